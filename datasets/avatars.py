@@ -1,0 +1,232 @@
+"""Data sets of drawn avatars: pictures with true attribute values, annotators' labels and identities."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from datasets.avatar_factors import (
+    ATTRIBUTES,
+    Factors,
+    annotate,
+    draw_factors,
+    draw_identity,
+    generator,
+    redraw,
+    source_normals,
+)
+from datasets.avatar_renderer import RENDERER_VERSION, render
+from utils.config import nearest
+from utils.paths import resolve
+
+__all__ = ["ATTRIBUTES", "SPLITS", "AvatarFaces", "AvatarIdentities", "Factors", "annotate", "draw_factors", "render"]
+
+# One seed for each use, so that no face of one is a face of another.
+SPLITS = {
+    "train": 0,
+    "validation": 1,
+    "test": 2,
+    "judge_train": 3,
+    "judge_test": 4,
+    "identity_train": 5,
+    "identity_test": 6,
+    "editor_train": 7,
+    "samples": 8,
+}
+_LABEL_STREAM = 1  # beside the stream that draws the factors
+
+
+def split_seed(split: str) -> int:
+    """Seed of a use of the data.
+
+    Raises:
+        ValueError: no such split; the nearest name is suggested.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}{nearest(split, SPLITS)}")
+    return SPLITS[split]
+
+
+def _cached(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> Path:
+    """Make a file of `count` equal arrays unless it exists; an interrupted run leaves no such file behind."""
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    first = draw(0)
+    try:
+        rows = open_memmap(partial, mode="w+", dtype=first.dtype, shape=(count, *first.shape))
+        for item in tqdm(range(count), desc=what, unit="face", leave=False):
+            rows[item] = draw(item)
+        rows.flush()
+        del rows
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _to_image(picture: np.ndarray) -> Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1.0)
+
+
+class _Avatars(Dataset):
+    """Pictures of `count` records, drawn when asked for or kept in a memory-mapped file."""
+
+    def __init__(self, count: int, seed: int, side: int, cache: str | None, arguments: dict[str, object]) -> None:
+        if count < 1:
+            raise ValueError(f"count: {count}, but a data set needs at least one face")
+        self.count, self.seed, self.side = count, seed, side
+        self.arguments = {"kind": type(self).__name__, "count": count, "seed": seed, **arguments}
+        self.paths: tuple[Path, Path] | None = None
+        if cache is not None:
+            path = resolve(cache) / f"faces-{self.fingerprint()}.npy"
+            truth = _cached(path.with_suffix(".values.npy"), count, self._values_and_labels, "attributes")
+            self.paths = _cached(path, count, self._draw, "drawing avatars"), truth
+        self._opened: list[np.ndarray] = []
+
+    def factors(self, index: int) -> Factors:
+        """The record that item `index` is drawn from."""
+        raise NotImplementedError
+
+    def number(self, index: int) -> int:
+        """What makes item `index` unique within its seed."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Hash of all that decides the items."""
+        key = json.dumps({**self.arguments, "side": self.side, "renderer": RENDERER_VERSION}, sort_keys=True)
+        return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+    def _draw(self, index: int) -> np.ndarray:
+        return render(self.factors(index), self.side)
+
+    def _values_and_labels(self, index: int) -> np.ndarray:
+        factors = self.factors(index)
+        labels = annotate(factors, generator(self.seed, self.number(index), _LABEL_STREAM))
+        return np.stack([factors.values(), labels])
+
+    def _stored(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (side, side, 3) uint8; true values and labels (2, 5) of an item."""
+        if self.paths is None:
+            return self._draw(index), self._values_and_labels(index)
+        if not self._opened:
+            self._opened = [np.load(path, mmap_mode="r") for path in self.paths]
+        pictures, truth = self._opened
+        return np.array(pictures[index]), np.array(truth[index])
+
+    def __getstate__(self) -> dict[str, object]:
+        # Worker processes open the files themselves: a pickled memory map would be a copy of it all.
+        return {**self.__dict__, "_opened": []}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def item(self, index: int) -> dict[str, Tensor]:
+        """Image in [−1, 1], true values, labels and number of an item."""
+        picture, (values, labels) = self._stored(index)
+        return {
+            "image": _to_image(picture),
+            "values": torch.from_numpy(values),
+            "labels": torch.from_numpy(labels),
+            "index": torch.tensor(index),
+        }
+
+
+class AvatarFaces(_Avatars):
+    """Faces of different people.
+
+    Items: `image` (3, side, side) in [−1, 1], `values` (5,) true attribute values in [0, 1], `labels` (5,) binary as
+    annotators give them, `index`.
+
+    Args:
+        count: faces of the split that are used, from number `first` on.
+        split: one of `SPLITS`; no face occurs in two of them.
+        correlation: strength of the copula of the attributes; 0 is independence.
+        cache: folder in which the pictures are kept, once drawn.
+        mirror: items `count` … 2 `count` − 1 are the same faces, mirrored.
+        normals: items also hold `normals` (35,), the numbers that the face was drawn from.
+    Raises:
+        ValueError: `mirror` with `normals`: a mirrored face was drawn from no numbers.
+    """
+
+    def __init__(
+        self, count: int, split: str = "train", first: int = 0, correlation: float = 0.6, side: int = 64,
+        cache: str | None = None, mirror: bool = False, normals: bool = False,
+    ) -> None:  # fmt: skip
+        if mirror and normals:
+            raise ValueError("normals: a mirrored face was drawn from no numbers; turn off one of mirror and normals")
+        self.first, self.correlation, self.mirror, self.normals = first, correlation, mirror, normals
+        super().__init__(count, split_seed(split), side, cache, {"first": first, "correlation": correlation})
+
+    def number(self, index: int) -> int:
+        return self.first + index
+
+    def factors(self, index: int) -> Factors:
+        return draw_factors(self.seed, self.first + index % self.count, self.correlation)
+
+    def counterfactual(self, index: int, attribute: str) -> Tensor:
+        """The true answer to turning an attribute of an item: the face drawn with its value v at 1 − v, all else equal.
+
+        Image (3, side, side) in [−1, 1].
+        """
+        factors = self.factors(index)
+        turned = factors.with_value(attribute, float(1 - factors.values()[ATTRIBUTES.index(attribute)]))
+        return _to_image(render(turned, self.side))
+
+    def __len__(self) -> int:
+        return self.count * (2 if self.mirror else 1)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"face {index} of {len(self)}")
+        item = self.item(index % self.count)
+        if index >= self.count:
+            item["image"] = item["image"].flip(-1)
+        if self.normals:
+            item["normals"] = torch.from_numpy(source_normals(self.seed, self.first + index))
+        return item | {"index": torch.tensor(index)}
+
+
+class AvatarIdentities(_Avatars):
+    """People in several pictures each, under other attributes, pose, light, clothes and background.
+
+    Items as those of `AvatarFaces`, and `identity`; the views of a person follow each other.
+
+    Args:
+        identities, views: people, and pictures of each.
+        split: one of `SPLITS`.
+        first: number of the first person.
+        correlation: strength of the copula of the attributes of each picture.
+        cache: folder in which the pictures are kept, once drawn.
+    """
+
+    def __init__(
+        self, identities: int, views: int, split: str = "identity_train", first: int = 0, correlation: float = 0.0,
+        side: int = 64, cache: str | None = None,
+    ) -> None:  # fmt: skip
+        self.identities, self.views, self.first, self.correlation = identities, views, first, correlation
+        arguments: dict[str, object] = {"views": views, "first": first, "correlation": correlation}
+        super().__init__(identities * views, split_seed(split), side, cache, arguments)
+
+    def number(self, index: int) -> int:
+        return self.first * self.views + index
+
+    def factors(self, index: int) -> Factors:
+        identity, view = self.first + index // self.views, index % self.views
+        return redraw(draw_identity(self.seed, identity), self.seed, identity, view, self.correlation)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"face {index} of {len(self)}")
+        return self.item(index) | {"identity": torch.tensor(index // self.views)}

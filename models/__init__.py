@@ -1,0 +1,18 @@
+"""Networks that a config may name."""
+
+from utils.config import Catalogue
+
+NETWORKS = Catalogue(
+    "network",
+    {
+        "stylegan2_generator": "models.stylegan2.generator:Generator",
+        "stylegan2_discriminator": "models.stylegan2.discriminator:Discriminator",
+        "e4e_encoder": "models.encoders.e4e:E4eEncoder",
+        "latent_discriminator": "models.encoders.latent_discriminator:LatentDiscriminator",
+        "attribute_classifier": "models.classifiers:AttributeClassifier",
+        "semantic_encoder": "models.semantic_encoder:SemanticEncoder",
+        "ir_se_identity": "models.identity:IRSEIdentity",
+        "iresnet_identity": "models.identity:IResNetIdentity",
+        "continuous_flow": "models.flows.cnf:ContinuousFlow",
+    },
+)

@@ -1,0 +1,191 @@
+"""A face domain: everything that is frozen for one kind of face.
+
+Built from a file of `configs/domains/`; each network is loaded when it is first used, so that a command needs only the
+weight files of the networks that it calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import NETWORKS
+from utils.celeba import CELEBA_ATTRIBUTES
+from utils.config import ConfigError, Section, convert, load_config, nearest
+from utils.paths import displayed, resolve
+from utils.weights import WeightsError, fingerprint, freeze, load_strict, load_weights
+
+PARTS = ("generator", "encoder", "teacher", "judge", "identity")
+_SETTINGS = {
+    "name": str,
+    "attributes": tuple[str, ...],
+    "image_side": int,
+    "aligner": dict,
+    "classifier_outputs": str | tuple[str, ...],
+    "synthesis_resize": str,
+    "weights_hint": str,
+    "reconstruction_limit": float | None,
+    "foreign_face_hint": str,
+}
+
+
+class Domain:
+    """Frozen generator, encoder, teacher, judge and identity network with the sizes they share.
+
+    Args:
+        config: the domain's section: `name`, `attributes`, `image_side` (side of the pictures that encoder and
+            classifiers see), one section a network (`name`, its sizes, `weights`).
+        device: where the networks live.
+    Raises:
+        ConfigError: unknown or missing keys.
+    """
+
+    def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:
+        for key in config:
+            if key not in _SETTINGS and key not in PARTS:
+                raise ConfigError(f"{config.where(key)}: a domain has no such key{nearest(key, [*_SETTINGS, *PARTS])}")
+        try:
+            values = {key: convert(config[key], kind) for key, kind in _SETTINGS.items() if key in config}
+        except TypeError as error:
+            raise ConfigError(f"{config.where()}: {error}") from None
+        for key in ("name", "attributes", "image_side"):
+            if key not in values:
+                raise ConfigError(f"{config.where()}: a domain needs '{key}'")
+        self.config = config
+        self.device = torch.device(device)
+        self.name: str = values["name"]
+        self.attributes: tuple[str, ...] = values["attributes"]
+        self.image_side: int = values["image_side"]
+        self.aligner: dict[str, Any] = values.get("aligner", {"name": "resize"})
+        outputs = values.get("classifier_outputs", self.attributes)
+        self.classifier_outputs: tuple[str, ...] = CELEBA_ATTRIBUTES if outputs == "celeba" else tuple(outputs)
+        self.synthesis_resize: str = values.get("synthesis_resize", "nearest")
+        self.reconstruction_limit: float | None = values.get("reconstruction_limit")
+        self.foreign_face_hint: str = values.get("foreign_face_hint", "")
+        self.weights_hint: str = values.get("weights_hint", "")
+        unknown = [name for name in self.attributes if name not in self.classifier_outputs]
+        if unknown:
+            raise ConfigError(f"{config.where('attributes')}: the classifier has no output '{unknown[0]}'")
+
+    @classmethod
+    def from_file(cls, path: str | Path, device: torch.device | str = "cpu") -> Domain:
+        """The domain of a file such as `configs/domains/avatars.yaml`."""
+        return cls(load_config(resolve(path)), device)
+
+    @property
+    def styles(self) -> int:
+        """L: style vectors in a latent code."""
+        return self.generator.latent_count
+
+    @property
+    def style_dim(self) -> int:
+        """D: width of a style vector."""
+        return self.generator.style_dim
+
+    def weights_path(self, part: str) -> Path:
+        """Where the weights of a part lie, whether or not they are there."""
+        section = self.config.section(part)
+        if not isinstance(section.get("weights"), str):
+            raise ConfigError(f"{section.where('weights')}: names the weight file of the domain's {part}")
+        return resolve(section["weights"])
+
+    def fresh(self, part: str) -> nn.Module:
+        """The network of a part with initial weights (for training that part)."""
+        section = self.config.section(part)
+        section.pop("weights", None)
+        return NETWORKS.build(section)
+
+    def _load(self, part: str) -> tuple[nn.Module, dict[str, Tensor]]:
+        """The frozen network and the tensors of its file that are no weights of it (`latent_avg`)."""
+        path = self.weights_path(part)
+        state, _ = load_weights(path, self.weights_hint)
+        extra = {key: state.pop(key).to(self.device) for key in ("latent_avg",) if key in state}
+        network = self.fresh(part)
+        load_strict(network, state, getattr(network, "derivable", ()), path)
+        return freeze(network.to(self.device)), extra
+
+    @cached_property
+    def generator(self) -> Any:
+        """StyleGAN2 generator G."""
+        return self._load("generator")[0]
+
+    @cached_property
+    def _encoder(self) -> tuple[Any, Tensor]:
+        network, extra = self._load("encoder")
+        if "latent_avg" not in extra:
+            raise WeightsError(f"{displayed(self.weights_path('encoder'))}: has no 'latent_avg'")
+        return network, extra["latent_avg"]
+
+    @property
+    def encoder(self) -> Any:
+        """e4e encoder E_img (its output is an offset to `latent_avg`)."""
+        return self._encoder[0]
+
+    @property
+    def latent_avg(self) -> Tensor:
+        """Mean latent code that the encoder's output is added to: (L, D) or (D,)."""
+        return self._encoder[1]
+
+    @cached_property
+    def teacher(self) -> Any:
+        """Attribute classifier C, the source of the distilled semantics."""
+        return self._load("teacher")[0]
+
+    @cached_property
+    def judge(self) -> Any:
+        """Attribute classifier C_eval, which judges edits and is never trained against."""
+        return self._load("judge")[0]
+
+    @cached_property
+    def identity(self) -> Any:
+        """Face recognition network."""
+        return self._load("identity")[0]
+
+    def loaded(self) -> dict[str, nn.Module]:
+        """The networks that were used so far, by part."""
+        ready = {part: self.__dict__[part] for part in PARTS if part in self.__dict__}
+        return ready | ({"encoder": self.encoder} if "_encoder" in self.__dict__ else {})
+
+    def fingerprints(self, parts: Sequence[str] = ("generator", "encoder")) -> dict[str, str]:
+        """Hash of each named network's weights."""
+        return {part: fingerprint(getattr(self, part)) for part in parts}
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Latent codes (B, L, D) of pictures (B, 3, S, S) in [−1, 1]."""
+        return self.encoder(image) + self.latent_avg
+
+    def synthesise(self, latent: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S) in [−1, 1] at `image_side` of latent codes (B, L, D); differentiable."""
+        return self.resized(self.synthesise_full(latent))
+
+    def synthesise_full(self, latent: Tensor) -> Tensor:
+        """The same at the generator's own resolution."""
+        return self.generator.synthesis(latent).clamp(-1, 1)
+
+    def resized(self, image: Tensor) -> Tensor:
+        """Pictures brought to `image_side` with the domain's rule (the authors' code takes the nearest pixel)."""
+        if image.shape[-1] == self.image_side:
+            return image
+        return F.interpolate(image, size=(self.image_side, self.image_side), mode=self.synthesis_resize)
+
+    def _probabilities(self, classifier: nn.Module, image: Tensor) -> Tensor:
+        columns = [self.classifier_outputs.index(name) for name in self.attributes]
+        return torch.sigmoid(classifier(image)[:, columns])
+
+    def teacher_probabilities(self, image: Tensor) -> Tensor:
+        """C's probabilities (B, A) in the order of `attributes`."""
+        return self._probabilities(self.teacher, image)
+
+    def judge_probabilities(self, image: Tensor) -> Tensor:
+        """C_eval's probabilities (B, A) in the order of `attributes`."""
+        return self._probabilities(self.judge, image)
+
+    def identity_embedding(self, image: Tensor) -> Tensor:
+        """Unit-norm face embeddings (B, E)."""
+        return self.identity.embedding(image)

@@ -1,0 +1,44 @@
+"""Critic of single style vectors, which keeps an encoder's codes among those of the mapping network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class LatentDiscriminator(nn.Module):
+    """Tells encoded from mapped style vectors (e4e, "Designing an Encoder for StyleGAN Image Manipulation", 3.3).
+
+    Args:
+        style_dim: size of a style vector.
+        layers: number of linear layers, leaky ReLU 0.2 between them.
+    Raises:
+        ValueError: sizes that are not positive.
+    """
+
+    def __init__(self, style_dim: int, layers: int = 4) -> None:
+        super().__init__()
+        if style_dim < 1 or layers < 1:
+            raise ValueError(f"impossible sizes: {layers} layers for style vectors of {style_dim}")
+        self.style_dim = style_dim
+        stack: list[nn.Module] = []
+        for _ in range(layers - 1):
+            stack += [nn.Linear(style_dim, style_dim), nn.LeakyReLU(0.2)]
+        self.mlp = nn.Sequential(*stack, nn.Linear(style_dim, 1))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Logits (..., 1) of style vectors (..., style_dim): above 0 for codes of the mapping network.
+
+        Each vector is judged alone: codes (B, L, D) give (B, L, 1).
+        """
+        return self.mlp(latent)
+
+
+def latent_discriminator_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Constructor arguments of the critic whose checkpoint has these keys and shapes."""
+    weights = [key for key in shapes if key.startswith("mlp.") and key.endswith(".weight")]
+    if not weights:
+        raise ValueError("no latent discriminator here: keys 'mlp.*' are missing")
+    return {"style_dim": int(shapes["mlp.0.weight"][1]), "layers": len(weights)}

@@ -1,0 +1,1 @@
+"""Running networks to judge an editor."""

@@ -1,0 +1,1 @@
+"""Invertible maps between latent codes and a Gaussian, conditioned on semantics."""

@@ -1,0 +1,207 @@
+"""The generator of StyleGAN2 (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.stylegan2.layers import EqualLinear, PixelNorm, StyledConv, ToRGB
+
+Noise = str | Sequence[Tensor]
+NOISE_MODES = ("constant", "random", "none")
+
+
+def published_channels(size: int, channel_multiplier: int = 2) -> dict[int, int]:
+    """Resolution -> channels of the published configurations (config-f has multiplier 2)."""
+    resolutions = [2**power for power in range(2, int(math.log2(size)) + 1)]
+    return {side: min(512, 16384 * channel_multiplier // side) for side in resolutions}
+
+
+def checked_channels(size: int, channels: Mapping[int, int] | None, channel_multiplier: int) -> dict[int, int]:
+    """Channels of every resolution from 4 to `size`.
+
+    Raises:
+        ValueError: `size` is no power of two from 8 on, or a resolution is missing.
+    """
+    if size < 8 or size & (size - 1):
+        raise ValueError(f"size is {size}, expected a power of two from 8 on")
+    if channels is None:
+        return published_channels(size, channel_multiplier)
+    wanted = [2**power for power in range(2, int(math.log2(size)) + 1)]
+    missing = [side for side in wanted if side not in channels]
+    if missing:
+        raise ValueError(f"channels lack the resolutions {missing} of a network for {size} pixels")
+    return {side: channels[side] for side in wanted}
+
+
+class ConstantInput(nn.Module):
+    """The learned 4x4 picture that every synthesis begins with."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channels, 4, 4))
+
+
+class NoiseMaps(nn.Module):
+    """The fixed noise of each layer, used by the mode "constant"."""
+
+    def __init__(self, sides: Sequence[int]) -> None:
+        super().__init__()
+        for index, side in enumerate(sides):
+            self.register_buffer(f"noise_{index}", torch.randn(1, 1, side, side))
+
+    def maps(self) -> list[Tensor]:
+        return list(self.buffers())
+
+
+class Generator(nn.Module):
+    """z (B, D) -> w (B, D) -> one w a layer (B, L, D) -> image (B, 3, size, size) around [−1, 1].
+
+    Args:
+        size: side of the image, a power of two.
+        style_dim: width D of z and w.
+        mapping_layers: layers from z to w.
+        channels: resolution -> channels; None takes the published ones.
+        channel_multiplier: of the published channels; 2 is config-f.
+        mapping_lr_multiplier: learning rate of the mapping relative to the rest; the stored weights are larger by
+            its inverse.
+
+    `derivable` lists regexes of the keys a weight file may lack: fixed FIR kernels and noise maps.
+    """
+
+    derivable = (r"\.kernel$", r"^noises\.noise_\d+$")
+
+    def __init__(
+        self,
+        size: int,
+        style_dim: int = 512,
+        mapping_layers: int = 8,
+        channels: dict[int, int] | None = None,
+        channel_multiplier: int = 2,
+        mapping_lr_multiplier: float = 0.01,
+    ) -> None:
+        super().__init__()
+        widths = checked_channels(size, channels, channel_multiplier)
+        self.size = size
+        self.style_dim = style_dim
+        layers = [
+            EqualLinear(style_dim, style_dim, mapping_lr_multiplier, activate=True) for _ in range(mapping_layers)
+        ]
+        self.style = nn.Sequential(PixelNorm(), *layers)
+        self.input = ConstantInput(widths[4])
+        self.conv1 = StyledConv(widths[4], widths[4], 3, style_dim)
+        self.to_rgb1 = ToRGB(widths[4], style_dim, upsample=False)
+        self.convs = nn.ModuleList()
+        self.to_rgbs = nn.ModuleList()
+        sides = list(widths)
+        for below, side in pairwise(sides):
+            self.convs.append(StyledConv(widths[below], widths[side], 3, style_dim, resample="up"))
+            self.convs.append(StyledConv(widths[side], widths[side], 3, style_dim))
+            self.to_rgbs.append(ToRGB(widths[side], style_dim))
+        self.noises = NoiseMaps([4] + [side for side in sides[1:] for _ in range(2)])
+
+    @classmethod
+    def sizes_from_shapes(cls, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+        """Constructor arguments of the network with these keys and shapes."""
+        levels = sum(1 for key in shapes if key.startswith("to_rgbs.") and key.count(".") == 2 and key.endswith("bias"))
+        channels = {4: int(shapes["input.input"][1])}
+        for level in range(levels):
+            channels[8 * 2**level] = int(shapes[f"convs.{2 * level}.conv.weight"][1])
+        return {
+            "size": 4 * 2**levels,
+            "style_dim": int(shapes["conv1.conv.modulation.weight"][1]),
+            "mapping_layers": sum(1 for key in shapes if key.startswith("style.") and key.endswith(".weight")),
+            "channels": channels,
+        }
+
+    @property
+    def latent_count(self) -> int:
+        """Number L of style vectors."""
+        return len(self.convs) + 2
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """z (B, D), standard normal -> w (B, D)."""
+        return self.style(z)
+
+    def broadcast(self, w: Tensor) -> Tensor:
+        """w (B, D) -> (B, L, D), the same for every layer; (B, L, D) stays."""
+        return w if w.ndim == 3 else w[:, None, :].expand(-1, self.latent_count, -1)
+
+    @torch.no_grad()
+    def mean_latent(self, count: int = 4096, generator: torch.Generator | None = None) -> Tensor:
+        """Mean w (D,) of `count` random z; `generator` fixes them (on the CPU)."""
+        weight = self.conv1.conv.weight
+        total = torch.zeros(self.style_dim, dtype=weight.dtype, device=weight.device)
+        for start in range(0, count, 4096):
+            z = torch.randn(min(4096, count - start), self.style_dim, generator=generator)
+            total += self.mapping(z.to(total)).sum(dim=0)
+        return total / count
+
+    @staticmethod
+    def truncate(latent: Tensor, mean: Tensor, psi: float) -> Tensor:
+        """mean + psi · (latent − mean), on every layer; `mean` is (D,), (1, D) or (L, D)."""
+        return mean + psi * (latent - mean)
+
+    def mix(self, first: Tensor, second: Tensor, inject_index: int) -> Tensor:
+        """Layers 0 … inject_index − 1 of the first latent, the others of the second: (B, L, D).
+
+        Args:
+            first, second: (B, D) or (B, L, D).
+            inject_index: 0 … L.
+        """
+        first, second = self.broadcast(first), self.broadcast(second)
+        return torch.cat([first[:, :inject_index], second[:, inject_index:]], dim=1)
+
+    def noise_maps(self, batch: int, noise: Noise) -> Sequence[Tensor | None]:
+        """One noise map a layer for a mode, or the given maps checked."""
+        constant = self.noises.maps()
+        if isinstance(noise, str):
+            if noise not in NOISE_MODES:
+                raise ValueError(f"noise is {noise!r}, expected one of {', '.join(NOISE_MODES)} or a list of maps")
+            if noise == "none":
+                return [None] * len(constant)
+            if noise == "constant":
+                return constant
+            return [own.new_empty(batch, *own.shape[1:]).normal_() for own in constant]
+        if len(noise) != len(constant):
+            raise ValueError(f"{len(noise)} noise maps given, the network has {len(constant)} layers with noise")
+        return noise
+
+    def synthesis(self, latent: Tensor, noise: Noise = "constant") -> Tensor:
+        """Image (B, 3, size, size) of latents (B, L, D), differentiable twice.
+
+        Args:
+            noise: "constant" (the network's own maps), "random" (drawn from torch's global random state), "none", or
+                one map (B or 1, 1, H, W) a layer.
+        Raises:
+            ValueError: latents of another shape, unknown mode, wrong number of maps.
+        """
+        if latent.ndim != 3 or latent.shape[1:] != (self.latent_count, self.style_dim):
+            expected = (latent.shape[0], self.latent_count, self.style_dim)
+            raise ValueError(f"latent has shape {tuple(latent.shape)}, expected {expected}")
+        maps = self.noise_maps(latent.shape[0], noise)
+        styles = latent.unbind(dim=1)
+        x = self.input.input.expand(latent.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.conv1(x, styles[0], maps[0])
+        image = self.to_rgb1(x, styles[1])
+        for level, to_rgb in enumerate(self.to_rgbs):
+            index = 2 * level + 1  # a level's ToRGB shares its style with the next level's first convolution
+            x = self.convs[index - 1](x, styles[index], maps[index])
+            x = self.convs[index](x, styles[index + 1], maps[index + 1])
+            image = to_rgb(x, styles[index + 2], image)
+        return image
+
+    def forward(
+        self, z: Tensor, noise: Noise = "constant", truncation: float = 1.0, truncation_mean: Tensor | None = None
+    ) -> Tensor:
+        """Image of z (B, D): mapping, truncation towards `truncation_mean`, synthesis."""
+        w = self.mapping(z)
+        if truncation != 1:
+            mean = self.mean_latent() if truncation_mean is None else truncation_mean
+            w = self.truncate(w, mean, truncation)
+        return self.synthesis(self.broadcast(w), noise)

@@ -1,0 +1,209 @@
+"""Layers of StyleGAN2, named as in the public PyTorch checkpoints.
+
+Three rules keep a layer down to its convolution and few passes over the pixels:
+modulation scales the activations and demodulates the outputs, so one weight serves the whole batch; the gain √2 of an
+activation goes into the weights and biases before it (a leaky ReLU is positively homogeneous); activations work in
+place.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.stylegan2.ops import conv2d, setup_filter, upfirdn2d
+
+SLOPE = 0.2  # of every leaky ReLU
+GAIN = math.sqrt(2)  # behind every leaky ReLU: keeps the variance
+EPSILON = 1e-8  # of pixel norm, demodulation and minibatch deviation
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+class PixelNorm(nn.Module):
+    """Scale each row of (B, D) to unit mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + EPSILON)
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate (Karras et al., "Progressive Growing of GANs", 2018).
+
+    Args:
+        lr_multiplier: of weight and bias; the stored weight is 1 / lr_multiplier times larger.
+        bias_init: the bias begins at this value.
+        activate: leaky ReLU and gain √2 behind it.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+        activate: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
+        self.activate = activate
+        gain = GAIN if activate else 1.0
+        self.weight_scale = gain * lr_multiplier / math.sqrt(in_features)
+        self.bias_scale = gain * lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias if self.bias_scale == 1 else self.bias * self.bias_scale
+        x = F.linear(x, self.weight * self.weight_scale, bias)
+        return F.leaky_relu_(x, SLOPE) if self.activate else x
+
+
+class EqualConv2d(nn.Module):
+    """Convolution weight with equalised learning rate, no bias of its own."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, x: Tensor, bias: Tensor | None = None, gain: float = 1.0) -> Tensor:
+        """gain · (weight ∗ x) + bias."""
+        return conv2d(x, self.weight * (self.scale * gain), bias, stride=self.stride, padding=self.padding)
+
+
+class Bias(nn.Module):
+    """Holder of a bias vector; the layer in front adds it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+
+class Fir(nn.Module):
+    """Holder of the fixed FIR kernel; `up` makes up for inserted zeros."""
+
+    kernel: Tensor
+
+    def __init__(self, up: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("kernel", setup_filter(FIR_TAPS, gain=up**2))
+
+    def forward(self, x: Tensor, padding: tuple[int, int], up: int = 1, down: int = 1) -> Tensor:
+        before, after = padding
+        return upfirdn2d(x, self.kernel, up=up, down=down, padding=(before, after, before, after))
+
+
+class ModulatedConv2d(nn.Module):
+    """Convolution whose input channels are scaled by a style and whose outputs are normalised by their expected size
+    ("Analyzing and Improving the Image Quality of StyleGAN", 2020, equations 1 and 3).
+
+    weight'_{oi} = s_i weight_{oi}; demodulated by 1 / sqrt(Σ_{i,k} weight'_{oik}² + ε). Both factors belong to a
+    channel of a sample, so they are applied to the activations and the weight stays shared.
+
+    Args:
+        resample: "up" doubles, "down" halves the side; "" keeps it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        style_dim: int,
+        demodulate: bool = True,
+        resample: str = "",
+    ) -> None:
+        super().__init__()
+        if resample not in ("", "up", "down"):
+            raise ValueError(f"resample is {resample!r}, expected '', 'up' or 'down'")
+        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel_size, kernel_size))
+        if resample:
+            self.blur = Fir(up=2 if resample == "up" else 1)
+        self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
+        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.demodulate = demodulate
+        self.resample = resample
+        self.kernel_size = kernel_size
+
+    def forward(self, x: Tensor, style: Tensor, gain: float = 1.0) -> Tensor:
+        """x (B, I, H, W), style (B, D) -> (B, O, H', W'), times `gain`."""
+        scales = self.modulation(style)
+        weight = self.weight[0] * self.scale
+        demodulation = self.demodulation(weight, scales) * gain if self.demodulate else None
+        x = x * scales.to(x.dtype)[:, :, None, None]
+        x = self.convolve(x, weight if self.demodulate or gain == 1 else weight * gain)
+        return x if demodulation is None else x * demodulation.to(x.dtype)[:, :, None, None]
+
+    @staticmethod
+    def demodulation(weight: Tensor, scales: Tensor) -> Tensor:
+        """weight (O, I, k, k), scales (B, I) -> (B, O): 1 / norm of each output's modulated weight."""
+        with torch.autocast(weight.device.type, enabled=False):  # squares and their sums need the range of float32
+            energy = weight.square().sum(dim=(2, 3))
+            return torch.rsqrt(scales.to(energy.dtype).square() @ energy.t() + EPSILON)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The shared-weight convolution with its resampling."""
+        if self.resample == "up":
+            x = conv2d(x, weight.transpose(0, 1), stride=2, transposed=True)
+            return self.blur(x, ((6 - self.kernel_size) // 2, (5 - self.kernel_size) // 2))
+        if self.resample == "down":
+            x = self.blur(x, ((self.kernel_size + 2) // 2, (self.kernel_size + 1) // 2))
+            return conv2d(x, weight, stride=2)
+        return conv2d(x, weight, padding=self.kernel_size // 2)
+
+
+class NoiseStrength(nn.Module):
+    """Holder of a layer's noise strength."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+
+class StyledConv(nn.Module):
+    """Modulated convolution, noise, bias, leaky ReLU, √2."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, style_dim: int, resample: str = ""
+    ) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(in_channels, out_channels, kernel_size, style_dim, resample=resample)
+        self.noise = NoiseStrength()
+        self.activate = Bias(out_channels)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """noise: (B or 1, 1, H', W'), or None to add nothing."""
+        x = self.conv(x, style, gain=GAIN)
+        if noise is not None:
+            x = x.add_((noise * (self.noise.weight * GAIN)).to(x.dtype))
+        x = x.add_((self.activate.bias * GAIN).to(x.dtype)[None, :, None, None])
+        return F.leaky_relu_(x, SLOPE)
+
+
+class ToRGB(nn.Module):
+    """1x1 modulated convolution to RGB, without demodulation, added to the enlarged picture of the level below.
+
+    With three outputs the style costs least in the weight: three vectors a sample, no pass over the pixels.
+    """
+
+    def __init__(self, in_channels: int, style_dim: int, upsample: bool = True) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        if upsample:
+            self.upsample = Fir(up=2)
+        self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+
+    def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
+        batch, channels, height, width = x.shape
+        weight = self.conv.weight[0, :, :, 0, 0] * self.conv.scale
+        vectors = self.conv.modulation(style)[:, :, None] * weight.t()
+        pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        image = torch.bmm(pixels, vectors.to(x.dtype)).reshape(batch, height, width, 3).permute(0, 3, 1, 2)
+        image = image + self.bias.to(x.dtype)
+        return image if skip is None else image + self.upsample(skip, (2, 1), up=2)

@@ -1,0 +1,164 @@
+"""Upsample, filter and downsample images by FIR filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.stylegan2.ops.conv2d import conv2d
+
+Pair = int | tuple[int, int]
+Padding = int | tuple[int, int] | tuple[int, int, int, int]
+
+
+def setup_filter(
+    taps: Sequence[float] | Sequence[Sequence[float]] | Tensor,
+    normalise: bool = True,
+    flip: bool = False,
+    gain: float = 1.0,
+    separable: bool | None = None,
+) -> Tensor:
+    """Float32 filter for `upfirdn2d`: a matrix, or a vector that is applied along both axes.
+
+    Args:
+        taps: vector or matrix of taps.
+        normalise: divide by their sum.
+        flip: reverse the taps.
+        gain: factor of the whole filter; a vector carries its root, since it is applied twice.
+        separable: keep a vector (default: where it has 8 or more taps, which is then the cheaper form).
+    """
+    taps = torch.as_tensor(taps, dtype=torch.float32)
+    if taps.ndim not in (1, 2) or taps.numel() == 0:
+        raise ValueError(f"taps of shape {tuple(taps.shape)} are no vector or matrix")
+    if separable is None:
+        separable = taps.ndim == 1 and taps.numel() >= 8
+    if taps.ndim == 1 and not separable:
+        taps = torch.outer(taps, taps)
+    if taps.ndim != (1 if separable else 2):
+        raise ValueError("a matrix of taps cannot be kept separable")
+    if normalise:
+        taps = taps / taps.sum()
+    if flip:
+        taps = taps.flip(tuple(range(taps.ndim)))
+    return taps * gain ** (taps.ndim / 2)
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _padding(value: Padding) -> tuple[int, int, int, int]:
+    if isinstance(value, int):
+        return value, value, value, value
+    return value if len(value) == 4 else (value[0], value[0], value[1], value[1])
+
+
+def upfirdn2d(
+    x: Tensor,
+    kernel: Tensor,
+    up: Pair = 1,
+    down: Pair = 1,
+    padding: Padding = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Insert up − 1 zeros after each pixel, pad or crop, convolve, keep every down-th pixel from the first.
+
+    The operation of Karras et al. ("Analyzing and Improving the Image Quality of StyleGAN", 2020) behind every blur,
+    upsampling and downsampling.
+
+    Args:
+        x: (B, C, H, W); its memory format is kept.
+        kernel: filter matrix (kh, kw), or a vector that is applied along both axes.
+        up, down: factors, or (x, y).
+        padding: of the zero-inserted image; a number, (x, y) or (x0, x1, y0, y1); negative values crop.
+        flip_filter: False convolves (the kernel is mirrored), True correlates.
+        gain: factor of the result.
+    Returns:
+        (B, C, (H·up_y + y0 + y1 − kh) // down_y + 1, (W·up_x + x0 + x1 − kw) // down_x + 1), differentiable twice.
+    """
+    up_x, up_y = _pair(up)
+    down_x, down_y = _pair(down)
+    x0, x1, y0, y1 = _padding(padding)
+    kernel = kernel.to(device=x.device, dtype=x.dtype) * gain ** (kernel.ndim / 2)
+    if flip_filter:
+        kernel = kernel.flip(tuple(range(kernel.ndim)))
+    if kernel.ndim == 1:
+        x = _resample(x, kernel[:, None], (up_y, 1), (down_y, 1), (y0, y1, 0, 0))
+        return _resample(x, kernel[None, :], (1, up_x), (1, down_x), (0, 0, x0, x1))
+    return _resample(x, kernel, (up_y, up_x), (down_y, down_x), (y0, y1, x0, x1))
+
+
+def _resample(
+    x: Tensor, kernel: Tensor, up: tuple[int, int], down: tuple[int, int], padding: tuple[int, int, int, int]
+) -> Tensor:
+    """True convolution with `kernel`; all pairs are (y, x)."""
+    y0, y1, x0, x1 = padding
+    if up == (1, 1):
+        if y0 == y1 and x0 == x1 and y0 >= 0 and x0 >= 0:
+            return _depthwise(x, kernel.flip((0, 1)), down, (y0, x0))
+        return _depthwise(F.pad(x, (x0, x1, y0, y1)), kernel.flip((0, 1)), down)
+    # A transposed convolution spreads the kernel over the zero-inserted image without making that image. Its result is
+    # the full convolution, which begins `kernel size − 1` pixels before that of the unpadded image, and lacks the
+    # up − 1 zeros behind the last pixel.
+    height, width = kernel.shape
+    x = _depthwise(x, kernel, up, transposed=True)
+    edges = (x0 - width + 1, x1 - width + up[1], y0 - height + 1, y1 - height + up[0])
+    return F.pad(x, edges)[:, :, :: down[0], :: down[1]]
+
+
+def _depthwise(
+    x: Tensor,
+    kernel: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int] = (0, 0),
+    transposed: bool = False,
+) -> Tensor:
+    channels = x.shape[1]
+    weight = kernel.expand(channels, 1, *kernel.shape).contiguous()
+    return conv2d(x, weight, stride=stride, padding=padding, groups=channels, transposed=transposed)
+
+
+def filter2d(x: Tensor, kernel: Tensor, padding: Pair = 0, flip_filter: bool = False, gain: float = 1.0) -> Tensor:
+    """Filter images; with padding 0 the size stays."""
+    height, width = _kernel_size(kernel)
+    pad_x, pad_y = _pair(padding)
+    edges = (pad_x + width // 2, pad_x + (width - 1) // 2, pad_y + height // 2, pad_y + (height - 1) // 2)
+    return upfirdn2d(x, kernel, padding=edges, flip_filter=flip_filter, gain=gain)
+
+
+def upsample2d(
+    x: Tensor, kernel: Tensor, up: Pair = 2, padding: Pair = 0, flip_filter: bool = False, gain: float = 1.0
+) -> Tensor:
+    """Enlarge images by `up`; the gain makes up for the inserted zeros."""
+    height, width = _kernel_size(kernel)
+    (up_x, up_y), (pad_x, pad_y) = _pair(up), _pair(padding)
+    edges = (
+        pad_x + (width + up_x - 1) // 2,
+        pad_x + (width - up_x) // 2,
+        pad_y + (height + up_y - 1) // 2,
+        pad_y + (height - up_y) // 2,
+    )
+    return upfirdn2d(x, kernel, up=up, padding=edges, flip_filter=flip_filter, gain=gain * up_x * up_y)
+
+
+def downsample2d(
+    x: Tensor, kernel: Tensor, down: Pair = 2, padding: Pair = 0, flip_filter: bool = False, gain: float = 1.0
+) -> Tensor:
+    """Shrink images by `down`."""
+    height, width = _kernel_size(kernel)
+    (down_x, down_y), (pad_x, pad_y) = _pair(down), _pair(padding)
+    edges = (
+        pad_x + (width - down_x + 1) // 2,
+        pad_x + (width - down_x) // 2,
+        pad_y + (height - down_y + 1) // 2,
+        pad_y + (height - down_y) // 2,
+    )
+    return upfirdn2d(x, kernel, down=down, padding=edges, flip_filter=flip_filter, gain=gain)
+
+
+def _kernel_size(kernel: Tensor) -> tuple[int, int]:
+    return kernel.shape[0], kernel.shape[-1]

@@ -1,0 +1,100 @@
+"""Compare this project's networks with recorded outputs of the published ones.
+
+    python scripts/check_golden.py CASES_DIR [--only NAME ...] [--photos DIR]
+
+Each case is NAME.json with NAME.npz. The network that the name says is built with the sizes of the case's shapes,
+filled with the case's weights and compared output by output. One line a case; exit status 1 when a case failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import re
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.golden.case import Builder, CaseError, GoldenCase, check_case
+
+BUILDERS = ("scripts.golden.stylegan2", "scripts.golden.encoders", "scripts.golden.flows")
+
+
+def find_builder(name: str) -> Builder:
+    """The builder whose pattern is the whole of a case's name.
+
+    Raises:
+        CaseError: no builder knows the name; says which modules could not be imported.
+    """
+    broken = []
+    for module_name in BUILDERS:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:  # the cases of the other modules can still be checked
+            broken.append(f"{module_name}: {error}")
+            continue
+        for pattern, builder in module.CASES.items():
+            if re.fullmatch(pattern, name):
+                return builder
+    raise CaseError("; ".join(["unknown case", *broken]))
+
+
+def check(path: Path, photos: Path | None, verbose: bool = False) -> bool:
+    """Check one case and print its line; whatever goes wrong is its failure, not the program's end."""
+    start = time.perf_counter()
+    try:
+        case = GoldenCase.load(path, photos)
+        result = check_case(case, find_builder(case.name))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        print(f"{path.stem:<30} FAIL  {type(error).__name__}: {reason}", flush=True)
+        if verbose:
+            traceback.print_exc()
+        return False
+    worst = result.worst
+    verdict = "pass" if result.passed else "FAIL"
+    figures = f"error {worst.error:.1e} / tolerance {worst.tolerance:.0e} ({worst.output})"
+    print(f"{path.stem:<30} {verdict}  {figures}, {time.perf_counter() - start:.1f} s", flush=True)
+    for failure in result.failures():
+        print(f"    {failure}", flush=True)
+    return result.passed
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Compare the networks with recorded outputs of the published ones.")
+    parser.add_argument("cases", type=Path, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="check these cases (default: all)")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="folder of the photographs (default: photos beside CASES_DIR)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print where a case failed")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all passed, 1 a case failed, 2 no such folder or no case in it."""
+    options = parse(arguments)
+    if not options.cases.is_dir():
+        print(f"{options.cases}: no such folder", file=sys.stderr)
+        return 2
+    found = sorted(options.cases.glob("*.json"))
+    paths = found if options.only is None else [options.cases / f"{name}.json" for name in options.only]
+    if not paths:
+        print(f"{options.cases}: no case (NAME.json) here", file=sys.stderr)
+        return 2
+    passed = 0
+    for path in paths:
+        passed += check(path, options.photos, options.verbose)
+        gc.collect()  # a network is gone before the next one is built
+    print(f"{passed} passed, {len(paths) - passed} failed")
+    return 0 if passed == len(paths) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

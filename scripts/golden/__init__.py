@@ -1,0 +1,1 @@
+"""Comparison of this project's networks with recorded numbers of the published ones."""

@@ -1,0 +1,165 @@
+"""Golden cases of StyleGAN2: operations, modulated convolution, generator, discriminator."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.stylegan2.discriminator import Discriminator
+from models.stylegan2.generator import Generator
+from models.stylegan2.layers import ModulatedConv2d
+from models.stylegan2.ops import bias_act, downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+from scripts.golden.case import Builder, GoldenCase
+
+
+def _gradient(value: Tensor, inputs: Tensor, create_graph: bool = False) -> Tensor:
+    return torch.autograd.grad(value, inputs, create_graph=create_graph)[0]
+
+
+def ops(case: GoldenCase) -> dict[str, Tensor]:
+    """upfirdn2d, bias_act, the fused leaky ReLU and the resampling shorthands, with first and second gradients."""
+    outputs: dict[str, Tensor] = {}
+    for name in case.meta["upfirdn2d"]:
+        outputs.update(_upfirdn2d(case, f"upfirdn2d.{name}", case.meta["upfirdn2d"][name]))
+    for name in case.meta["bias_act"]:
+        outputs.update(_bias_act(case, f"bias_act.{name}", case.meta["bias_act"][name]))
+    variants = sorted({key.rsplit(".", 1)[0] for key in case.inputs if key.startswith("fused_leaky_relu.")})
+    for name in variants:
+        outputs.update(_fused_leaky_relu(case, name))
+    fir, long_fir = setup_filter([1, 3, 3, 1]), setup_filter([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    enlarged = case.tensor("upfirdn2d.up2.x")
+    outputs["nvlabs.setup_filter"] = fir
+    outputs["nvlabs.setup_filter_9_taps"] = long_fir
+    outputs["nvlabs.upsample2d"] = upsample2d(enlarged, fir)
+    outputs["nvlabs.upsample2d_separable"] = upsample2d(enlarged, long_fir)
+    outputs["nvlabs.downsample2d"] = downsample2d(case.tensor("upfirdn2d.down2.x"), fir)
+    outputs["nvlabs.filter2d"] = filter2d(case.tensor("upfirdn2d.blur.x"), fir)
+    return outputs
+
+
+def _upfirdn2d(case: GoldenCase, name: str, arguments: dict[str, list[int]]) -> dict[str, Tensor]:
+    x, kernel = case.tensor(f"{name}.x").requires_grad_(), case.tensor(f"{name}.kernel")
+    cotangent = case.tensor(f"{name}.cotangent").requires_grad_()
+    settings: dict[str, Any] = {key: tuple(arguments[key]) for key in ("up", "down")}
+    settings["padding"] = tuple(arguments["pad"])
+    y = upfirdn2d(x, kernel, **settings)
+    grad_x = _gradient((y * cotangent).sum(), x, create_graph=True)
+    return {
+        f"{name}.y": y,
+        f"{name}.grad_x": grad_x,
+        f"{name}.grad2_cotangent": _gradient((grad_x * case.tensor(f"{name}.cotangent2")).sum(), cotangent),
+        f"{name}.y_flip_gain3": upfirdn2d(x, kernel, flip_filter=True, gain=3, **settings),
+    }
+
+
+def _bias_act(case: GoldenCase, name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
+    x, bias = case.tensor(f"{name}.x").requires_grad_(), case.tensor(f"{name}.b").requires_grad_()
+    settings = {key: arguments[key] for key in ("alpha", "gain", "clamp", "dim")}
+    y = bias_act(x, bias if arguments["bias"] else None, activation=arguments["act"], **settings)
+    total = (y * case.tensor(f"{name}.cotangent")).sum()
+    outputs = {f"{name}.y": y, f"{name}.grad_x": _gradient(total, x, create_graph=True)}
+    if arguments["bias"]:
+        outputs[f"{name}.grad_b"] = _gradient(total, bias)
+    return outputs
+
+
+def _fused_leaky_relu(case: GoldenCase, name: str) -> dict[str, Tensor]:
+    x, bias = case.tensor(f"{name}.x").requires_grad_(), case.tensor(f"{name}.b").requires_grad_()
+    cotangent = case.tensor(f"{name}.cotangent").requires_grad_()
+    y = bias_act(x, bias, activation="lrelu")
+    grad_x, grad_b = torch.autograd.grad((y * cotangent).sum(), (x, bias), create_graph=True)
+    second = (grad_x * case.tensor(f"{name}.cotangent2")).sum() + (grad_b * bias.detach()).sum()
+    return {
+        f"{name}.y": y,
+        f"{name}.grad_x": grad_x,
+        f"{name}.grad_b": grad_b,
+        f"{name}.grad2_cotangent": _gradient(second, cotangent),
+    }
+
+
+def modulated_conv(case: GoldenCase) -> dict[str, Tensor]:
+    """Each variant of the modulated convolution in float64, with first and second gradients."""
+    outputs: dict[str, Tensor] = {}
+    for name, arguments in case.meta["variants"].items():
+        shape, style_dim = case.shapes[f"{name}.weight"], case.shapes[f"{name}.modulation.weight"][1]
+        resample = "up" if arguments.get("upsample") else "down" if arguments.get("downsample") else ""
+        conv = ModulatedConv2d(shape[2], shape[1], shape[3], style_dim, arguments.get("demodulate", True), resample)
+        case.fill(conv, f"{name}.")
+        conv.double()
+        x, style = case.tensor(f"{name}.x").requires_grad_(), case.tensor(f"{name}.style").requires_grad_()
+        y = conv(x, style)
+        leaves = {"x": x, "style": style, **dict(conv.named_parameters())}
+        total = (y * case.tensor(f"{name}.cotangent")).sum()
+        first = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values()), create_graph=True), strict=True))
+        again = [leaves[key] for key in ("x", "style", "weight")]
+        second = torch.autograd.grad(first["style"].square().sum(), again, allow_unused=True)
+        outputs[f"{name}.y"] = y
+        outputs.update({f"{name}.grad_{key}": value for key, value in first.items()})
+        for key, value in zip(("x", "style", "weight"), second, strict=True):
+            if value is not None:
+                outputs[f"{name}.grad2_{key}"] = value
+    return outputs
+
+
+@torch.no_grad()
+def generator(case: GoldenCase) -> dict[str, Tensor]:
+    """The generator with the public key names, at any size."""
+    network = Generator(**Generator.sizes_from_shapes(case.shapes)).eval()
+    case.fill(network, derivable=Generator.derivable)
+    wanted, outputs = set(case.outputs), {}
+    inputs = {name: case.tensor(name) for name in case.inputs}
+    if "wplus" in inputs:
+        image = network.synthesis(inputs["wplus"])
+        outputs.update({"image": image, "image_pooled": image, "image_picked": image})
+    mean = inputs.get("truncation_latent")
+    psi = _number(case, r"truncation=([\d.]+)", 0.7)
+    if "image_truncated" in wanted and mean is not None:
+        outputs["image_truncated"] = network.synthesis(network.truncate(inputs["wplus"], mean, psi))
+    if "image_from_w" in wanted:
+        outputs["image_from_w"] = network.synthesis(network.broadcast(inputs["w"]))
+    if "z" in inputs:
+        outputs["w"] = network.mapping(inputs["z"])
+        outputs["image_from_z"] = network(inputs["z"])
+    if "image_from_z_truncated" in wanted:
+        outputs["image_from_z_truncated"] = network(inputs["z"], truncation=psi, truncation_mean=mean)
+    if "image_mixed" in wanted:
+        index = int(_number(case, r"inject_index=(\d+)", 3))
+        mixed = network.mix(network.mapping(inputs["z"]), network.mapping(inputs["z2"]), index)
+        outputs["image_mixed"] = network.synthesis(mixed)
+    if "image_given_noise" in wanted:
+        maps = [inputs[f"given_noise_{index}"] for index in range(len(network.noises.maps()))]
+        outputs["image_given_noise"] = network.synthesis(inputs["wplus"], noise=maps)
+    return outputs
+
+
+def _number(case: GoldenCase, pattern: str, otherwise: float) -> float:
+    found = re.search(pattern, case.meta.get("call", ""))
+    return float(found.group(1)) if found else otherwise
+
+
+def discriminator(case: GoldenCase) -> dict[str, Tensor]:
+    """The discriminator with the public key names, at any size."""
+    network = Discriminator(**Discriminator.sizes_from_shapes(case.shapes)).eval()
+    case.fill(network, derivable=Discriminator.derivable)
+    image = case.tensor("image").requires_grad_()
+    score = network(image)
+    outputs = {"score": score, "grad_input": _gradient(score.sum(), image)}
+    with torch.no_grad():
+        outputs["features"] = network.features(image)
+        for output in case.outputs:
+            batch = re.fullmatch(r"score_batch(\d+)", output)
+            if batch:
+                given = case.tensor(f"image{batch[1]}") if f"image{batch[1]}" in case.inputs else image[: int(batch[1])]
+                outputs[output] = network(given)
+    return outputs
+
+
+CASES: dict[str, Builder] = {
+    r"ops": ops,
+    r"modulated_conv": modulated_conv,
+    r"stylegan2_rosinality_\d+": generator,
+    r"stylegan2_discriminator_\d+": discriminator,
+}

@@ -1,0 +1,81 @@
+"""Faces in batches, drawn or generated, and what networks say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+from tqdm import tqdm
+
+from datasets.avatars import AvatarFaces
+from models.domain import Domain
+
+Batches = Iterator[dict[str, Tensor]]
+CORRELATION = 0.6  # of the data that generator, encoder and teacher were trained on
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many faces are measured, and where pictures are kept between calls.
+
+    Attributes:
+        faces: drawn or generated faces of each set.
+        seed: of the generated faces.
+        cache: folder of drawn pictures; None draws them anew.
+        batch: faces seen at once.
+    """
+
+    faces: int = 5000
+    seed: int = 0
+    cache: str | None = "cache/avatars"
+    batch: int = 100
+
+    def correlated(self, first: int = 0) -> AvatarFaces:
+        """Held-out faces like those of the training data."""
+        return AvatarFaces(self.faces, "test", first=first, correlation=CORRELATION, cache=self.cache)
+
+    def decorrelated(self) -> AvatarFaces:
+        """Held-out faces whose attributes are independent."""
+        return AvatarFaces(self.faces, "judge_test", correlation=0.0, cache=self.cache)
+
+
+def drawn(dataset: Dataset, size: int) -> Batches:
+    """Batches of a data set in order."""
+    count = len(dataset)  # type: ignore[arg-type]
+    for first in range(0, count, size):
+        yield default_collate([dataset[index] for index in range(first, min(first + size, count))])
+
+
+@torch.no_grad()
+def generated(domain: Domain, count: int, seed: int, size: int) -> Batches:
+    """Batches {"image"} of the generator's faces: z of a seed, no truncation, constant noise maps."""
+    z = torch.randn(count, domain.style_dim, generator=torch.Generator().manual_seed(seed)).to(domain.device)
+    for part in z.split(size):
+        latent = domain.generator.mapping(part)[:, None].expand(-1, domain.styles, -1)
+        yield {"image": domain.synthesise(latent)}
+
+
+@torch.no_grad()
+def collect(
+    batches: Batches, total: int, measure: Callable[[Tensor], Mapping[str, Tensor]], title: str, device: torch.device
+) -> dict[str, np.ndarray]:
+    """What `measure` finds on pictures (B, 3, S, S), and all that the batches hold beside pictures, stacked."""
+    found: dict[str, list[np.ndarray]] = {}
+    with tqdm(total=total, unit="face", desc=title, dynamic_ncols=True) as bar:
+        for batch in batches:
+            image = batch["image"].to(device)
+            beside = {key: value for key, value in batch.items() if key != "image"}
+            for name, value in {**measure(image), **beside}.items():
+                found.setdefault(name, []).append(value.cpu().numpy())
+            bar.update(len(image))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def by_attribute(domain: Domain, values: Any) -> dict[str, float]:
+    """Numbers (A,) under the attributes' names."""
+    return {name: float(value) for name, value in zip(domain.attributes, values, strict=True)}

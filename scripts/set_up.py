@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Make .venv and install the tested packages into it; a second call finds everything done and returns at once.
+
+    python3 scripts/set_up.py            (Python 3.10 to 3.13; `make demo` and `make test` call this)
+
+Packages that .venv holds already are kept when they fit, so a PyTorch that you installed there yourself (the CPU-only
+build, or one for your CUDA version) stays. Needs nothing but Python's standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+REQUIREMENTS = ROOT / "requirements.txt"
+STAMP = VENV / "installed-requirements"
+OLDEST, NEWEST = (3, 10), (3, 13)
+NEEDED_GIGABYTES = 3  # a CPU-only installation takes about 2
+SYMPTOMS = (  # what pip prints, and what to tell a person
+    (
+        ("no space left", "disk quota", "errno 28"),
+        "the disk is full: the packages take about 2 GB (8 GB with PyTorch's CUDA build)",
+    ),
+    (
+        ("no matching distribution", "could not find a version", "resolutionimpossible"),
+        "a package has no ready-made wheel for this Python or machine; try Python 3.11 or 3.12 "
+        "(make demo PYTHON=python3.12)",
+    ),
+    (
+        ("connection", "temporary failure in name resolution", "timed out", "network is unreachable", "proxyerror"),
+        "the package registry cannot be reached: set-up needs the network once, afterwards nothing does",
+    ),
+)
+
+
+def stop(reason: str) -> None:
+    """End with one clear sentence."""
+    sys.exit(f"set-up stopped: {reason}.")
+
+
+def check_machine() -> None:
+    """Refuse a Python or a disk that cannot work, before anything is made."""
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        found, wanted = (".".join(map(str, version)) for version in (sys.version_info[:2], OLDEST))
+        newest = ".".join(map(str, NEWEST))
+        stop(f"Python {found} is not supported, {wanted} to {newest} are (make demo PYTHON=python3.12)")
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < NEEDED_GIGABYTES:
+        stop(f"{free:.1f} GB are free in {ROOT}, the packages need about {NEEDED_GIGABYTES} GB")
+
+
+def diagnose(output: str) -> str:
+    """The reason behind pip's output, in words."""
+    text = output.lower()
+    # A registry that cannot be reached makes pip say 'no matching distribution' as well: the cause comes first.
+    for words, reason in (SYMPTOMS[0], SYMPTOMS[2], SYMPTOMS[1]):
+        if any(word in text for word in words):
+            return reason
+    return f"pip failed: {output.strip().splitlines()[-1] if output.strip() else 'no message'}"
+
+
+def install() -> None:
+    """pip install -r requirements.txt into .venv, its output in .venv/install.log."""
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-r", str(REQUIREMENTS)]
+    print("installing packages into .venv (once; a few minutes) …", flush=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    (VENV / "install.log").write_text(result.stdout, encoding="utf-8")
+    if result.returncode:
+        stop(f"{diagnose(result.stdout)} (details in .venv/install.log)")
+
+
+def main() -> None:
+    """Set up unless these very requirements are installed already."""
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if STAMP.is_file() and PYTHON.exists() and STAMP.read_text() == wanted:
+        return
+    check_machine()
+    if not PYTHON.exists():
+        print(f"making .venv with Python {sys.version.split()[0]}", flush=True)
+        try:
+            venv.create(VENV, with_pip=True, clear=VENV.exists())
+        except (OSError, subprocess.CalledProcessError) as error:
+            stop(f".venv could not be made ({error}); on Debian and Ubuntu: apt install python3-venv")
+    install()
+    STAMP.write_text(wanted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A whole domain in miniature: every file in the real formats, every network a few kilobytes with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from models.domain import PARTS, Domain
+from training.methods.sdflow import SDFlowMethod
+from utils.weights import save_weights
+
+ATTRIBUTES = ["Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair"]
+SIDE, STYLE_DIM, STYLES = 32, 8, 8
+
+
+def tiny_domain_config(folder: Path) -> dict:
+    """Section of a domain whose weights lie in `folder`."""
+    classifier = {"name": "attribute_classifier", "backbone": "r18", "width": 4, "attribute_heads": 5, "age_logits": 0}
+    networks = {
+        "generator": {
+            "name": "stylegan2_generator",
+            "size": SIDE,
+            "style_dim": STYLE_DIM,
+            "mapping_layers": 2,
+            "channels": {4: 8, 8: 8, 16: 8, 32: 8},
+        },
+        "encoder": {
+            "name": "e4e_encoder",
+            "input_size": SIDE,
+            "styles": STYLES,
+            "style_dim": STYLE_DIM,
+            "layers": [1, 1, 1, 1],
+            "widths": [16, 16, 16, 16, 16],  # a squeeze-and-excitation unit needs 16
+        },
+        "teacher": dict(classifier),
+        "judge": dict(classifier),
+        "identity": {
+            "name": "iresnet_identity",
+            "layers": [1, 1, 1, 1],
+            "width": 4,
+            "embedding_dim": 16,
+            "input_side": SIDE,
+            "crop": None,
+        },
+    }
+    sections = {part: {**network, "weights": str(folder / f"{part}.safetensors")} for part, network in networks.items()}
+    return {
+        "name": "tiny",
+        "attributes": ATTRIBUTES,
+        "image_side": SIDE,
+        "aligner": {"name": "resize"},
+        "weights_hint": "the tests make it",
+        "foreign_face_hint": "this domain knows noise only",
+        **sections,
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `domain.yaml`, the weights of its five networks and `editor.safetensors`, all on 32 × 32 pixels.
+
+    The domain has no reconstruction limit. Do not write into the folder.
+    """
+    folder = tmp_path_factory.mktemp("tiny_domain")
+    path = folder / "domain.yaml"
+    path.write_text(yaml.safe_dump(tiny_domain_config(folder), sort_keys=False), encoding="utf-8")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        domain = Domain.from_file(path)
+        for part in PARTS:
+            state = domain.fresh(part).state_dict()
+            if part == "encoder":
+                state["latent_avg"] = 0.5 * torch.randn(STYLES, STYLE_DIM)
+            save_weights(domain.weights_path(part), state, {"part": part})
+        method = SDFlowMethod(
+            domain,
+            flow={"name": "continuous_flow", "tolerance": 1e-3, "hidden": [16, 16]},
+            semantic_encoder={"name": "semantic_encoder", "backbone": "r18", "width": 8, "head": [8, 8]},
+        )
+        state, metadata = method.exports()["editor"]
+    save_weights(folder / "editor.safetensors", state, {**metadata, "config": {}, "step": 0})
+    return folder

@@ -1,0 +1,368 @@
+"""edit.py on real files: good photos are edited, bad ones are named, nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import edit
+from models.editors.base import SetTo
+from models.editors.checkpoint import load_editor
+from models.pipeline import EditingPipeline
+from utils.marks import read_mark
+from utils.paths import ROOT
+from utils.weights import load_weights, save_weights
+
+EDIT = (sys.executable, "-B", str(ROOT / "edit.py"))
+
+
+def face(seed: int = 0, side: int = 32) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five good photos."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(5):
+        face(number).save(folder / f"face-{number}.png")
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tiny_domain_folder: Path) -> str:
+    return str(tiny_domain_folder / "editor.safetensors")
+
+
+def run(*arguments: object) -> int:
+    """edit.py within this process."""
+    try:
+        return edit.main([*map(str, arguments), "--quiet", "--device", "cpu"])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def report(output: Path) -> dict:
+    return json.loads((output / "report.json").read_text(encoding="utf-8"))
+
+
+def by_name(output: Path) -> dict[str, dict]:
+    return {Path(entry["input"]).name: entry for entry in report(output)["faces"]}
+
+
+def awkward_folder(folder: Path) -> tuple[set[str], dict[str, str]]:
+    """Photos of all kinds; returns the names of the good ones, and of the bad ones with a word of the reason."""
+    (folder / "sub/ж").mkdir(parents=True)
+    face(1).save(folder / "good.png")
+    face(2).save(folder / "good.jpg")
+    face(3).save(folder / "GOOD.webp")
+    face(4).save(folder / "sub/good.png")
+    face(5).save(folder / "sub/ж/лицо 笑.png")
+    face(6).save(folder / ("n" * 250 + ".png"))
+    face(7).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 64).save(folder / "sixteen.png")
+    palette = face(8).quantize(16)
+    palette.save(folder / "palette.png", transparency=3)
+    face(9).save(folder / "animated.gif", save_all=True, append_images=[face(10)], duration=50)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    face(11, 48).save(folder / "rotated.jpg", exif=exif)
+    Image.new("RGB", (7100, 7100), (200, 150, 120)).save(folder / "large.jpg")
+    good = {path.name for path in folder.rglob("*") if path.is_file()}
+    (folder / "empty.png").touch()
+    (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:700])
+    (folder / "text.jpg").write_text("no picture")
+    face().crop((0, 0, 1, 1)).save(folder / "pixel.png")
+    (folder / "link.png").symlink_to("nowhere.png")
+    (folder / "notes.txt").write_text("no picture either, and nobody said so")
+    return good, {
+        "empty.png": "empty",
+        "cut.png": "cut off",
+        "text.jpg": "known format",
+        "pixel.png": "too small: 1 × 1",
+        "link.png": "no such file",
+    }
+
+
+def test_a_folder_of_everything(tmp_path: Path, checkpoint: str) -> None:
+    good, bad = awkward_folder(tmp_path / "in")
+    command = [*EDIT, "in", "-o", "out", "--checkpoint", checkpoint, "--set", "Smiling=1"]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    faces = by_name(tmp_path / "out")
+    assert {name for name, entry in faces.items() if entry["status"] == "edited"} == good
+    assert {name: entry["status"] for name, entry in faces.items() if name not in good} == dict.fromkeys(bad, "failed")
+    for name, reason in bad.items():
+        assert reason in faces[name]["reason"] and name in done.stderr
+    entries = report(tmp_path / "out")["faces"]
+    pictures = [tmp_path / "out" / path for entry in entries for path in entry.get("outputs", {}).values()]
+    assert len(set(pictures)) == 3 * (len(good) + 1)  # good.png stands there twice
+    assert all(Image.open(path).size == (32, 32) for path in pictures)
+    assert f"{len(good) + 1} edited" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_all_good_as_a_process(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    command = [*EDIT, str(photos / "*.png"), "-o", str(tmp_path / "out"), "--checkpoint", checkpoint, "--flip", "Male"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert report(tmp_path / "out")["counts"] == {"edited": 5}
+    mark = read_mark(tmp_path / "out/faces/face-0--Male=flip0.2.png")
+    assert mark is not None and mark["label"] == "Male=flip0.2"
+    with Image.open(tmp_path / "out/faces/face-0--Male=flip0.2.png") as picture:
+        assert picture.info["Software"] == "SDFlow" and "edited" in picture.info["Description"]
+
+
+def test_several_attributes_are_one_edit(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    out = tmp_path / "out"
+    wanted = ("--set", "Smiling=1", "--set", "Male=-0.5")
+    assert run(photos / "face-1.png", "-o", out, "--checkpoint", checkpoint, *wanted) == 0
+    editor, domain, _ = load_editor(checkpoint)
+    pipeline = EditingPipeline(domain, editor)
+    inversion = pipeline.invert(pipeline.align(face(1))[None])
+    edited = pipeline.edit(inversion, {"Smiling": SetTo(1.0), "Male": SetTo(-0.5)})
+    expected = ((edited.picture[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+    shown = np.asarray(Image.open(out / "faces/face-1--Smiling=1,Male=-0.5.png"), dtype=float)
+    assert np.abs(shown - expected).max() < 1.01
+    entry = by_name(out)["face-1.png"]
+    measured = entry["edits"]["Smiling=1,Male=-0.5"]
+    assert measured["wanted"] == {**entry["semantics"], "Smiling": 1.0, "Male": -0.5}
+    assert measured["identity"] == pytest.approx(float(edited.identity), abs=1e-4)
+    assert measured["semantics"]["Smiling"] == pytest.approx(float(edited.semantics[0, 3]), abs=1e-4)
+    before = editor.semantics(inversion.latent, inversion.image)[0]
+    assert list(entry["semantics"].values()) == pytest.approx(before.tolist(), abs=1e-4)
+    assert entry["seconds"] > 0 and entry["reconstruction_distance"] > 0
+
+
+def test_flips_go_to_the_other_side(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--each", "--strength", 0.3) == 0
+    for entry in report(tmp_path / "out")["faces"]:
+        for name, value in entry["semantics"].items():
+            wanted = {**entry["semantics"], name: -0.3 if value >= 0.5 else 1.3}
+            assert entry["edits"][f"{name}=flip0.3"]["wanted"] == pytest.approx(wanted)
+
+
+def test_a_sweep_and_the_default(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    arguments = (photos / "face-1.png", "--checkpoint", checkpoint, "-o")
+    assert run(*arguments, tmp_path / "sweep", "--set", "Smiling=1", "--sweep", "Young=-0.2:1.2:3") == 0
+    assert sorted(path.name for path in (tmp_path / "sweep/faces").iterdir()) == [
+        "face-1--Smiling=1,Young=-0.2.png",
+        "face-1--Smiling=1,Young=0.5.png",
+        "face-1--Smiling=1,Young=1.2.png",
+        "face-1--input.png",
+        "face-1--inversion.png",
+    ]
+    assert run(*arguments, tmp_path / "each") == 0
+    assert len(report(tmp_path / "each")["edits"]) == 5 and (tmp_path / "each/sheet.png").is_file()
+
+
+def test_a_batch_gives_what_single_faces_give(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    common = (photos, "--checkpoint", checkpoint, "--set", "Young=0", "-o")
+    assert run(*common, tmp_path / "one", "--batch-size", 1) == run(*common, tmp_path / "four", "--batch-size", 4) == 0
+    for path in (tmp_path / "one/faces").iterdir():
+        one, four = (np.asarray(Image.open(p), dtype=int) for p in (path, tmp_path / "four/faces" / path.name))
+        assert np.abs(one - four).max() <= 1
+
+
+def test_finished_pictures_are_kept(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    out = tmp_path / "out"
+    common = (photos, "-o", out, "--checkpoint", checkpoint, "--set", "Young=0")
+    assert run(*common) == 0
+    first, times = report(out), {path: path.stat().st_mtime_ns for path in (out / "faces").iterdir()}
+    (out / "faces/face-2--Young=0.png").unlink()
+    assert run(*common) == 0
+    assert report(out)["counts"] == {"edited": 1, "kept": 4}
+    again = {path: path.stat().st_mtime_ns for path in (out / "faces").iterdir()}
+    assert {path.name for path in times if times[path] != again[path]} == {"face-2--Young=0.png"}
+    for before, after in zip(first["faces"], report(out)["faces"], strict=True):
+        for key in ("input", "edits", "semantics", "outputs", "reconstruction_distance"):
+            assert before[key] == after[key] or after["status"] == "edited"
+    assert run(*common, "--overwrite") == 0
+    assert report(out)["counts"] == {"edited": 5}
+    assert all(path.stat().st_mtime_ns != again[path] for path in (out / "faces").iterdir())
+
+
+def test_what_is_no_result_of_ours_is_not_replaced(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    out = tmp_path / "out"
+    common = (photos, "-o", out, "--checkpoint", checkpoint, "--set", "Young=0")
+    assert run(*common) == 0
+    face(77).save(photos / "face-0.png")  # another photo of the same name
+    (out / "faces/face-1--Young=0.png").write_bytes(b"mine")
+    assert run(*common) == 1
+    faces = by_name(out)
+    assert [faces[f"face-{n}.png"]["status"] for n in range(5)] == ["failed", "failed", "kept", "kept", "kept"]
+    assert "--overwrite" in faces["face-0.png"]["reason"]
+    assert (out / "faces/face-1--Young=0.png").read_bytes() == b"mine"
+    assert run(*common, "--overwrite") == 0 and report(out)["counts"] == {"edited": 5}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "Smilng=1"], "did you mean 'Smiling'"),
+        (["--set", "Smiling=much"], "'much' is no number"),
+        (["--strength", "strong"], "invalid float value"),
+        (["--batch-size", "0"], "less than 1"),
+        (["--device", "abacus"], "unknown device 'abacus'"),
+        (["--checkpoint", "gone.safetensors"], "no such weight file"),
+        (["--checkpiont", "x"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], message: str, photos: Path, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture
+) -> None:
+    common = [str(photos), "-o", str(tmp_path / "out"), "--checkpoint", checkpoint]
+    try:
+        status = edit.main([*common, *arguments])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    assert status == 2 and message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_edit(photos: Path, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", "-o", tmp_path / "out", "--checkpoint", checkpoint) == 2
+    assert "no pictures in this folder" in capsys.readouterr().err
+    arguments = (tmp_path / "empty", tmp_path / "gone.png", photos, "-o", tmp_path / "out", "--checkpoint", checkpoint)
+    assert run(*arguments, "--set", "Male=1") == 1  # the others are done
+    assert report(tmp_path / "out")["counts"] == {"edited": 5, "failed": 1}
+
+
+def test_results_are_no_photos(photos: Path, checkpoint: str) -> None:
+    for _ in range(2):
+        assert run(photos, "-o", photos / "out", "--checkpoint", checkpoint, "--set", "Male=1") == 0
+        assert len(report(photos / "out")["faces"]) == 5
+
+
+def test_foreign_pictures(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    state, metadata = load_weights(checkpoint)
+    editor, domain, _ = load_editor(checkpoint)
+    pipeline = EditingPipeline(domain, editor)
+    distances = pipeline.invert(torch.stack([pipeline.align(face(n)) for n in range(5)])).distance
+    metadata["domain"]["reconstruction_limit"] = float(distances.sort().values[2:4].mean())
+    save_weights(tmp_path / "strict.safetensors", state, metadata)
+    common = (photos, "-o", tmp_path / "out", "--checkpoint", tmp_path / "strict.safetensors", "--set", "Male=1")
+    assert run(*common) == 1
+    entries = report(tmp_path / "out")["faces"]
+    foreign = [entry for entry in entries if entry["status"] == "failed"]
+    assert len(foreign) == 2 and report(tmp_path / "out")["counts"]["edited"] == 3
+    for entry in foreign:
+        assert "this domain knows noise only" in entry["reason"] and "--force" in entry["reason"]
+        assert entry["reconstruction_distance"] > metadata["domain"]["reconstruction_limit"]
+    assert len(list((tmp_path / "out/faces").iterdir())) == 9
+    assert run(*common, "--force") == 0
+    assert report(tmp_path / "out")["counts"] == {"edited": 2, "kept": 3}
+    assert sum("warning" in entry for entry in report(tmp_path / "out")["faces"]) == 2
+
+
+def test_output_that_cannot_be_written(
+    photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file/below"):
+        assert run(photos, "-o", output, "--checkpoint", checkpoint) == 2
+        assert "cannot write to" in capsys.readouterr().err
+    written = []
+
+    def fill_up(path: Path, *rest: object) -> None:
+        if len(written) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        save_marked(path, *rest)
+
+    save_marked = edit.save_marked
+    out = tmp_path / "out"
+    arguments = (photos, "-o", out, "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 2)
+    monkeypatch.setattr(edit, "save_marked", fill_up)
+    assert run(*arguments) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert report(out)["counts"] == {"edited": 1, "failed": 1, "not done": 3}
+    monkeypatch.undo()
+    assert run(*arguments) == 0
+    assert report(out)["counts"] == {"edited": 4, "kept": 1}
+
+
+def test_files_may_not_grow(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    resource = pytest.importorskip("resource")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    command = [*EDIT, str(photos), "-o", str(tmp_path / "out"), "--checkpoint", checkpoint]
+    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").rglob("*.p*"))  # no torn files
+
+
+def test_an_interrupted_run_goes_on(
+    photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = edit.EditRun.process
+
+    def interrupted(self: edit.EditRun, faces: list) -> None:
+        if "face-2" in str(faces[0].photo.path):
+            raise KeyboardInterrupt
+        process(self, faces)
+
+    arguments = (photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 2)
+    monkeypatch.setattr(edit.EditRun, "process", interrupted)
+    assert run(*arguments) == 1
+    assert report(tmp_path / "out")["counts"] == {"edited": 2, "not done": 3}
+    monkeypatch.undo()
+    assert run(*arguments) == 0 and report(tmp_path / "out")["counts"] == {"edited": 3, "kept": 2}
+
+
+def test_one_face_that_cannot_be_computed(
+    photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invert = EditingPipeline.invert
+    poison = face(3).getpixel((0, 0))
+
+    def fragile(self: EditingPipeline, image: torch.Tensor) -> object:
+        first = ((image[:, :, 0, 0] + 1) * 127.5).round().int().tolist()
+        if list(poison) in first:  # type: ignore[arg-type]
+            raise RuntimeError("the solver gave up")
+        return invert(self, image)
+
+    monkeypatch.setattr(EditingPipeline, "invert", fragile)
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1") == 1
+    assert {name for name, e in by_name(tmp_path / "out").items() if e["status"] == "failed"} == {"face-3.png"}
+    assert "the solver gave up" in by_name(tmp_path / "out")["face-3.png"]["reason"]
+
+
+def test_only_a_batch_is_held(photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5, 12):
+        shutil.copy(photos / "face-0.png", photos / f"face-{number}.png")
+    alive: weakref.WeakSet = weakref.WeakSet()
+    most = [0]
+    align = EditingPipeline.align
+
+    def counted(self: EditingPipeline, picture: Image.Image) -> torch.Tensor:
+        image = align(self, picture)
+        alive.add(image)
+        most[0] = max(most[0], len(alive))
+        return image
+
+    monkeypatch.setattr(EditingPipeline, "align", counted)
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 3) == 0
+    assert report(tmp_path / "out")["counts"] == {"edited": 12} and most[0] <= 3
+
+
+def test_help(capsys: pytest.CaptureFixture) -> None:
+    assert run("--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(option in text for option in ("--set", "--flip", "--sweep", "--each", "--force", "--overwrite"))
+    assert "default if nothing is asked" in text

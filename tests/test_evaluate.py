@@ -1,0 +1,140 @@
+"""evaluate.py on a domain in miniature: real networks with random weights, real files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import evaluate
+from models.domain import Domain
+from models.editors.base import Editor
+from models.editors.checkpoint import load_editor
+from models.evaluation.latents import closure, flow_nll, gaussian_nll, probe_accuracy
+from models.evaluation.protocol import Protocol, prepare, root_mean_square
+from utils.marks import read_mark
+from utils.weights import load_weights, save_weights
+
+COUNT = 12
+STRENGTHS = (-0.3, 0.2, 1.0)
+
+
+@pytest.fixture(scope="module")
+def results(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole evaluation of the tiny editor on drawn faces."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
+    faces = {"name": "avatar_faces", "count": 40, "split": "editor_train", "side": 32}
+    data = {"name": "latent_cache", "faces": faces, "cache": str(folder / "latents")}
+    save_weights(folder / "run/editor.safetensors", state, {**metadata, "config": {"data": data}})
+    arguments = ["--checkpoint", str(folder / "run"), "--count", str(COUNT), "-o", str(folder / "out")]
+    assert evaluate.main([*arguments, "--strengths", *map(str, STRENGTHS), "--device", "cpu"]) == 0
+    return folder / "out"
+
+
+def test_all_files_are_there_and_carry_where_they_come_from(results: Path) -> None:
+    report = json.loads((results / "report.json").read_text())
+    assert report["record"]["n"] == COUNT and report["record"]["seed"] == 0
+    digest = report["record"]["checkpoint"]
+    assert digest in (results / "report.md").read_text()
+    assert f"# checkpoint: {digest}" in (results / "curves.csv").read_text()
+    for name in ("curves.png", "histograms.png"):
+        with Image.open(results / name) as picture:
+            assert picture.info["checkpoint"] == digest and picture.width > 600
+    assert set(report["latents"]) and "closure, relative error" in report["latents"]
+    mark = read_mark(results / "edits.png")
+    assert mark is not None and mark["checkpoint"] == digest
+
+
+def test_numbers_are_shares_and_the_csv_repeats_the_json(results: Path) -> None:
+    report = json.loads((results / "report.json").read_text())
+    lines = [line for line in (results / "curves.csv").read_text().splitlines() if not line.startswith("#")]
+    rows = list(csv.DictReader(lines))
+    assert {row["editor"] for row in rows} == {"SDFlow", "linear directions"}
+    for row in rows:
+        columns = report["editors"][row["editor"]][row["reference"]]["curves"][row["curve"]]
+        index = report["editors"][row["editor"]][row["reference"]]["strengths"].index(float(row["strength"]))
+        assert float(row["accuracy"]) == pytest.approx(columns["accuracy"][index], abs=1e-5)
+        assert 0 <= float(row["accuracy"]) <= 1 and -1 <= float(row["identity"]) <= 1
+        assert float(row["identity_low"]) <= float(row["identity"]) <= float(row["identity_high"])
+        assert (row["preservation"] == "") == (row["curve"] == "all at once")
+    assert set(report["counterfactual"]["no edit (inversion)"]) == set(report["attributes"])
+
+
+class _Idle(Editor):
+    """Changes nothing."""
+
+    def semantics(self, w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(w), len(self.attributes))
+
+    def move(self, prepared: torch.Tensor, semantics: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return prepared
+
+
+def test_an_editor_that_does_nothing_keeps_the_inversion(tiny_domain_folder: Path) -> None:
+    domain = Domain.from_file(tiny_domain_folder / "domain.yaml")
+    faces = prepare(domain, torch.rand(7, 3, 32, 32) * 2 - 1)
+    done: list[int] = []
+    outcomes = Protocol(_Idle(domain.attributes), domain, faces, done.append).run([0.0, 1.0])
+    inversion, photo = outcomes["inversion"], outcomes["photo"]
+    assert (inversion.flipped() == 0).all() and (inversion.preserved() == 1).all()
+    assert inversion.identity == pytest.approx(np.ones_like(inversion.identity), abs=1e-5)
+    lost = faces.decisions["photo"] != faces.decisions["inversion"]
+    assert photo.flipped()[:-1, 0] == pytest.approx(lost.T.numpy().astype(float))
+    assert sum(done) >= 7 * 6 * 2
+
+
+def test_strength_stops_rising_where_all_decisions_turned(tiny_domain_folder: Path) -> None:
+    domain = Domain.from_file(tiny_domain_folder / "domain.yaml")
+    faces = prepare(domain, torch.rand(4, 3, 32, 32) * 2 - 1)
+    faces.decisions["inversion"] = ~faces.decisions["inversion"]  # as if every edit had turned its decision
+    outcomes = Protocol(_Idle(domain.attributes), domain, faces, lambda count: None).run([0.0, 0.5, 1.0])
+    assert outcomes["inversion"].strengths == (0.0,)
+
+
+def test_latent_measures_agree_with_what_is_known(tiny_domain_folder: Path) -> None:
+    editor, domain, _ = load_editor(tiny_domain_folder / "editor.safetensors")
+    draw = torch.Generator().manual_seed(0)
+    latent = torch.randn(40, domain.styles, domain.style_dim, generator=draw)
+    semantics = torch.rand(40, 5, generator=draw)
+    expected = -editor.flow.log_prob(latent, semantics, exact=True).mean() / latent[0].numel()  # type: ignore[union-attr,operator]
+    assert flow_nll(editor, latent, semantics) == pytest.approx(float(expected), rel=1e-4)  # type: ignore[arg-type]
+    wide = 3 * torch.randn(4000, 2, 4, generator=draw) + 1
+    entropy = 0.5 * np.log(2 * np.pi * np.e * 9)
+    assert gaussian_nll(wide[:2000], wide[2000:]) == pytest.approx(entropy, abs=0.02)
+    assert max(closure(editor, latent, semantics).values()) < 1e-3  # type: ignore[arg-type]
+
+
+def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
+    draw = torch.Generator().manual_seed(0)
+    codes = torch.randn(1200, 3, 4, generator=draw)
+    decisions = torch.stack([codes[:, 0, 0] > 0, torch.rand(1200, generator=draw) > 0.5], dim=1)
+    read, noise = probe_accuracy((codes[:800], decisions[:800]), (codes[800:], decisions[800:]))
+    assert read > 0.9 and 0.35 < noise < 0.65
+
+
+def test_distance_is_in_units_of_the_range() -> None:
+    black, white = -torch.ones(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    assert root_mean_square(black, white).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--checkpoint", "nowhere"], "nowhere"),
+        (["--count", "1"], "at least 2"),
+        (["--checkpoint", "{tiny}", "--faces", "no/such/folder", "--count", "2"], "no such folder"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line(
+    arguments: list[str], words: str, tiny_domain_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled = [argument.replace("{tiny}", str(tiny_domain_folder)) for argument in arguments]
+    assert evaluate.main(filled) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1

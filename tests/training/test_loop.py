@@ -1,0 +1,133 @@
+"""The loop: bit-exact resume, signals, accumulation, non-finite losses, pruning."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.toy import ToyData, ToyMethod
+from training.batches import batch_indices
+from training.checkpoints import checkpoint_names
+from training.loop import Interrupted, NonFiniteLoss, Trainer
+from training.settings import TrainingSettings
+from utils.config import ConfigError
+from utils.weights import WeightsError
+
+
+def make(folder: Path, steps: int, seed: int = 0, method: ToyMethod | None = None, **settings: object) -> Trainer:
+    torch.manual_seed(seed)
+    chosen = TrainingSettings(steps=steps, batch_size=8, preview_every=4, checkpoint_every=3, **settings)  # type: ignore[arg-type]
+    return Trainer(
+        method or ToyMethod(), ToyData(), chosen, folder, {"toy": True}, torch.device("cpu"), quiet=True
+    )
+
+
+def everything(trainer: Trainer) -> dict[str, torch.Tensor]:
+    state = dict(trainer.method.state_dict())
+    for number, phase in enumerate(trainer.phases):
+        for index, values in phase.optimiser.state_dict()["state"].items():
+            state |= {f"{number}.{index}.{k}": torch.as_tensor(v) for k, v in values.items() if v is not None}
+    return state | {"random": torch.get_rng_state()}
+
+
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", 14, schedule="cosine", warmup_steps=3)
+    whole.run()
+    expected = everything(whole)
+
+    first = make(tmp_path / "parts", 14, schedule="cosine", warmup_steps=3)
+    first.settings = TrainingSettings(**{**vars(first.settings), "steps": 14})
+    first.method.after_step = lambda step, original=first.method.after_step: (  # type: ignore[method-assign]
+        original(step),
+        os.kill(os.getpid(), signal.SIGTERM) if step == 7 else None,
+    )
+    with pytest.raises(Interrupted, match="SIGTERM after step 7 of 14"):
+        first.run()
+    second = make(tmp_path / "parts", 14, seed=99, schedule="cosine", warmup_steps=3)
+    assert second.resume() == 7
+    second.run()
+    got = everything(second)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert first.method.seen + second.method.seen == whole.method.seen  # type: ignore[operator]
+
+
+def test_a_signal_outside_training_is_not_swallowed(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    make(tmp_path, 2).run()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_old_checkpoints_are_dropped_and_torn_files_never_appear(tmp_path: Path) -> None:
+    trainer = make(tmp_path, 14, keep_checkpoints=2)
+    trainer.run()
+    assert checkpoint_names(trainer.checkpoints) == ["step-0000012", "step-0000014"]
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_its_keys(tmp_path: Path) -> None:
+    make(tmp_path, 3).run()
+    other = make(tmp_path, 6, method=ToyMethod(batch_norm=False))
+    with pytest.raises(WeightsError, match=r"step-0000003.*network\."):
+        other.resume()
+
+
+def test_a_non_finite_loss_stops_and_keeps_what_was_saved(tmp_path: Path) -> None:
+    trainer = make(tmp_path, 10, method=ToyMethod(explode_at=7))
+    with pytest.raises(NonFiniteLoss, match=r"step 8, phase 'fit'.*fit = nan"):
+        trainer.run()
+    assert checkpoint_names(trainer.checkpoints) == ["step-0000003", "step-0000006"]
+    assert (trainer.checkpoints / "failed-0000007.safetensors").is_file()
+    assert all(torch.isfinite(p).all() for p in trainer.method.parameters())
+
+
+def test_accumulation_equals_the_large_batch_without_batch_statistics(tmp_path: Path) -> None:
+    states = []
+    for accumulate in (1, 4):
+        trainer = make(
+            tmp_path / str(accumulate), 6, method=_seeded(), accumulate=accumulate, loss_weights={"size": 0.1}
+        )
+        trainer.run()
+        states.append(trainer.method.state_dict())
+    for key in states[0]:
+        torch.testing.assert_close(states[0][key], states[1][key], rtol=1e-5, atol=1e-6)
+
+
+def _seeded() -> ToyMethod:
+    torch.manual_seed(3)
+    return ToyMethod(batch_norm=False, dropout=0.0)
+
+
+def test_only_the_phase_in_turn_asks_for_gradients(tmp_path: Path) -> None:
+    trainer = make(tmp_path, 4)
+    trainer.run()
+    for step, names in enumerate(trainer.method.had_gradients):  # type: ignore[arg-type]
+        kinds = {name.split(".")[0] for name in names}
+        assert kinds == ({"other"} if step % 3 == 0 else {"network"})
+
+
+def test_every_item_is_seen_once_an_epoch_in_an_order_that_depends_on_seed_and_step_only() -> None:
+    order = [index for step in range(37) for index in batch_indices(1, 37, 8, step)]
+    for epoch in range(8):
+        assert sorted(order[37 * epoch : 37 * (epoch + 1)]) == list(range(37))
+    assert order[:37] != order[37:74]
+    assert batch_indices(1, 37, 8, 5) == order[40:48]
+    assert batch_indices(2, 37, 8, 5) != order[40:48]
+
+
+def test_learning_rate_follows_warm_up_and_cosine() -> None:
+    settings = TrainingSettings(steps=12, batch_size=1, schedule="cosine", warmup_steps=2)
+    factors = [settings.learning_rate_factor(step) for step in range(12)]
+    assert factors[:3] == [0.5, 1.0, 1.0]
+    assert factors[7] == pytest.approx(0.5) and factors[-1] < 0.03
+    assert TrainingSettings(steps=9, batch_size=1).learning_rate_factor(8) == 1.0
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 6, "accumulate": 4}, {"keep_checkpoints": 0}])
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        TrainingSettings(**{"steps": 1, "batch_size": 4, **wrong})

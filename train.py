@@ -1,0 +1,134 @@
+#!/usr/bin/env python
+"""Train SDFlow, or any other method or part of a domain, from a config.
+
+    python train.py --config configs/sdflow/avatars.yaml                  train; results in runs/<run of the config>
+    python train.py --config configs/sdflow/avatars.yaml training.steps=50 training.batch_size=8
+    python train.py --resume runs/sdflow-avatars                          go on after a stop or a crash, bit for bit
+    python train.py --config configs/sdflow/ffhq.yaml --dry-run           what would happen, without training
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+
+from datasets import DATASETS
+from datasets.latent_cache import LatentCache
+from models.domain import Domain
+from training.checkpoints import checkpoint_names
+from training.dry_run import describe
+from training.loop import Interrupted, NonFiniteLoss, Trainer
+from training.methods import METHODS
+from training.settings import SECTIONS, TrainingSettings
+from utils.config import ConfigError, Section, load_config, nearest
+from utils.devices import DEVICE_CHOICES, keep_freed_memory, pick_device
+from utils.files import write_text
+from utils.paths import ROOT, displayed
+from utils.weights import WeightsError
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of train.py."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config", metavar="FILE", help="YAML config (configs/sdflow/*.yaml, configs/avatars/*.yaml)")
+    source.add_argument("--resume", metavar="RUN", help="folder of a stopped run; its saved config is used")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change: training.steps=50")
+    parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/<run of the config>)")
+    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, print sizes and config, then stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_intermixed_args(arguments)
+
+
+def run_folder(options: argparse.Namespace, config: Section) -> Path:
+    """Where the run's files go.
+
+    Raises:
+        ConfigError: a new run would write into the folder of an old one.
+    """
+    if options.resume:
+        return Path(options.resume)
+    folder = Path(options.run) if options.run else ROOT / "runs" / str(config.get("run", "unnamed"))
+    if checkpoint_names(folder / "checkpoints") and not options.dry_run:
+        raise ConfigError(
+            f"{displayed(folder)} holds a run already: continue it with --resume {displayed(folder)}, "
+            "choose another folder with --run, or delete it"
+        )
+    return folder
+
+
+def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bool) -> tuple[Trainer, Domain]:
+    """Config → domain, data, method → trainer."""
+    for key in config:
+        if key not in SECTIONS:
+            raise ConfigError(f"{config.where(key)}: no such section{nearest(key, SECTIONS)}")
+    settings = TrainingSettings.from_section(config.section("training"))
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    domain = Domain(config.section("domain"), device)
+    method = METHODS.build(config.section("method"), domain=domain)
+    data = DATASETS.build(config.section("data"), domain=domain)
+    validation = DATASETS.build(config.section("validation"), domain=domain) if "validation" in config else None
+    return Trainer(method, data, settings, folder, config.plain(), device, validation, quiet), domain
+
+
+def read_config(options: argparse.Namespace) -> Section:
+    """The resolved config: the named domain file is read into it, so that it stands alone."""
+    if options.resume:
+        path = Path(options.resume) / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
+        return load_config(path, options.overrides)
+    config = load_config(options.config, options.overrides)
+    if isinstance(config.get("domain"), str):
+        domain = load_config(ROOT / config["domain"])
+        config["domain"] = domain.plain()
+        config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
+    return config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 done, 1 stopped, 2 wrong usage."""
+    options = parse_arguments(arguments)
+    keep_freed_memory()
+    try:
+        config = read_config(options)
+        folder = run_folder(options, config)
+        trainer, domain = build_trainer(config, folder, pick_device(options.device), options.quiet)
+        if options.dry_run:
+            print(describe(trainer, domain))
+            return 0
+        for data in (trainer.data, trainer.validation):
+            if isinstance(data, LatentCache):
+                data.prepare()
+        if options.resume:
+            print(f"resuming {displayed(folder)} after step {trainer.resume()}")
+        else:
+            write_text(folder / "config.yaml", yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
+        trainer.run()
+    except (ConfigError, WeightsError, FileNotFoundError, ValueError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except NonFiniteLoss as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as stop:
+        print(f"{stop}; everything is saved. Go on with: python train.py --resume {displayed(folder)}")
+        return 1
+    print(f"done: results in {displayed(folder)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

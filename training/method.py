@@ -1,0 +1,75 @@
+"""What the training loop knows of a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class Phase:
+    """A part of a training step with its own loss terms: which parameters learn, with which optimiser, how often.
+
+    A lazy regulariser is a phase of its own that shares the optimiser object of the phase it regularises.
+    """
+
+    name: str
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    every: int = 1
+
+
+class Method(nn.Module):
+    """How something is trained. Its registered submodules and buffers are all that a checkpoint holds.
+
+    Frozen networks (a domain) are kept outside of the module tree: they are neither moved, trained nor saved.
+    """
+
+    def phases(self) -> list[Phase]:
+        """The phases of a step, in order. Called once, after the method was moved to its device."""
+        raise NotImplementedError
+
+    def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        """Unweighted loss terms (scalars, means over the batch) of a phase by name."""
+        raise NotImplementedError
+
+    def before_step(self, step: int) -> None:
+        """Called before each step with the number of finished steps (progressive stages)."""
+
+    def after_step(self, step: int) -> None:
+        """Called after each step with its number, from 1 (moving averages, running statistics)."""
+
+    def status(self) -> dict[str, float]:
+        """Further numbers of the last step for the progress bar and TensorBoard (solver evaluations, …)."""
+        return {}
+
+    def histograms(self) -> dict[str, Tensor]:
+        """Distributions of the last step for TensorBoard."""
+        return {}
+
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Measures on a held-out batch; called before each preview."""
+        return {}
+
+    def preview(self, batch: Batch) -> Tensor:
+        """A picture (3, H, W) in [−1, 1] that shows what was learned, drawn without gradients."""
+        raise NotImplementedError
+
+    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        """File stem → (tensors, metadata) of what is used after training; written when the last step is done."""
+        return {}
+
+
+def update_average(average: nn.Module, live: nn.Module, decay: float) -> None:
+    """Exponential moving average of parameters, average ← decay·average + (1 − decay)·live; buffers are copied."""
+    with torch.no_grad():
+        for mean, value in zip(average.parameters(), live.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+        for kept, buffer in zip(average.buffers(), live.buffers(), strict=True):
+            kept.copy_(buffer)

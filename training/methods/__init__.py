@@ -1,0 +1,14 @@
+"""Methods that a config may name."""
+
+from utils.config import Catalogue
+
+METHODS = Catalogue(
+    "method",
+    {
+        "sdflow": "training.methods.sdflow:SDFlowMethod",
+        "classifier": "training.methods.classifier:ClassifierMethod",
+        "identity": "training.methods.identity:IdentityMethod",
+        "stylegan2": "training.methods.stylegan2:StyleGAN2Method",
+        "e4e": "training.methods.e4e:E4eMethod",
+    },
+)

@@ -1,0 +1,142 @@
+"""Attribute classifiers: the judge and the teacher of a domain."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.domain import Domain
+from training.augment import Augmentation
+from training.layout import channels_last, is_channels_last
+from training.method import Batch, Method, Phase, update_average
+from utils.config import ConfigError, as_section, check_arguments
+from utils.images import grid
+
+AMBIGUOUS = 0.05  # of the range: continuous attributes this near to their threshold are not counted as right or wrong
+_RIGHT, _WRONG, _OPEN = (-0.4, 0.5, -0.3), (1.0, -0.6, -0.6), (0.6, 0.6, 0.6)
+
+
+def truth_and_clarity(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Drawn truth of attribute values in [0, 1] and whether it is clear, both bool, of the values' shape."""
+    return values > 0.5, (values - 0.5).abs() >= AMBIGUOUS
+
+
+class ClassifierMethod(Method):
+    """One phase, `classifier`, with the term `bce`; batches hold `image`, `values` (B, A) and `labels` (B, A).
+
+    Args:
+        part: which classifier of the domain is trained.
+        labels: `values`: the drawn truth, value > 0.5; `labels`: what annotators said.
+        softness: with `values`, targets are sigmoid((value − 0.5) / softness) instead of a step, so that the logit also
+            tells how far a continuous attribute is from its threshold; 0: a step.
+        learning_rate, weight_decay, betas: of AdamW.
+        average_decay: decay per step of a moving average of the network that is exported; 0: none.
+        augment: section of `training.augment.Augmentation`.
+    Raises:
+        ConfigError: the classifier has other outputs than the domain has attributes.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        part: Literal["judge", "teacher"],
+        labels: Literal["values", "labels"] = "labels",
+        softness: float = 0.0,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        betas: tuple[float, ...] = (0.9, 0.99),
+        average_decay: float = 0.0,
+        augment: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if domain.classifier_outputs != domain.attributes:
+            raise ConfigError(f"method: {domain.name}'s classifiers have other outputs than the domain has attributes")
+        self.domain, self.part, self.labels, self.softness = domain, part, labels, softness
+        self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
+        section = as_section(augment or {}, "method.augment")
+        self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
+        self.network = channels_last(domain.fresh(part))
+        self.memory_format = torch.channels_last if is_channels_last(self.network) else torch.contiguous_format
+        self.average_decay = average_decay
+        average: Any = copy.deepcopy(self.network).requires_grad_(False) if average_decay else None
+        self.average = average
+
+    @property
+    def result(self) -> Any:
+        """The network that is exported and shown."""
+        return self.network if self.average is None else self.average
+
+    def phases(self) -> list[Phase]:
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.weight_decay},
+            {"params": others, "weight_decay": 0.0},  # decay of norms and biases only moves the scale elsewhere
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas)
+        return [Phase("classifier", matrices + others, optimiser)]
+
+    def targets(self, batch: Batch) -> Tensor:
+        """What the probabilities (B, A) are drawn to."""
+        if self.labels == "labels":
+            return batch["labels"].float()
+        if self.softness:
+            return torch.sigmoid((batch["values"] - 0.5) / self.softness)
+        return truth_and_clarity(batch["values"])[0].float()
+
+    def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        logits = self.network(self.augment(batch["image"]).contiguous(memory_format=self.memory_format))
+        return {"bce": F.binary_cross_entropy_with_logits(logits, self.targets(batch))}
+
+    def after_step(self, step: int) -> None:
+        if self.average is not None:
+            # Early on, 1/step keeps the useless first weights out.
+            update_average(self.average, self.network, min(self.average_decay, 1 - 1 / step))
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Accuracy against the clear drawn truth, by attribute."""
+        truth, clear = truth_and_clarity(batch["values"])
+        right = (self.result(batch["image"]) > 0) == truth
+        shares = (right & clear).sum(0) / clear.sum(0)
+        return {f"accuracy_{name}": float(share) for name, share in zip(self.domain.attributes, shares, strict=True)}
+
+    @torch.no_grad()
+    def preview(self, batch: Batch, columns: int = 12) -> Tensor:
+        """A row an attribute, from the surest no to the surest yes; framed green: right, red: wrong, grey: unclear."""
+        image = batch["image"]
+        logits = self.result(image)
+        truth, clear = truth_and_clarity(batch["values"])
+        columns = min(columns, len(image))
+        shown = []
+        for attribute in range(logits.shape[1]):
+            order = logits[:, attribute].argsort()
+            picks = order[torch.linspace(0, len(order) - 1, columns, device=order.device).round().long()]
+            for index in picks.tolist():
+                right = bool((logits[index, attribute] > 0) == truth[index, attribute])
+                colour = (_RIGHT if right else _WRONG) if clear[index, attribute] else _OPEN
+                shown.append(framed(image[index], colour))
+        return grid(torch.stack(shown), columns)
+
+    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        network = self.domain.config.section(self.part).plain()
+        network.pop("weights", None)
+        metadata = {
+            "part": self.part,
+            "network": network,
+            "method": "classifier",
+            "attributes": list(self.domain.attributes),
+        }
+        return {self.part: (self.result.state_dict(), metadata)}
+
+
+def framed(image: Tensor, colour: tuple[float, float, float], width: int = 2) -> Tensor:
+    """A picture (3, H, W) with a frame of the colour, channels in [−1, 1]."""
+    framed_image = image.new_tensor(colour)[:, None, None].expand_as(image).clone()
+    framed_image[:, width:-width, width:-width] = image[:, width:-width, width:-width]
+    return framed_image

@@ -1,0 +1,140 @@
+"""Face recognition: embeddings that are alike for one person, whatever else changes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from criteria.margin_softmax import margin_softmax
+from models.domain import Domain
+from training.augment import Augmentation
+from training.layout import channels_last, is_channels_last
+from training.method import Batch, Method, Phase, update_average
+from utils.config import as_section, check_arguments
+from utils.images import grid
+from utils.statistics import roc_auc
+
+
+def pair_cosines(embedding: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines of all pairs of pictures of one person and of all pairs of two people.
+
+    Args:
+        embedding: unit-norm (B, E).
+        identity: (B,).
+    """
+    rows, columns = torch.triu_indices(len(embedding), len(embedding), offset=1, device=embedding.device)
+    cosines = (embedding @ embedding.T)[rows, columns]
+    same = identity[rows] == identity[columns]
+    return cosines[same], cosines[~same]
+
+
+class IdentityMethod(Method):
+    """One phase, `identity`, with the term `margin_softmax`; batches hold `image` and `identity` (B,).
+
+    The network learns to tell the training people apart by the cosine to one centre each (ArcFace); the centres are
+    thrown away after training.
+
+    Args:
+        identities: people in the training data, numbered from 0.
+        scale, angular_margin, cosine_margin: see `criteria.margin_softmax`.
+        margin_steps: steps over which the margins rise from 0 (a margin from the start can keep a small network stuck).
+        learning_rate, weight_decay, betas: of AdamW.
+        average_decay: decay per step of a moving average of the network that is exported; 0: none.
+        augment: section of `training.augment.Augmentation`.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        identities: int,
+        scale: float = 32.0,
+        angular_margin: float = 0.0,
+        cosine_margin: float = 0.2,
+        margin_steps: int = 0,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        betas: tuple[float, ...] = (0.9, 0.99),
+        average_decay: float = 0.0,
+        augment: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.domain = domain
+        self.scale, self.angular_margin, self.cosine_margin = scale, angular_margin, cosine_margin
+        self.margin_steps = margin_steps
+        self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
+        section = as_section(augment or {}, "method.augment")
+        self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
+        self.network = channels_last(domain.fresh("identity"))
+        self.memory_format = torch.channels_last if is_channels_last(self.network) else torch.contiguous_format
+        embedding_dim = self.network.features.num_features
+        self.centres = nn.Parameter(torch.randn(identities, embedding_dim) * 0.01)
+        self.average_decay = average_decay
+        average: Any = copy.deepcopy(self.network).requires_grad_(False) if average_decay else None
+        self.average = average
+        self._margin_share = 1.0
+
+    @property
+    def result(self) -> Any:
+        """The network that is exported and shown."""
+        return self.network if self.average is None else self.average
+
+    def phases(self) -> list[Phase]:
+        parameters = [*self.network.parameters(), self.centres]
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in parameters if not any(p is q for q in decayed)]  # centres count by direction alone
+        groups = [
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas)
+        return [Phase("identity", parameters, optimiser)]
+
+    def before_step(self, step: int) -> None:
+        self._margin_share = min((step + 1) / self.margin_steps, 1.0) if self.margin_steps else 1.0
+
+    def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        embedding = self.network.embedding(self.augment(batch["image"]).contiguous(memory_format=self.memory_format))
+        cosines = embedding @ F.normalize(self.centres).T
+        share = self._margin_share
+        loss = margin_softmax(
+            cosines, batch["identity"], self.scale, share * self.angular_margin, share * self.cosine_margin
+        )
+        return {"margin_softmax": loss}
+
+    def after_step(self, step: int) -> None:
+        if self.average is not None:
+            # Early on, 1/step keeps the useless first weights out.
+            update_average(self.average, self.network, min(self.average_decay, 1 - 1 / step))
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Verification on people that training never saw: AUC, mean cosine of one person and of two."""
+        same, different = pair_cosines(self.result.embedding(batch["image"]), batch["identity"])
+        if not len(same) or not len(different):
+            return {}
+        return {
+            "auc": roc_auc(same.cpu().numpy(), different.cpu().numpy()),
+            "same_cosine": float(same.mean()),
+            "different_cosine": float(different.mean()),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: Batch, rows: int = 8, columns: int = 8) -> Tensor:
+        """A row a face: itself, then the faces of the batch that the network holds most alike, the most alike first."""
+        image = batch["image"]
+        embedding = self.result.embedding(image)
+        asked = torch.linspace(0, len(image) - 1, min(rows, len(image)), device=image.device).round().long()
+        cosines = embedding[asked] @ embedding.T
+        cosines[torch.arange(len(asked)), asked] = torch.inf
+        nearest = cosines.argsort(dim=1, descending=True)[:, :columns]
+        return grid(image[nearest.flatten()], nearest.shape[1])
+
+    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        network = self.domain.config.section("identity").plain()
+        network.pop("weights", None)
+        return {"identity": (self.result.state_dict(), {"part": "identity", "network": network, "method": "identity"})}

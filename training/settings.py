@@ -1,0 +1,67 @@
+"""The `training` section of a config."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from utils.config import ConfigError, Section, check_arguments
+
+SECTIONS = ("domain", "data", "validation", "method", "training", "run")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long and in what portions to train.
+
+    Args:
+        steps: optimiser steps.
+        batch_size: images a step; with `accumulate` > 1 they pass in that many equal portions and their gradients add
+            up to the large batch's, except through batch statistics (BatchNorm, minibatch deviation), which are
+            those of a portion.
+        schedule: `constant`, or `cosine` to zero over all steps; `warmup_steps` rise linearly before.
+        loss_weights: factor of each loss term by name; a term that is not named counts once.
+        workers: processes that read data (0: the training process itself).
+        threads: CPU threads (0: PyTorch's choice).
+    """
+
+    steps: int
+    batch_size: int
+    accumulate: int = 1
+    seed: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    log_every: int = 10
+    preview_every: int = 1000
+    preview_images: int = 8
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 3
+    workers: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "preview_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name} must be at least 1, not {getattr(self, name)}")
+        if self.keep_checkpoints < 1:
+            raise ConfigError("training.keep_checkpoints must be at least 1, or nothing could be resumed")
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"training.batch_size {self.batch_size} must be a multiple of training.accumulate {self.accumulate}"
+            )
+
+    @classmethod
+    def from_section(cls, section: Section) -> TrainingSettings:
+        """Settings of the config's `training` section."""
+        return cls(**check_arguments(section, cls, what="training"))
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Factor on every learning rate at a step (counted from 0)."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.schedule == "constant":
+            return 1.0
+        progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

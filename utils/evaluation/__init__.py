@@ -1,0 +1,1 @@
+"""Numbers, figures and reports of an evaluation; needs no networks."""

@@ -1,0 +1,179 @@
+"""Accuracy, preservation and identity of edits, their bootstrap intervals, and readings off the curves.
+
+The protocol is AdaTrans' (ICCV 2023), as the paper's Figure 4 uses it: an edit turns one attribute to the other side of
+a judge's decision; accuracy is the share of faces whose decision turned, preservation the share of the other
+attributes' decisions that stayed, identity the mean cosine of face embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ACCURACY_LEVELS = (0.5, 0.9, 0.95, 0.97, 0.99)
+RESAMPLES = 1000
+INTERVAL = (2.5, 97.5)  # percentiles
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What a judge and a recognition network said of edits, face by face.
+
+    Attributes:
+        attributes: names (A).
+        strengths: (S,), increasing.
+        reference: (N, A) bool, the decisions that the edits were to turn.
+        decisions: (A + 1, S, N, A) bool, after editing each attribute alone and, last, all at once.
+        identity: (A + 1, S, N), cosine to the reference picture.
+        distance: (A, S, N), pixel distance to the true counterfactual where there is one, else None.
+    """
+
+    attributes: tuple[str, ...]
+    strengths: tuple[float, ...]
+    reference: np.ndarray
+    decisions: np.ndarray
+    identity: np.ndarray
+    distance: np.ndarray | None = None
+
+    def flipped(self) -> np.ndarray:
+        """(A + 1, S, N): 1 where the edited attribute's decision turned; for all at once, the share that did."""
+        turned = self.decisions != self.reference
+        singles = [turned[column, :, :, column] for column in range(len(self.attributes))]
+        return np.stack([*singles, turned[-1].mean(-1)]).astype(np.float64)
+
+    def preserved(self) -> np.ndarray:
+        """(A, S, N): share of the other attributes' decisions that stayed, for each attribute edited alone."""
+        kept = self.decisions[:-1] == self.reference
+        size = len(self.attributes)
+        others = [kept[c][..., [o for o in range(size) if o != c]].mean(-1) for c in range(size)]
+        return np.stack(others).astype(np.float64)
+
+    def kept(self) -> np.ndarray:
+        """(A, A, S): share of faces whose decision on the second attribute stayed when the first was edited."""
+        return (self.decisions[:-1] == self.reference).mean(2).transpose(0, 2, 1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Per strength: accuracy, preservation (None for all at once) and identity, over faces; per face underneath."""
+
+    strengths: np.ndarray
+    flipped: np.ndarray  # (S, N)
+    preserved: np.ndarray | None
+    identity: np.ndarray
+
+
+def curves(outcomes: Outcomes) -> dict[str, Curve]:
+    """One curve an attribute, `average` over the attributes at equal strength, and `all at once`."""
+    flipped, preserved = outcomes.flipped(), outcomes.preserved()
+    strengths = np.asarray(outcomes.strengths)
+    result = {
+        name: Curve(strengths, flipped[c], preserved[c], outcomes.identity[c])
+        for c, name in enumerate(outcomes.attributes)
+    }
+    mean_identity = outcomes.identity[:-1].mean(0)
+    result["average"] = Curve(strengths, flipped[:-1].mean(0), preserved.mean(0), mean_identity)
+    result["all at once"] = Curve(strengths, flipped[-1], None, outcomes.identity[-1])
+    return result
+
+
+def resampling_weights(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
+    """(R, N) weights whose rows average to a mean over faces drawn with replacement."""
+    draws = np.random.default_rng(seed).integers(0, count, size=(resamples, count))
+    return np.stack([np.bincount(row, minlength=count) for row in draws]) / count
+
+
+def interval(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % bootstrap interval of the mean over the last axis, (…, N) → low (…), high (…)."""
+    means = values @ weights.T
+    low, high = np.percentile(means, INTERVAL, axis=-1)
+    return low, high
+
+
+def crossing(accuracy: np.ndarray, level: float) -> tuple[int, float] | None:
+    """Where a curve first reaches an accuracy: (index, share of the step from index − 1 to index), or None.
+
+    Between two strengths the curve is taken as straight. A curve that begins above the level is read at its start.
+    """
+    above = np.flatnonzero(accuracy >= level)
+    if not len(above):
+        return None
+    index = int(above[0])
+    if index == 0:
+        return 0, 1.0
+    return index, float((level - accuracy[index - 1]) / (accuracy[index] - accuracy[index - 1]))
+
+
+def at_crossing(values: np.ndarray, place: tuple[int, float]) -> float | np.ndarray:
+    """Value of a quantity (S, …) at a crossing."""
+    index, share = place
+    return values[index] if index == 0 else values[index - 1] + share * (values[index] - values[index - 1])
+
+
+def reading(curve: Curve, level: float, weights: np.ndarray | None = None) -> dict[str, object] | None:
+    """Strength, preservation and identity where a curve reaches an accuracy, with intervals; None if it does not."""
+    place = crossing(curve.flipped.mean(1), level)
+    if place is None:
+        return None
+    quantities = {"preservation": curve.preserved, "identity": curve.identity}
+    result: dict[str, object] = {"strength": float(at_crossing(curve.strengths, place))}
+    for name, values in quantities.items():
+        if values is not None:
+            result[name] = float(at_crossing(values.mean(1), place))
+    if weights is not None:
+        for name, bounds in _reading_intervals(curve, level, weights, quantities).items():
+            result[f"{name}_interval"] = bounds
+    return result
+
+
+def _reading_intervals(
+    curve: Curve, level: float, weights: np.ndarray, quantities: dict[str, np.ndarray | None]
+) -> dict[str, list[float]]:
+    accuracies = curve.flipped @ weights.T
+    means = {name: values @ weights.T for name, values in quantities.items() if values is not None}
+    readings: dict[str, list[float]] = {name: [] for name in means}
+    for column in range(accuracies.shape[1]):
+        place = crossing(accuracies[:, column], level)
+        if place is not None:
+            for name, values in means.items():
+                readings[name].append(float(at_crossing(values[:, column], place)))
+    return {name: [float(v) for v in np.percentile(values, INTERVAL)] for name, values in readings.items() if values}
+
+
+def leakage(outcomes: Outcomes, level: float) -> tuple[np.ndarray, str] | None:
+    """Matrix (A, A) of kept decisions, edited attribute × attribute, where the average accuracy is `level`.
+
+    The diagonal holds the accuracy of the edit itself. None where the level is not reached.
+    """
+    average = curves(outcomes)["average"]
+    place = crossing(average.flipped.mean(1), level)
+    if place is None:
+        return None
+    matrix = np.asarray(at_crossing(np.moveaxis(outcomes.kept(), -1, 0), place))
+    accuracy = at_crossing(outcomes.flipped()[:-1].mean(2).T, place)
+    np.fill_diagonal(matrix, accuracy)
+    return matrix, f"strength {float(at_crossing(average.strengths, place)):.3g}, linear between the strengths measured"
+
+
+def summary(outcomes: Outcomes, seed: int, levels: Sequence[float] = ACCURACY_LEVELS) -> dict[str, object]:
+    """Everything that is read off outcomes, ready for JSON."""
+    weights = resampling_weights(len(outcomes.reference), seed)
+    result: dict[str, object] = {"strengths": list(outcomes.strengths), "curves": {}, "readings": {}}
+    table: dict[str, object] = {}
+    readings: dict[str, object] = {}
+    for name, curve in curves(outcomes).items():
+        columns: dict[str, list[float]] = {}
+        quantities = {"accuracy": curve.flipped, "preservation": curve.preserved, "identity": curve.identity}
+        for quantity, values in quantities.items():
+            if values is not None:
+                low, high = interval(values, weights)
+                columns[quantity] = values.mean(1).tolist()
+                columns |= {f"{quantity}_low": low.tolist(), f"{quantity}_high": high.tolist()}
+        table[name] = columns
+        readings[name] = {f"{level:.2f}": reading(curve, level, weights) for level in levels}
+    found = leakage(outcomes, 0.95)
+    order = list(outcomes.attributes)
+    matrix = None if found is None else {"matrix": found[0].tolist(), "where": found[1], "order": order}
+    return result | {"curves": table, "readings": readings, "leakage_at_0.95": matrix}

@@ -1,0 +1,97 @@
+"""Weights in safetensors files with JSON metadata, and strict loading that says what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from utils.files import write_atomically
+from utils.paths import displayed
+
+_METADATA_KEY = "sdflow"  # safetensors metadata maps text to text: one key holds everything as JSON
+
+
+class WeightsError(ValueError):
+    """A weight file that is missing, damaged or made for another network; the message names it."""
+
+
+def save_weights(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and metadata atomically; the tensors are stored contiguous and on the CPU."""
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    header = {_METADATA_KEY: json.dumps(metadata, sort_keys=True)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a safetensors file.
+
+    Args:
+        hint: what to do when the file is missing (a command that makes or fetches it).
+    Raises:
+        WeightsError: missing or damaged file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{displayed(path)}: no such weight file{'; ' + hint if hint else ''}")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            header = stream.metadata() or {}
+            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 — safe_open has keys but no iteration
+        return state, json.loads(header.get(_METADATA_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{displayed(path)}: not a whole safetensors file ({error})") from error
+
+
+def load_strict(
+    module: nn.Module, state: Mapping[str, Tensor], derivable: Iterable[str] = (), source: str | Path = "weights"
+) -> None:
+    """Copy `state` into `module`; only keys that match a `derivable` regex may be missing or surplus.
+
+    Raises:
+        WeightsError: other keys differ, or shapes do; lists the first of each.
+    """
+    patterns = [re.compile(pattern) for pattern in derivable]
+
+    def counts(key: str) -> bool:
+        return not any(pattern.search(key) for pattern in patterns)
+
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and counts(key)]
+    surplus = [key for key in state if key not in own and counts(key)]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    problems = [
+        f"{title}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
+        for title, keys in (("missing keys", missing), ("unexpected keys", surplus), ("other shapes", shapes))
+        if keys
+    ]
+    if problems:
+        name = displayed(source) if isinstance(source, Path) else source
+        raise WeightsError(f"{name}: does not fit {type(module).__name__}: {'; '.join(problems)}")
+    module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Short hash of a network's weights, independent of the file format they came from."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Evaluation mode, and no parameter asks for a gradient."""
+    return module.eval().requires_grad_(False)
