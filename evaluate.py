@@ -222,7 +222,7 @@ def write_results(
         matrix = entry["leakage_at_0.95"]
         if matrix is not None:
             figure = figures.leakage_figure(np.array(matrix["matrix"]), attributes)
-            figures.save(figure, folder / f"leakage-{name}.png", record)
+            figures.save(figure, folder / f"leakage-{name.lower().replace(' ', '-')}.png", record)
     picture = to_pillow(sheet)
     if picture.width < 900:
         picture = picture.resize((picture.width * 2, picture.height * 2))

@@ -62,7 +62,7 @@ def curve_figure(summaries: Mapping[str, Mapping[str, Any]], title: str) -> Figu
             axis.plot(accuracy[order], np.array(columns[quantity])[order], "o-", color=colour, ms=3.5, label=editor)
         axis.set_xlabel("editing accuracy")
         axis.set_title(label, fontsize=9.5)
-        axis.set_xlim(0, 1.01)
+        axis.set_xlim(right=1.01)
     axes[0].legend(loc="lower left")
     figure.suptitle(title, fontsize=10.5)
     return figure
