@@ -13,6 +13,7 @@ NETWORKS = Catalogue(
         "semantic_encoder": "models.semantic_encoder:SemanticEncoder",
         "ir_se_identity": "models.identity:IRSEIdentity",
         "iresnet_identity": "models.identity:IResNetIdentity",
+        "reader": "models.reader:Reader",
         "continuous_flow": "models.flows.cnf:ContinuousFlow",
     },
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from utils.files import write_atomically
+from utils.marks import save_marked
 
 _GAP = 6
 _TEXT = 15
@@ -90,7 +90,7 @@ class SheetWriter:
         path = self.folder / ("sheet.png" if number == 1 else f"sheet-{number}.png")
         page = self._page()
         self._rows = []
-        write_atomically(path, lambda temporary: page.save(temporary, "PNG"))
+        save_marked(path, page, "Faces edited with SDFlow", {"titles": list(self.titles)})
         self.paths.append(path)
 
     def remove_older(self) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from datasets.avatar_factors import GEOMETRY, Factors
 from datasets.avatars import AvatarFaces
+from models.reader import Reader
 from utils.paths import resolve
 from utils.weights import freeze, load_strict, load_weights, save_weights
 
@@ -39,29 +40,20 @@ def _row(factors: Factors) -> list[float]:
 
 
 class NuisanceReader(nn.Module):
-    """Four strided convolutions and two linear layers: pictures (B, 3, 64, 64) → factors (B, 30)."""
+    """Pictures (B, 3, 64, 64) → factors (B, 30)."""
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width)):
-            layers += [
-                nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.LeakyReLU(0.1, inplace=True),
-            ]
-        self.trunk = nn.Sequential(*layers, nn.Flatten())
-        self.head = nn.Sequential(nn.LazyLinear(256), nn.LeakyReLU(0.1, inplace=True), nn.Linear(256, len(NUISANCES)))
+        self.reader = Reader(len(NUISANCES))
         self.register_buffer("mean", torch.zeros(len(NUISANCES)))
         self.register_buffer("deviation", torch.ones(len(NUISANCES)))
-        self.standardised(torch.zeros(1, 3, 64, 64))  # gives the lazy layer its size
 
     def standardised(self, image: Tensor) -> Tensor:
         """Factors of mean 0 and deviation 1."""
-        return self.head(self.trunk(image))
+        return self.reader(image)
 
     def forward(self, image: Tensor) -> Tensor:
         """Factors on their own scales."""
@@ -99,7 +91,7 @@ def _train(faces: AvatarFaces, device: torch.device) -> NuisanceReader:
 
 def nuisance_reader(faces: AvatarFaces, cache: str | None, device: torch.device) -> nn.Module:
     """The frozen reader trained on drawn faces (two minutes on a CPU core), kept in the cache folder."""
-    settings = repr((faces.fingerprint(), NUISANCES, _TRAINING_FACES, _EPOCHS, _BATCH, _RATE, 1))
+    settings = repr((faces.fingerprint(), NUISANCES, _TRAINING_FACES, _EPOCHS, _BATCH, _RATE, 2))
     name = f"nuisances-{hashlib.sha256(settings.encode()).hexdigest()[:16]}.safetensors"
     path = None if cache is None else resolve(cache) / name
     if path is not None and path.exists():

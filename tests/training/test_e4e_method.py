@@ -61,8 +61,9 @@ def test_mean_latent_is_that_of_mapped_codes_and_never_changes(domain: Domain) -
 def test_terms_are_what_they_say(domain: Domain) -> None:
     method = make(domain).eval()  # evaluation mode: the synthetic faces do not change the others' codes
     method.before_step(0)
-    image = batch_of(3)["image"]
-    terms = method.losses("encoder", {"image": image})
+    batch = batch_of(3)
+    image = batch["image"]
+    terms = method.losses("encoder", batch)
     assert set(terms) == set(TERMS)
     latent = method.encoder(image) + method.latent_avg
     inversion = domain.generator.synthesis(latent, noise="constant")
@@ -93,6 +94,19 @@ def test_the_latent_term_compares_codes_with_those_of_their_pictures(domain: Dom
     assert not latent.requires_grad and picture.abs().max() <= 1
     torch.testing.assert_close(picture, domain.synthesise(latent))
     torch.testing.assert_close(term, (method.encoder(picture) + method.latent_avg - latent).square().mean())
+
+
+def test_the_drawn_latent_term_compares_codes_with_those_of_the_face_s_numbers(domain: Domain) -> None:
+    method, batch = make(domain, ("drawn_latent",)).eval(), batch_of(2)
+    method.before_step(0)
+    torch.manual_seed(4)
+    term = method.losses("encoder", batch)["drawn_latent"]
+    torch.manual_seed(4)
+    z = torch.cat([batch["normals"], torch.randn(2, domain.style_dim - 5)], 1)
+    mapped = domain.generator.mapping(z)[:, None]
+    torch.testing.assert_close(term, (method.encoder(batch["image"]) + method.latent_avg - mapped).square().mean())
+    with pytest.raises(ConfigError, match="set normals: true"):
+        method.losses("encoder", {"image": batch["image"]})
 
 
 def test_only_the_phase_s_network_gets_gradients(domain: Domain) -> None:

@@ -15,6 +15,7 @@ from training.methods.stylegan2 import StyleGAN2Method, average_decay, lazy_adam
 from utils.config import ConfigError
 from utils.weights import save_weights
 
+READER = {"name": "reader", "width": 8}
 DISCRIMINATOR = {"name": "stylegan2_discriminator", "size": SIDE, "channels": {4: 8, 8: 8, 16: 8, 32: 8}}
 
 
@@ -179,6 +180,39 @@ def test_pairs_may_teach_alone(domain: Domain) -> None:
         StyleGAN2Method(domain, None)
 
 
+def test_a_reader_compares_what_it_reads_off_picture_and_face(domain: Domain) -> None:
+    method, batch = make(domain, noise="none", drawn_normals=5, reader=READER), batch_of(4)
+    phase = phase_of(method, "reader")
+    backward(method, phase, batch)
+    assert with_gradients(method) == {"reader"}
+    running = method.reader.trunk[1].running_mean.clone()
+    torch.manual_seed(6)
+    terms = method.losses("generator", batch)
+    torch.manual_seed(6)
+    z = torch.cat([batch["normals"], torch.randn(4, method.generator.style_dim - 5)], 1)
+    method.reader.eval()
+    readings = method.reader(method.generator(z, noise="none")), method.reader(batch["image"])
+    torch.testing.assert_close(terms["drawn_readings"], (readings[0] - readings[1]).square().mean())
+    assert torch.equal(method.reader.trunk[1].running_mean, running)  # generated faces are not what it learned
+    method.zero_grad()
+    backward(method, phase_of(method, "generator"), batch)
+    assert with_gradients(method) == {"generator"}
+    with pytest.raises(ConfigError, match="nothing to read"):
+        make(domain, reader=READER)
+
+
+def test_a_reader_learns_the_numbers_of_a_face(domain: Domain) -> None:
+    method, batch = make(domain, drawn_normals=5, reader=READER, reader_rate=1e-2), batch_of(4)
+    phase = phase_of(method, "reader")
+    errors = []
+    for _ in range(20):
+        phase.optimiser.zero_grad()
+        backward(method, phase, batch)
+        phase.optimiser.step()
+        errors.append(float(method.losses("reader", batch)["reader"].detach()))
+    assert errors[-1] < 0.2 * errors[0]
+
+
 def test_the_mapping_may_learn_at_a_rate_of_its_own(domain: Domain) -> None:
     method = make(domain, mapping_rate=50.0)
     others, mapping = phase_of(method, "generator").optimiser.param_groups
@@ -194,19 +228,23 @@ def test_validation_takes_any_number_of_faces(domain: Domain) -> None:
 
 
 def test_exports_continue_a_training(domain: Domain, tmp_path: Path) -> None:
-    method = make(domain)
+    method = make(domain, drawn_normals=5, reader=READER)
     method.losses("generator", batch_of(4))
     method.after_step(1)
     for name, (state, metadata) in method.exports().items():
         save_weights(tmp_path / f"{name}.safetensors", state, metadata)
     torch.manual_seed(9)
-    generator, discriminator = str(tmp_path / "generator.safetensors"), str(tmp_path / "discriminator.safetensors")
-    continued = StyleGAN2Method(
-        domain, DISCRIMINATOR, preview_side=2, initial=generator, initial_discriminator=discriminator
+    generator, discriminator, reader = (
+        str(tmp_path / f"{name}.safetensors") for name in ("generator", "discriminator", "reader")
     )
+    continued = StyleGAN2Method(
+        domain, DISCRIMINATOR, preview_side=2, drawn_normals=5, reader=READER,
+        initial=generator, initial_discriminator=discriminator, initial_reader=reader,
+    )  # fmt: skip
     assert torch.equal(continued.preview({}), method.preview({}))
     image = batch_of(4)["image"]
     assert torch.equal(continued.discriminator(image), method.discriminator(image))
+    assert torch.equal(continued.reader.eval()(image), method.reader.eval()(image))
     assert continued.images_seen == 4
 
 
@@ -214,7 +252,7 @@ def test_resumes_exactly(domain: Domain, tmp_path: Path) -> None:
     def build() -> StyleGAN2Method:
         return StyleGAN2Method(
             domain, DISCRIMINATOR, preview_side=2, r1_every=2, path_length_weight=2.0,
-            drawn_normals=5, mapping_rate=2.0,
+            drawn_normals=5, reader=READER, mapping_rate=2.0,
         )  # fmt: skip
 
     assert_resumes_exactly(build, tmp_path, stop=3, steps=6)

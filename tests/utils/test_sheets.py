@@ -59,6 +59,7 @@ def test_sheets_are_paginated(tmp_path: Path) -> None:
     sheet.flush()
     sheet.remove_older()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sheet-2.png", "sheet.png"]
+    assert read_mark(sheet.paths[0]) == {"titles": sheet.titles}
     first, second = (np.asarray(Image.open(path)) for path in sheet.paths)
     assert first.shape[1] == second.shape[1] >= 3 * 128 and first.shape[0] > second.shape[0] > 128
     for page, rows in ((first, 2), (second, 1)):  # 64 pixels a face are shown as at least 128

@@ -17,12 +17,13 @@ from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
 from models.domain import Domain
 from training.method import Batch, Method, Phase, update_average
+from training.methods.stylegan2 import drawn_z
 from utils.config import ConfigError, as_section, nearest
 from utils.images import grid
 from utils.paths import resolve
 from utils.weights import load_strict, load_weights
 
-TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent")
+TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent", "drawn_latent")
 FEATURE_LAYERS = ("extractor.relu", "extractor.layer1", "extractor.layer2", "extractor.layer3")  # halves: 1/2 … 1/16
 
 
@@ -49,7 +50,9 @@ class E4eMethod(Method):
       delta        Σ_i ‖w_i − w_0‖;
       adversarial  whether the latent discriminator takes the rows of w for mapped ones;
       classifier   mean squared difference of the teacher's probabilities;
-      latent       mean squared difference of w' and E(G(w')) + latent_avg for mapped, style-mixed codes w'.
+      latent       mean squared difference of w' and E(G(w')) + latent_avg for mapped, style-mixed codes w';
+      drawn_latent mean squared difference of w and the mapped code of the numbers that a drawn face was made of, which
+                   batches then hold as `normals` (B, N); for a generator that was taught them (`drawn_normals`).
     Terms of the latent discriminator: `latent_discriminator`, and `latent_r1`, ½‖∂D/∂w‖² on mapped codes.
 
     Args:
@@ -135,13 +138,13 @@ class E4eMethod(Method):
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
         if phase == "encoder":
-            return self._encoder_losses(batch["image"])
+            return self._encoder_losses(batch)
         if phase == "latent_discriminator":
             return self._discriminator_losses(self._codes.pop(0))
         raise ValueError(f"e4e has no phase '{phase}'")
 
-    def _encoder_losses(self, image: Tensor) -> dict[str, Tensor]:
-        values: dict[str, Tensor] = {}
+    def _encoder_losses(self, batch: Batch) -> dict[str, Tensor]:
+        image, values = batch["image"], dict[str, Tensor]()
         if "latent" in self.terms:
             mapped, synthetic = self._synthetic_pairs()
             codes = self.encoder(torch.cat([image, synthetic])) + self.latent_avg
@@ -149,6 +152,9 @@ class E4eMethod(Method):
             values["latent"] = F.mse_loss(returned, mapped)
         else:
             latent = self.encoder(image) + self.latent_avg
+        if "drawn_latent" in self.terms:
+            mapped = self._mapped(drawn_z(batch, self.domain.style_dim))
+            values["drawn_latent"] = F.mse_loss(latent, mapped[:, None].expand_as(latent))
         inversion = self.draw(latent)
         rows = latent[:, : self.encoder.stage + 1]
         self._codes.append(rows.detach())
@@ -178,7 +184,7 @@ class E4eMethod(Method):
 
     def _discriminator_losses(self, codes: Tensor) -> dict[str, Tensor]:
         """`codes` are those that the encoder gave in its own phase of this step."""
-        real = self._mapped(codes.shape[0] * codes.shape[1]).requires_grad_()
+        real = self._mapped(self._random(codes.shape[0] * codes.shape[1])).requires_grad_()
         real_scores = self.latent_discriminator(real)
         return {
             "latent_discriminator": discriminator_loss(real_scores, self.latent_discriminator(codes)),
@@ -186,15 +192,17 @@ class E4eMethod(Method):
         }
 
     @torch.no_grad()
-    def _mapped(self, count: int) -> Tensor:
-        z = torch.randn(count, self.domain.style_dim, device=self.latent_avg.device)
+    def _mapped(self, z: Tensor) -> Tensor:
         return self.domain.generator.mapping(z)
+
+    def _random(self, count: int) -> Tensor:
+        return torch.randn(count, self.domain.style_dim, device=self.latent_avg.device)
 
     @torch.no_grad()
     def _synthetic_pairs(self) -> tuple[Tensor, Tensor]:
         """Codes (N, L, D), two mapped vectors each with a random change-over, and their pictures."""
         count, rows = self.synthetic_batch, self.domain.styles
-        first, second = self._mapped(2 * count)[:, None].expand(-1, rows, -1).split(count)
+        first, second = self._mapped(self._random(2 * count))[:, None].expand(-1, rows, -1).split(count)
         change = torch.randint(1, rows + 1, (count, 1, 1), device=first.device)  # `rows`: all from one vector
         index = torch.arange(rows, device=first.device)[None, :, None]
         latent = torch.where(index < change, first, second)

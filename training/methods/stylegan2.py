@@ -43,8 +43,21 @@ def lazy_adam(
     return torch.optim.Adam(parameters, lr=c * learning_rate, betas=(betas[0] ** c, betas[1] ** c), eps=1e-8)
 
 
+def drawn_z(batch: Batch, style_dim: int) -> Tensor:
+    """z (B, style_dim) that begins with the batch's `normals` (B, N); the other numbers are random and mean nothing.
+
+    Raises:
+        ConfigError: the data do not say what their faces were drawn from.
+    """
+    if "normals" not in batch:
+        raise ConfigError("data: pairs need the numbers that faces were drawn from; set normals: true")
+    normals = batch["normals"]
+    others = torch.randn(len(normals), style_dim - normals.shape[1], device=normals.device)
+    return torch.cat([normals, others], dim=1)
+
+
 class StyleGAN2Method(Method):
-    """Phases `discriminator`, `r1`, `generator` and `path_length`; batches hold `image` (B, 3, S, S).
+    """Phases `discriminator`, `r1`, `reader`, `generator` and `path_length`; batches hold `image` (B, 3, S, S).
 
     The two regularisers run every `r1_every` and `path_length_every` steps; their terms, `r1` and `path_length`, are
     multiplied by their weight and by that number, so that their mean strength does not depend on it. A weight or
@@ -68,10 +81,15 @@ class StyleGAN2Method(Method):
             `drawn_image` (mean absolute difference) and `drawn_perceptual` (distance of the teacher's features) draw
             the picture of that z to the face. No published training has them: photographs have no such numbers.
         feature_layers: the teacher's layers that `drawn_perceptual` compares.
+        reader: section of a network that learns, in a phase `reader`, to read the drawn normals off drawn faces (term
+            `reader`, mean squared error). The generator's term `drawn_readings` is the mean squared difference between
+            its readings of the picture and of the face: what shows in few pixels (colour of the eyes, parting, frame)
+            then counts as much as what shows in many; without it such things are drawn at their mean.
+        reader_rate: learning rate of the reader's Adam.
         mapping_rate: learning rate of the mapping relative to the published one, a hundredth of the others': too slow
             for pairs, which the mapping has to learn from nothing.
         initial: file of a generator to start from (an earlier run's `generator.safetensors`).
-        initial_discriminator: file of a discriminator to start from.
+        initial_discriminator, initial_reader: files of a discriminator and of a reader to start from.
         preview_side: pictures in a row and in a column of the preview.
     """
 
@@ -96,10 +114,13 @@ class StyleGAN2Method(Method):
         average_images: int = 10000,
         average_ramp: float = 0.05,
         drawn_normals: int = 0,
-        mapping_rate: float = 1.0,
         feature_layers: tuple[str, ...] = (),
+        reader: dict[str, Any] | None = None,
+        reader_rate: float = 1e-3,
+        mapping_rate: float = 1.0,
         initial: str | None = None,
         initial_discriminator: str | None = None,
+        initial_reader: str | None = None,
         preview_side: int = 8,
     ) -> None:
         super().__init__()
@@ -108,11 +129,19 @@ class StyleGAN2Method(Method):
             raise ConfigError("method.discriminator: without one and without drawn_normals nothing teaches")
         if discriminator is None and initial_discriminator is not None:
             raise ConfigError("method.initial_discriminator: there is no method.discriminator that could start from it")
+        if reader is None and initial_reader is not None:
+            raise ConfigError("method.initial_reader: there is no method.reader that could start from it")
+        if reader is not None and not drawn_normals:
+            raise ConfigError("method.reader: without method.drawn_normals there is nothing to read")
         self.discriminator_section = discriminator
         self.generator: Any = domain.fresh("generator")
         self.discriminator: Any = None
         if discriminator is not None:
             self.discriminator = NETWORKS.build(as_section(discriminator, "method.discriminator"))
+        self.reader: Any = None
+        if reader is not None:
+            section = as_section(reader, "method.reader")
+            self.reader = NETWORKS.build(section, outputs=drawn_normals, image_side=domain.image_side)
         self.learning_rate, self.betas = learning_rate, (betas[0], betas[1])
         self.style_mixing, self.noise = style_mixing, noise
         self.r1_gamma, self.r1_every = r1_gamma, r1_every if r1_gamma else 0
@@ -121,11 +150,11 @@ class StyleGAN2Method(Method):
         self.path_length_shrink, self.path_length_decay = path_length_shrink, path_length_decay
         self.average_images, self.average_ramp = average_images, average_ramp
         self.drawn_normals, self.feature_layers = drawn_normals, tuple(feature_layers)
-        self.mapping_rate = mapping_rate
+        self.mapping_rate, self.reader_rate = mapping_rate, reader_rate
         self.preview_side = preview_side
         self.register_buffer("path_length_mean", torch.zeros(()))
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
-        self._start_from(initial, initial_discriminator)
+        self._start_from(initial, initial_discriminator, initial_reader)
         if discriminator is None:
             self._forget_other_numbers()
         average: Any = copy.deepcopy(self.generator).requires_grad_(False)
@@ -135,7 +164,7 @@ class StyleGAN2Method(Method):
         self._step_images = 0
         self._scores: dict[str, Tensor] = {}
 
-    def _start_from(self, initial: str | None, initial_discriminator: str | None) -> None:
+    def _start_from(self, initial: str | None, initial_discriminator: str | None, initial_reader: str | None) -> None:
         if initial is not None:
             state, metadata = load_weights(resolve(initial))
             load_strict(self.generator, state, getattr(self.generator, "derivable", ()), resolve(initial))
@@ -144,6 +173,8 @@ class StyleGAN2Method(Method):
             state, _ = load_weights(resolve(initial_discriminator))
             derivable = getattr(self.discriminator, "derivable", ())
             load_strict(self.discriminator, state, derivable, resolve(initial_discriminator))
+        if initial_reader is not None:
+            load_strict(self.reader, load_weights(resolve(initial_reader))[0], source=resolve(initial_reader))
 
     @torch.no_grad()
     def _forget_other_numbers(self) -> None:
@@ -160,6 +191,9 @@ class StyleGAN2Method(Method):
             phases.append(Phase("discriminator", of_discriminator, discriminator))
             if self.r1_every:
                 phases.append(Phase("r1", of_discriminator, discriminator, self.r1_every))
+        if self.reader is not None:
+            of_reader = list(self.reader.parameters())
+            phases.append(Phase("reader", of_reader, torch.optim.Adam(of_reader, lr=self.reader_rate)))
         of_generator = list(self.generator.parameters())
         generator = lazy_adam(of_generator, self.learning_rate, self.betas, self.path_length_every)
         self._quicken_mapping(generator)
@@ -184,6 +218,9 @@ class StyleGAN2Method(Method):
             real = image.detach().requires_grad_()
             penalty = r1_penalty(self.discriminator(real), real)
             return {"r1": self.r1_gamma * self.r1_every * penalty}
+        if phase == "reader":
+            self.reader.train()
+            return {"reader": F.mse_loss(self.reader(image), batch["normals"])}
         if phase == "generator":
             self._step_images += len(image)
             terms = self._pair_losses(batch) if self.drawn_normals else {}
@@ -203,7 +240,7 @@ class StyleGAN2Method(Method):
 
     def _pair_losses(self, batch: Batch) -> dict[str, Tensor]:
         image = batch["image"]
-        w = self.generator.mapping(self._completed(batch["normals"]))
+        w = self.generator.mapping(drawn_z(batch, self.generator.style_dim))
         picture = self.generator.synthesis(self.generator.broadcast(w), noise=self.noise)
         terms = {"drawn_image": F.l1_loss(picture, image)}
         if self.feature_layers:
@@ -212,12 +249,12 @@ class StyleGAN2Method(Method):
                 targets = output_and_features(teacher, self.feature_layers, image)[1]
             features = output_and_features(teacher, self.feature_layers, picture)[1]
             terms["drawn_perceptual"] = perceptual_distance(features, targets)
+        if self.reader is not None:
+            self.reader.eval()  # generated faces have no part in its statistics
+            with torch.no_grad():
+                readings = self.reader(image)
+            terms["drawn_readings"] = F.mse_loss(self.reader(picture), readings)
         return terms
-
-    def _completed(self, normals: Tensor) -> Tensor:
-        """z (B, D) that begins with the given numbers (B, N); the others are random and mean nothing."""
-        others = torch.randn(len(normals), self.generator.style_dim - normals.shape[1], device=normals.device)
-        return torch.cat([normals, others], dim=1)
 
     def _path_length_loss(self, image: Tensor) -> Tensor:
         latent = self.sample_latent(max(1, len(image) // self.path_length_shrink))
@@ -264,7 +301,8 @@ class StyleGAN2Method(Method):
         error of the pictures of held-out faces' numbers."""
         image, numbers = batch["image"], {}
         if self.drawn_normals:
-            numbers["drawn_image"] = float(F.l1_loss(self._draw(self._completed(batch["normals"])), image))
+            z = drawn_z(batch, self.generator.style_dim)
+            numbers["drawn_image"] = float(F.l1_loss(self._draw(z), image))
         if self.discriminator is not None:
             group = self.discriminator.minibatch_stddev_group
             image = image[: max(len(image) - len(image) % group, 1)]
@@ -284,7 +322,7 @@ class StyleGAN2Method(Method):
         return grid(self._draw(self.preview_z).clamp(-1, 1), columns=self.preview_side)
 
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
-        """`generator`, the averaged one, and `discriminator`, which only a continued training needs."""
+        """`generator`, the averaged one; `discriminator` and `reader`, which only a continued training needs."""
         network = self.domain.config.section("generator").plain()
         network.pop("weights", None)
         common = {"method": "stylegan2", "images": int(self.images_seen)}
@@ -292,4 +330,6 @@ class StyleGAN2Method(Method):
         if self.discriminator is not None and self.discriminator_section is not None:
             about = {"part": "discriminator", "network": dict(self.discriminator_section), **common}
             exports["discriminator"] = (self.discriminator.state_dict(), about)
+        if self.reader is not None:
+            exports["reader"] = (self.reader.state_dict(), {"part": "reader", **common})
         return exports

@@ -116,6 +116,11 @@ def _listing(entry: Mapping[str, Any], indent: int = 0) -> str:
         if isinstance(value, Mapping):
             lines += [f"{'  ' * indent}- {key}:", _listing(value, indent + 1)]
         else:
-            shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-            lines.append(f"{'  ' * indent}- {key}: {shown}")
+            lines.append(f"{'  ' * indent}- {key}: {_shown(value)}")
     return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if abs(value) >= 1e-3 or not value else f"{value:.1e}"

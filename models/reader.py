@@ -1,0 +1,36 @@
+"""A small network that reads numbers off a picture and loses no detail on the way."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Reader(nn.Module):
+    """Four strided convolutions and two linear layers that see where things are: (B, 3, S, S) → (B, outputs).
+
+    Args:
+        outputs: numbers to read.
+        width: channels of the first convolution, four times as many at the end.
+        image_side: S, a multiple of 16.
+    Raises:
+        ValueError: sizes that do not fit.
+    """
+
+    def __init__(self, outputs: int, width: int = 32, image_side: int = 64) -> None:
+        super().__init__()
+        if outputs < 1 or width < 1 or image_side < 16 or image_side % 16:
+            raise ValueError(f"impossible sizes: {outputs} outputs, width {width}, image side {image_side}")
+        layers: list[nn.Module] = []
+        for channels, wider in ((3, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width)):
+            layers += [
+                nn.Conv2d(channels, wider, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(wider),
+                nn.LeakyReLU(0.1, inplace=True),
+            ]
+        self.trunk = nn.Sequential(*layers, nn.Flatten())
+        features = 4 * width * (image_side // 16) ** 2
+        self.head = nn.Sequential(nn.Linear(features, 256), nn.LeakyReLU(0.1, inplace=True), nn.Linear(256, outputs))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Readings (B, outputs)."""
+        return self.head(self.trunk(image))
