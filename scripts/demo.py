@@ -27,12 +27,13 @@ def run(title: str, *command: str) -> None:
         sys.exit(f"demo stopped: `python {command[0]}` ended with status {status}")
 
 
-def falling_terms(log: Path) -> str:
-    """The four terms at the start and at the end of a training, as a small table."""
+def terms_table(log: Path) -> str:
+    """The four terms during a training as a small table, and how to read it."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     steps = [line for line in lines if line["group"] == "train"]
     rows = [f"   {'step':>6}" + "".join(f"{term:>10}" for term in TERMS)]
     rows += [f"   {line['step']:>6}" + "".join(f"{line[term]:>10.4f}" for term in TERMS) for line in steps]
+    rows.append("   nll and kd fall at once; mi and reg are small while s tells nothing and nothing is edited yet")
     return "\n".join(rows)
 
 
@@ -49,7 +50,7 @@ def main() -> None:
         *("--config", "configs/sdflow/avatars_balanced.yaml", "--run", str(output / "training")),
         *("training.steps=50", "training.warmup_steps=5", "training.batch_size=8", "data.faces.count=512"),
     )
-    print(falling_terms(output / "training/log.jsonl"))
+    print(terms_table(output / "training/log.jsonl"))
     run("edits of the sample faces with the shipped editor", "edit.py", SAMPLES, "-o", str(output / "edits"))
     run(
         "the shipped editor on 200 faces it never saw",
