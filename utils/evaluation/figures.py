@@ -55,11 +55,10 @@ def curve_figure(summaries: Mapping[str, Mapping[str, Any]], title: str) -> Figu
     for axis, (curve, quantity, label) in zip(axes, panels, strict=True):
         for colour, (editor, summary) in zip(PALETTE, summaries.items(), strict=False):
             columns = summary["curves"][curve]
-            accuracy = np.array(columns["accuracy"])
-            order = np.argsort(accuracy)
-            low, high = np.array(columns[f"{quantity}_low"]), np.array(columns[f"{quantity}_high"])
-            axis.fill_between(accuracy[order], low[order], high[order], color=colour, alpha=0.18, linewidth=0)
-            axis.plot(accuracy[order], np.array(columns[quantity])[order], "o-", color=colour, ms=3.5, label=editor)
+            accuracy = columns["accuracy"]  # in the order of the strengths: too strong an edit comes back to the left
+            low, high = columns[f"{quantity}_low"], columns[f"{quantity}_high"]
+            axis.fill_between(accuracy, low, high, color=colour, alpha=0.18, linewidth=0)
+            axis.plot(accuracy, columns[quantity], "o-", color=colour, ms=3.5, label=editor)
         axis.set_xlabel("editing accuracy")
         axis.set_title(label, fontsize=9.5)
         axis.set_xlim(right=1.01)
