@@ -83,6 +83,17 @@ def load_strict(
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
 
 
+def load_file(module: nn.Module, path: Path) -> dict[str, Any]:
+    """Fill a network from a weight file, strictly but for what the network can derive; returns the file's metadata.
+
+    Raises:
+        WeightsError: no such file, or one that does not fit.
+    """
+    state, metadata = load_weights(path)
+    load_strict(module, state, getattr(module, "derivable", ()), path)
+    return metadata
+
+
 def fingerprint(module: nn.Module) -> str:
     """Short hash of a network's weights, independent of the file format they came from."""
     digest = hashlib.sha256()

@@ -15,7 +15,7 @@ from datasets.avatar_factors import GEOMETRY, Factors
 from datasets.avatars import AvatarFaces
 from models.reader import Reader
 from utils.paths import resolve
-from utils.weights import freeze, load_strict, load_weights, save_weights
+from utils.weights import freeze, load_file, save_weights
 
 NUISANCES = (
     "skin", "eye_colour", "hair_colour", "hair_length", "parting", "shift_x", "shift_y", "tilt", "turn", "light",
@@ -51,13 +51,9 @@ class NuisanceReader(nn.Module):
         self.register_buffer("mean", torch.zeros(len(NUISANCES)))
         self.register_buffer("deviation", torch.ones(len(NUISANCES)))
 
-    def standardised(self, image: Tensor) -> Tensor:
-        """Factors of mean 0 and deviation 1."""
-        return self.reader(image)
-
     def forward(self, image: Tensor) -> Tensor:
         """Factors on their own scales."""
-        return self.standardised(image) * self.deviation + self.mean
+        return self.reader(image) * self.deviation + self.mean
 
 
 def _train(faces: AvatarFaces, device: torch.device) -> NuisanceReader:
@@ -79,7 +75,7 @@ def _train(faces: AvatarFaces, device: torch.device) -> NuisanceReader:
                 image = default_collate([faces[int(index)]["image"] for index in indices]).to(device)
                 target = (targets[indices].to(device) - reader.mean) / reader.deviation
                 seen = target.isfinite()
-                error = reader.standardised(image) - target.nan_to_num()
+                error = reader.reader(image) - target.nan_to_num()
                 loss = (error.square() * seen).sum() / seen.sum()
                 optimiser.zero_grad()
                 loss.backward()
@@ -96,7 +92,7 @@ def nuisance_reader(faces: AvatarFaces, cache: str | None, device: torch.device)
     path = None if cache is None else resolve(cache) / name
     if path is not None and path.exists():
         reader = NuisanceReader()
-        load_strict(reader, load_weights(path)[0], source=path)
+        load_file(reader, path)
         return freeze(reader.to(device))
     reader = _train(faces, device)
     if path is not None:

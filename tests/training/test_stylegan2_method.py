@@ -197,6 +197,8 @@ def test_a_reader_compares_what_it_reads_off_picture_and_face(domain: Domain) ->
     method.zero_grad()
     backward(method, phase_of(method, "generator"), batch)
     assert with_gradients(method) == {"generator"}
+    with pytest.raises(ConfigError, match="set normals: true"):
+        method.losses("reader", {"image": batch["image"]})
     with pytest.raises(ConfigError, match="nothing to read"):
         make(domain, reader=READER)
 

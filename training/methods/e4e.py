@@ -17,7 +17,7 @@ from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
 from models.domain import Domain
 from training.method import Batch, Method, Phase, update_average
-from training.methods.stylegan2 import drawn_z
+from training.pairs import drawn_z
 from utils.config import ConfigError, as_section, nearest
 from utils.images import grid
 from utils.paths import resolve
@@ -144,7 +144,8 @@ class E4eMethod(Method):
         raise ValueError(f"e4e has no phase '{phase}'")
 
     def _encoder_losses(self, batch: Batch) -> dict[str, Tensor]:
-        image, values = batch["image"], dict[str, Tensor]()
+        image = batch["image"]
+        values: dict[str, Tensor] = {}
         if "latent" in self.terms:
             mapped, synthetic = self._synthetic_pairs()
             codes = self.encoder(torch.cat([image, synthetic])) + self.latent_avg

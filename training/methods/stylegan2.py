@@ -16,10 +16,11 @@ from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
 from models.domain import Domain
 from training.method import Batch, Method, Phase, update_average
+from training.pairs import drawn_z, normals_of
 from utils.config import ConfigError, as_section
 from utils.images import grid
 from utils.paths import resolve
-from utils.weights import load_strict, load_weights
+from utils.weights import load_file
 
 
 def average_decay(batch_images: int, seen_images: int, half_life_images: float, ramp: float) -> float:
@@ -41,19 +42,6 @@ def lazy_adam(
     """
     c = every / (every + 1) if every else 1.0
     return torch.optim.Adam(parameters, lr=c * learning_rate, betas=(betas[0] ** c, betas[1] ** c), eps=1e-8)
-
-
-def drawn_z(batch: Batch, style_dim: int) -> Tensor:
-    """z (B, style_dim) that begins with the batch's `normals` (B, N); the other numbers are random and mean nothing.
-
-    Raises:
-        ConfigError: the data do not say what their faces were drawn from.
-    """
-    if "normals" not in batch:
-        raise ConfigError("data: pairs need the numbers that faces were drawn from; set normals: true")
-    normals = batch["normals"]
-    others = torch.randn(len(normals), style_dim - normals.shape[1], device=normals.device)
-    return torch.cat([normals, others], dim=1)
 
 
 class StyleGAN2Method(Method):
@@ -166,15 +154,12 @@ class StyleGAN2Method(Method):
 
     def _start_from(self, initial: str | None, initial_discriminator: str | None, initial_reader: str | None) -> None:
         if initial is not None:
-            state, metadata = load_weights(resolve(initial))
-            load_strict(self.generator, state, getattr(self.generator, "derivable", ()), resolve(initial))
+            metadata = load_file(self.generator, resolve(initial))
             self.images_seen.fill_(int(metadata.get("images", 0)))
         if initial_discriminator is not None:
-            state, _ = load_weights(resolve(initial_discriminator))
-            derivable = getattr(self.discriminator, "derivable", ())
-            load_strict(self.discriminator, state, derivable, resolve(initial_discriminator))
+            load_file(self.discriminator, resolve(initial_discriminator))
         if initial_reader is not None:
-            load_strict(self.reader, load_weights(resolve(initial_reader))[0], source=resolve(initial_reader))
+            load_file(self.reader, resolve(initial_reader))
 
     @torch.no_grad()
     def _forget_other_numbers(self) -> None:
@@ -220,7 +205,7 @@ class StyleGAN2Method(Method):
             return {"r1": self.r1_gamma * self.r1_every * penalty}
         if phase == "reader":
             self.reader.train()
-            return {"reader": F.mse_loss(self.reader(image), batch["normals"])}
+            return {"reader": F.mse_loss(self.reader(image), normals_of(batch))}
         if phase == "generator":
             self._step_images += len(image)
             terms = self._pair_losses(batch) if self.drawn_normals else {}
@@ -327,7 +312,7 @@ class StyleGAN2Method(Method):
         network.pop("weights", None)
         common = {"method": "stylegan2", "images": int(self.images_seen)}
         exports = {"generator": (self.average.state_dict(), {"part": "generator", "network": network, **common})}
-        if self.discriminator is not None and self.discriminator_section is not None:
+        if self.discriminator_section is not None:
             about = {"part": "discriminator", "network": dict(self.discriminator_section), **common}
             exports["discriminator"] = (self.discriminator.state_dict(), about)
         if self.reader is not None:
