@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.stylegan2.generator import Generator
 from training.method import Batch
 from utils.config import ConfigError
 
@@ -29,3 +30,31 @@ def drawn_z(batch: Batch, style_dim: int) -> Tensor:
     normals = normals_of(batch)
     others = torch.randn(len(normals), style_dim - normals.shape[1], device=normals.device)
     return torch.cat([normals, others], dim=1)
+
+
+def shares_of_numbers(generator: Generator, count: int, samples: int = 8192) -> Tensor:
+    """Share (count,) of the variance of w that depends linearly on each of the first `count` numbers of z."""
+    z = torch.randn(samples, generator.style_dim, generator=torch.Generator().manual_seed(0))
+    z = z.to(generator.input.input.device)
+    w = generator.mapping(z)
+    centred = w - w.mean(0)
+    covariance = z[:, :count].T @ centred / samples
+    return covariance.square().sum(1) / centred.square().mean(0).sum()
+
+
+@torch.no_grad()
+def begin_with_numbers(generator: Generator, count: int, least_share: float = 0.0) -> None:
+    """The mapping starts from the first `count` numbers of z alone, at their full strength; to learn that is slow.
+
+    Applied again it changes nothing but the numbers whose share has fallen below `least_share`.
+
+    Args:
+        least_share: numbers that move w less than this share of its variance are made to move it about so much.
+    """
+    weight = generator.style[1].weight  # 0 normalises z
+    norm = weight.norm()
+    weight[:, count:] = 0
+    weight *= norm / weight.norm()
+    for _ in range(3):  # the other layers are not linear
+        shares = shares_of_numbers(generator, count)
+        weight[:, :count] *= (least_share / shares).sqrt().clamp(1, 4)

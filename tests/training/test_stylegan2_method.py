@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from criteria.adversarial import generator_loss
 from models.domain import Domain
 from tests.training.runs import SIDE, assert_resumes_exactly, backward, batch_of, with_gradients
 from training.methods.stylegan2 import StyleGAN2Method, average_decay, lazy_adam
+from training.pairs import begin_with_numbers, shares_of_numbers
 from utils.config import ConfigError
 from utils.weights import save_weights
 
@@ -178,6 +180,22 @@ def test_pairs_may_teach_alone(domain: Domain) -> None:
     torch.testing.assert_close(method.generator.mapping(z), method.generator.mapping(other))
     with pytest.raises(ConfigError, match="nothing teaches"):
         StyleGAN2Method(domain, None)
+
+
+def test_numbers_that_a_mapping_left_out_begin_anew(domain: Domain) -> None:
+    torch.manual_seed(0)
+    generator: Any = domain.fresh("generator")
+    begin_with_numbers(generator, 5)
+    once = generator.style[1].weight.clone()
+    begin_with_numbers(generator, 5)
+    torch.testing.assert_close(generator.style[1].weight, once)  # a run may go on from an earlier one's result
+    with torch.no_grad():
+        generator.style[1].weight[:, 2] *= 1e-2
+    assert shares_of_numbers(generator, 5)[2] < 1e-3
+    begin_with_numbers(generator, 5, least_share=0.02)
+    assert shares_of_numbers(generator, 5).min() > 0.015
+    others = [0, 1, 3, 4]
+    torch.testing.assert_close(generator.style[1].weight[:, others], once[:, others])
 
 
 def test_a_reader_compares_what_it_reads_off_picture_and_face(domain: Domain) -> None:

@@ -16,7 +16,7 @@ from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
 from models.domain import Domain
 from training.method import Batch, Method, Phase, update_average
-from training.pairs import drawn_z, normals_of
+from training.pairs import begin_with_numbers, drawn_z, normals_of
 from utils.config import ConfigError, as_section
 from utils.images import grid
 from utils.paths import resolve
@@ -76,6 +76,8 @@ class StyleGAN2Method(Method):
         reader_rate: learning rate of the reader's Adam.
         mapping_rate: learning rate of the mapping relative to the published one, a hundredth of the others': too slow
             for pairs, which the mapping has to learn from nothing.
+        least_share: without a discriminator, the least share of the variance of w that each drawn number begins with.
+            A mapping learns to leave out what the layers do not draw yet, and then they never learn to draw it.
         initial: file of a generator to start from (an earlier run's `generator.safetensors`).
         initial_discriminator, initial_reader: files of a discriminator and of a reader to start from.
         preview_side: pictures in a row and in a column of the preview.
@@ -106,6 +108,7 @@ class StyleGAN2Method(Method):
         reader: dict[str, Any] | None = None,
         reader_rate: float = 1e-3,
         mapping_rate: float = 1.0,
+        least_share: float = 0.0,
         initial: str | None = None,
         initial_discriminator: str | None = None,
         initial_reader: str | None = None,
@@ -144,7 +147,7 @@ class StyleGAN2Method(Method):
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self._start_from(initial, initial_discriminator, initial_reader)
         if discriminator is None:
-            self._forget_other_numbers()
+            begin_with_numbers(self.generator, drawn_normals, least_share)
         average: Any = copy.deepcopy(self.generator).requires_grad_(False)
         self.average = average
         preview_z = torch.randn(preview_side**2, average.style_dim, generator=torch.Generator().manual_seed(0))
@@ -160,13 +163,6 @@ class StyleGAN2Method(Method):
             load_file(self.discriminator, resolve(initial_discriminator))
         if initial_reader is not None:
             load_file(self.reader, resolve(initial_reader))
-
-    @torch.no_grad()
-    def _forget_other_numbers(self) -> None:
-        """The mapping starts from a face's own numbers alone, at their full strength; to learn that is slow."""
-        weight = self.generator.style[1].weight  # 0 normalises z
-        weight[:, self.drawn_normals :] = 0
-        weight *= (weight.shape[1] / self.drawn_normals) ** 0.5
 
     def phases(self) -> list[Phase]:
         phases = []
