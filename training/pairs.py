@@ -10,24 +10,29 @@ from training.method import Batch
 from utils.config import ConfigError
 
 
-def normals_of(batch: Batch) -> Tensor:
+def normals_of(batch: Batch, count: int | None = None) -> Tensor:
     """The independent standard normal numbers (B, N) that the faces of a batch were drawn from.
 
+    Args:
+        count: N as the method's `drawn_normals` says.
     Raises:
-        ConfigError: the data do not give them.
+        ConfigError: the data do not give them, or give another number of them.
     """
     if "normals" not in batch:
         raise ConfigError("data: pairs need the numbers that faces were drawn from; set normals: true")
+    given = batch["normals"].shape[1]
+    if count not in (None, given):
+        raise ConfigError(f"method.drawn_normals: is {count}, but the data give {given} numbers a face")
     return batch["normals"]
 
 
-def drawn_z(batch: Batch, style_dim: int) -> Tensor:
+def drawn_z(batch: Batch, style_dim: int, count: int | None = None) -> Tensor:
     """z (B, style_dim) that begins with the drawn normals; the other numbers are random and mean nothing.
 
     Raises:
-        ConfigError: the data do not give them.
+        ConfigError: as `normals_of`.
     """
-    normals = normals_of(batch)
+    normals = normals_of(batch, count)
     others = torch.randn(len(normals), style_dim - normals.shape[1], device=normals.device)
     return torch.cat([normals, others], dim=1)
 

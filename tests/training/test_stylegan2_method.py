@@ -217,6 +217,9 @@ def test_a_reader_compares_what_it_reads_off_picture_and_face(domain: Domain) ->
     assert with_gradients(method) == {"generator"}
     with pytest.raises(ConfigError, match="set normals: true"):
         method.losses("reader", {"image": batch["image"]})
+    for phase in ("reader", "generator"):
+        with pytest.raises(ConfigError, match="drawn_normals: is 5, but the data give 4 numbers"):
+            method.losses(phase, {"image": batch["image"], "normals": batch["normals"][:, :4]})
     with pytest.raises(ConfigError, match="nothing to read"):
         make(domain, reader=READER)
 

@@ -201,7 +201,7 @@ class StyleGAN2Method(Method):
             return {"r1": self.r1_gamma * self.r1_every * penalty}
         if phase == "reader":
             self.reader.train()
-            return {"reader": F.mse_loss(self.reader(image), normals_of(batch))}
+            return {"reader": F.mse_loss(self.reader(image), normals_of(batch, self.drawn_normals))}
         if phase == "generator":
             self._step_images += len(image)
             terms = self._pair_losses(batch) if self.drawn_normals else {}
@@ -221,7 +221,7 @@ class StyleGAN2Method(Method):
 
     def _pair_losses(self, batch: Batch) -> dict[str, Tensor]:
         image = batch["image"]
-        w = self.generator.mapping(drawn_z(batch, self.generator.style_dim))
+        w = self.generator.mapping(drawn_z(batch, self.generator.style_dim, self.drawn_normals))
         picture = self.generator.synthesis(self.generator.broadcast(w), noise=self.noise)
         terms = {"drawn_image": F.l1_loss(picture, image)}
         if self.feature_layers:
