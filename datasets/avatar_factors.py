@@ -37,6 +37,9 @@ COPULA_CORRELATION = np.array(
     ]
 )
 
+# The independent numbers that an avatar is drawn from, in their order; those of the copula before they are correlated.
+NORMALS = (*GEOMETRY, "skin", "eye_colour", *COPULA, *SIGNED, *UNSIGNED)
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -171,8 +174,7 @@ def draw_factors(seed: int, index: int, correlation: float = COPULA_STRENGTH) ->
 def source_normals(seed: int, index: int) -> np.ndarray:
     """The independent standard normal numbers (35,) float32 that `draw_factors` makes the same avatar of.
 
-    In the order in which they are drawn: geometry, skin and eye colour, the copula's numbers before they are
-    correlated, circumstances. Uniform numbers u are given as Φ⁻¹(u).
+    In the order of `NORMALS`, in which they are drawn. Uniform numbers u are given as Φ⁻¹(u).
     """
     rng = generator(seed, index)
     geometry, colours = rng.standard_normal(len(GEOMETRY)), rng.random(2)

@@ -6,10 +6,11 @@
     python scripts/build_avatars.py --stages judge teacher       only these
     python scripts/build_avatars.py --force generator            once more from nothing, and what depends on it
 
-Each stage is `python train.py --config …` in a run folder of its own. A stage is done when its weight file stands in
-pretrained/avatars/, was made with the config as it is now and with the networks as they are now. Stop with Ctrl-C at
-any time: the next call goes on where this one stopped. Minutes are noted in pretrained/avatars/build.json. At the end
-the networks are measured (scripts/measure_domain.py).
+Each stage is `python train.py --config …` in a run folder of its own; the generator is calibrated behind it
+(scripts/calibrate_generator.py). A stage is done when its weight file stands in pretrained/avatars/, was made with the
+config as it is now and with the networks as they are now. Stop with Ctrl-C at any time: the next call goes on where
+this one stopped. Minutes are noted in pretrained/avatars/build.json. At the end the networks are measured
+(scripts/measure_domain.py).
 
 stage            config                                needs
 judge            configs/avatars/judge.yaml
@@ -63,6 +64,7 @@ class Stage:
         needs: stages whose networks this one is trained with.
         half: ship its matrices and kernels in 16 bits.
         intermediate: its result stays in the run folder; it is trained only where a stage that needs it is.
+        calibrated: scripts/calibrate_generator.py goes over its result before it ships.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     half: bool = False
     intermediate: bool = False
+    calibrated: bool = False
 
 
 STAGES = (
@@ -78,7 +81,7 @@ STAGES = (
     Stage("teacher", "configs/avatars/teacher.yaml", "teacher", half=True),
     Stage("identity", "configs/avatars/identity.yaml", "identity", half=True),
     Stage("generator_start", "configs/avatars/generator_start.yaml", "generator", ("teacher",), intermediate=True),
-    Stage("generator", "configs/avatars/generator.yaml", "generator", ("teacher", "generator_start")),
+    Stage("generator", "configs/avatars/generator.yaml", "generator", ("teacher", "generator_start"), calibrated=True),
     Stage("encoder", "configs/avatars/encoder.yaml", "encoder", ("generator", "teacher", "identity"), half=True),
     Stage("sdflow", "configs/sdflow/avatars_balanced.yaml", "editor", ("generator", "encoder", "teacher")),
 )
@@ -140,10 +143,11 @@ class Build:
     Args:
         root: folder that holds configs/, runs/ and pretrained/.
         train: command that trains, before its `--config` or `--resume`.
+        calibrate: command that calibrates, before the weight file and `-o` with the new one.
     """
 
-    def __init__(self, root: Path, train: tuple[str, ...]) -> None:
-        self.root, self.train = root, train
+    def __init__(self, root: Path, train: tuple[str, ...], calibrate: tuple[str, ...] = ()) -> None:
+        self.root, self.train, self.calibrate = root, train, calibrate
         self.folder = root / "pretrained/avatars"
         self.record_path = self.folder / "build.json"
         self.record: dict[str, Any] = {}
@@ -232,6 +236,10 @@ class Build:
         if not made.is_file():
             print(f"build_avatars.py: {displayed(folder)} ended without {made.name}", file=sys.stderr)
             return 1
+        if stage.calibrated:
+            trained, made = made, made.with_stem(f"{stage.part}-calibrated")
+            if status := run([*self.calibrate, str(trained), "-o", str(made)], self.root):
+                return status
         if not stage.intermediate:
             ship(made, self.weights(stage), stage.half)
         entry["weights"] = file_hash(self.weights(stage))
@@ -305,7 +313,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None, build: Build | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 stopped, 2 wrong usage."""
     options = parse_arguments(arguments)
-    build = build or Build(ROOT, (sys.executable, str(ROOT / "train.py")))
+    build = build or Build(
+        ROOT, (sys.executable, str(ROOT / "train.py")), (sys.executable, str(ROOT / "scripts/calibrate_generator.py"))
+    )
     try:
         reasons = plan(build, options.stages, options.force)
         for name in options.stages:

@@ -62,13 +62,14 @@ def root(tmp_path: Path) -> Path:
         path.write_text(yaml.safe_dump(values))
     project = str(Path(__file__).resolve().parents[2])
     (tmp_path / "train.py").write_text(FAKE_TRAINING.format(project=project))
+    (tmp_path / "calibrate.py").write_text("import shutil, sys; shutil.copy(sys.argv[1], sys.argv[3])")
     return tmp_path
 
 
 def build(root: Path, *arguments: str) -> tuple[int, list[str]]:
     """Exit status, and which calls of train.py it took."""
     (root / "calls").write_text("")
-    state = Build(root, (sys.executable, str(root / "train.py")))
+    state = Build(root, (sys.executable, str(root / "train.py")), (sys.executable, str(root / "calibrate.py")))
     status = main([*arguments, "--no-measure"], state)
     return status, (root / "calls").read_text().splitlines()
 
