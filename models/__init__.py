@@ -8,6 +8,7 @@ NETWORKS = Catalogue(
         "stylegan2_generator": "models.stylegan2.generator:Generator",
         "stylegan2_discriminator": "models.stylegan2.discriminator:Discriminator",
         "e4e_encoder": "models.encoders.e4e:E4eEncoder",
+        "psp_encoder": "models.encoders.psp:GradualStyleEncoder",
         "latent_discriminator": "models.encoders.latent_discriminator:LatentDiscriminator",
         "attribute_classifier": "models.classifiers:AttributeClassifier",
         "semantic_encoder": "models.semantic_encoder:SemanticEncoder",

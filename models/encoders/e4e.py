@@ -1,64 +1,29 @@
 """e4e: from a face to a latent code near the generator's own ("Designing an Encoder for StyleGAN Image Manipulation").
 
-The network is the feature pyramid encoder of pSp ("Encoding in Style", 2020) with e4e's reading of its heads: the first
-gives one style vector for all rows, the others what each further row adds to it.
+The network is pSp's with another reading of its heads: the first gives one style vector for all rows, the others what
+each further row adds to it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.encoders.irse import IRSETrunk, halved, irse_trunk_sizes
-from models.stylegan2.layers import EqualLinear
+from models.encoders.psp import GradualStyleEncoder, psp_sizes
 
-_MIDDLE, _FINE = 3, 7  # first rows that read the middle and the fine level of the pyramid
+e4e_sizes = psp_sizes  # the two encoders have the same keys and shapes
 
 
-class GradualStyleBlock(nn.Module):
-    """Head that halves a feature map until one style vector is left.
+class E4eEncoder(GradualStyleEncoder):
+    """pSp's encoder, read as one style vector for all rows and a difference to it for each row but the first.
 
-    Args:
-        inputs: channels of the feature map.
-        style_dim: size of the style vector.
-        convolutions: number of strided convolutions.
-    """
+    Arguments and errors are those of `GradualStyleEncoder`.
 
-    def __init__(self, inputs: int, style_dim: int, convolutions: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for index in range(convolutions):
-            layers += [nn.Conv2d(style_dim if index else inputs, style_dim, 3, 2, 1), nn.LeakyReLU(0.01)]
-        self.convs = nn.Sequential(*layers)
-        self.linear = EqualLinear(style_dim, style_dim)
-
-    def forward(self, feature_map: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, style_dim)."""
-        return self.linear(self.convs(feature_map).flatten(1))
-
-
-class E4eEncoder(IRSETrunk):
-    """IR-SE trunk, feature pyramid, one head for each row of the latent code.
-
-    Rows 0-2 read the coarse level of the pyramid (1/16 of the image's side), rows 3-6 the middle one (1/8), all further
-    rows the fine one (1/4).
-
-    Args:
-        input_size: side of the images; heads have as many strided convolutions as their feature map needs.
-        styles: rows of the latent code.
-        style_dim: size of a row.
-        layers: units of the trunk's four stages ([3, 4, 14, 3] is IR-SE50).
-        widths: channels of the trunk's stem and of its four stages.
     Attributes:
         stage: progressive training: row 0 is head 0's vector, rows up to `stage` have their own head's difference added
             and the rest repeat row 0; `styles` - 1 (the value after construction) or more uses all heads.
-    Raises:
-        ValueError: impossible sizes.
     """
 
     def __init__(
@@ -69,19 +34,8 @@ class E4eEncoder(IRSETrunk):
         layers: Sequence[int] = (3, 4, 14, 3),
         widths: Sequence[int] = (64, 64, 128, 256, 512),
     ) -> None:
-        super().__init__(layers, widths)
-        if input_size < 16:
-            raise ValueError(f"input_size is {input_size}: the trunk needs images of 16 x 16 or more")
-        if styles < 1 or style_dim < 1:
-            raise ValueError(f"impossible latent code: {styles} rows of {style_dim}")
-        self.input_size, self.style_count, self.style_dim = input_size, styles, style_dim
+        super().__init__(input_size, styles, style_dim, layers, widths)
         self._stage = styles - 1
-        channels = widths[-1]
-        self.styles = nn.ModuleList(
-            GradualStyleBlock(channels, style_dim, self._convolutions(input_size)[_level(row)]) for row in range(styles)
-        )
-        self.latlayer1 = nn.Conv2d(widths[3], channels, 1)
-        self.latlayer2 = nn.Conv2d(widths[2], channels, 1)
 
     @property
     def stage(self) -> int:
@@ -94,73 +48,9 @@ class E4eEncoder(IRSETrunk):
             raise ValueError(f"stage is {stage}: stages count from 0 to {self.style_count - 1} (all heads)")
         self._stage = min(stage, self.style_count - 1)
 
-    @staticmethod
-    def _convolutions(side: int) -> list[int]:
-        """Strided convolutions that the coarse, middle and fine level of an image of this side take down to 1×1."""
-        return [max(1, (halved(side, times) - 1).bit_length()) for times in (4, 3, 2)]
-
-    def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """c1, c2, c3: outputs of the trunk's stages 2, 3 and 4, at 1/4, 1/8 and 1/16 of the image's side.
-
-        Raises:
-            ValueError: the image's size is not one that the heads are made for.
-        """
-        for side in image.shape[2:]:
-            if self._convolutions(side) != self._convolutions(self.input_size):
-                raise ValueError(
-                    f"this encoder takes images of {self.input_size} x {self.input_size}, "
-                    f"not {image.shape[2]} x {image.shape[3]}"
-                )
-        _, c1, c2, c3 = self.stages(image)
-        return c1, c2, c3
-
     def decode_features(self, c1: Tensor, c2: Tensor, c3: Tensor) -> Tensor:
         """The latent code (B, styles, style_dim) of the trunk's features, for the present `stage`."""
-        first = self.styles[0](c3)
-        rows = [first]
-        level = c3
-        for row in range(1, self.stage + 1):
-            if row == _MIDDLE:
-                level = _added(level, self.latlayer1(c2))
-            elif row == _FINE:
-                level = _added(level, self.latlayer2(c1))
-            rows.append(first + self.styles[row](level))
+        first, *differences = self.style_vectors(c1, c2, c3, self.stage + 1)
+        rows = [first, *(first + difference for difference in differences)]
         rows += [first] * (self.style_count - len(rows))
         return torch.stack(rows, dim=1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Latent code (B, styles, style_dim) of images (B, 3, input_size, input_size) in [-1, 1].
-
-        It is relative to the generator's mean latent, which the caller adds.
-        """
-        return self.decode_features(*self.features(image))
-
-
-def _level(row: int) -> int:
-    """Level of the pyramid that a row reads: 0 coarse, 1 middle, 2 fine."""
-    return (row >= _MIDDLE) + (row >= _FINE)
-
-
-def _added(coarse: Tensor, lateral: Tensor) -> Tensor:
-    """The coarser level, enlarged to the lateral one, plus that."""
-    return F.interpolate(coarse, size=lateral.shape[2:], mode="bilinear", align_corners=True) + lateral
-
-
-def e4e_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Constructor arguments of the encoder with these keys (without a checkpoint's prefix `encoder.`) and shapes.
-
-    The side is the power of two that the number of strided convolutions in the heads belongs to.
-
-    Raises:
-        ValueError: the keys are not those of such an encoder.
-    """
-    rows = {int(m[1]) for m in (re.match(r"styles\.(\d+)\.linear\.weight$", key) for key in shapes) if m}
-    if not rows:
-        raise ValueError("no e4e encoder here: keys 'styles.*' are missing")
-    convolutions = sum(bool(re.match(r"styles\.0\.convs\.\d+\.weight$", key)) for key in shapes)
-    return {
-        "input_size": 16 * 2**convolutions,
-        "styles": len(rows),
-        "style_dim": int(shapes["styles.0.linear.weight"][0]),
-        **irse_trunk_sizes(shapes),
-    }

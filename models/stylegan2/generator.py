@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.stylegan2.layers import EqualLinear, PixelNorm, StyledConv, ToRGB
+from models.stylegan2.layers import FIR_TAPS, EqualLinear, PixelNorm, StyledConv, ToRGB
 
 Noise = str | Sequence[Tensor]
 NOISE_MODES = ("constant", "random", "none")
@@ -60,16 +60,24 @@ class NoiseMaps(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (B, D) -> w (B, D) -> one w a layer (B, L, D) -> image (B, 3, size, size) around [−1, 1].
+    """z (B, Z) -> w (B, D) -> one w a layer (B, L, D) -> image (B, 3, size, size) around [−1, 1].
+
+    The last five arguments describe networks of NVlabs (`models/stylegan2/nvlabs.py`); the other public ones do
+    without.
 
     Args:
         size: side of the image, a power of two.
-        style_dim: width D of z and w.
+        style_dim: width D of w.
         mapping_layers: layers from z to w.
         channels: resolution -> channels; None takes the published ones.
         channel_multiplier: of the published channels; 2 is config-f.
         mapping_lr_multiplier: learning rate of the mapping relative to the rest; the stored weights are larger by
             its inverse.
+        z_dim: width Z of z; None takes `style_dim`.
+        label_dim: width of the labels that the mapping sees beside z; 0 for an unconditional network.
+        stored_mean: the weights hold the mean of w (buffer `w_avg`), towards which `forward` truncates.
+        conv_clamp: bound of the absolute values behind each layer; None sets no bound.
+        resample_filter: taps of the FIR filter that enlarges.
 
     `derivable` lists regexes of the keys a weight file may lack: fixed FIR kernels and noise maps.
     """
@@ -84,25 +92,39 @@ class Generator(nn.Module):
         channels: dict[int, int] | None = None,
         channel_multiplier: int = 2,
         mapping_lr_multiplier: float = 0.01,
+        z_dim: int | None = None,
+        label_dim: int = 0,
+        stored_mean: bool = False,
+        conv_clamp: float | None = None,
+        resample_filter: Sequence[float] = FIR_TAPS,
     ) -> None:
         super().__init__()
         widths = checked_channels(size, channels, channel_multiplier)
         self.size = size
         self.style_dim = style_dim
+        self.z_dim = style_dim if z_dim is None else z_dim
+        self.label_dim = label_dim
+        inputs = self.z_dim + (style_dim if label_dim else 0)
         layers = [
-            EqualLinear(style_dim, style_dim, mapping_lr_multiplier, activate=True) for _ in range(mapping_layers)
+            EqualLinear(style_dim if index else inputs, style_dim, mapping_lr_multiplier, activate=True)
+            for index in range(mapping_layers)
         ]
         self.style = nn.Sequential(PixelNorm(), *layers)
+        self.embed = EqualLinear(label_dim, style_dim) if label_dim else None
+        self.w_avg: Tensor | None
+        self.register_buffer("w_avg", torch.zeros(style_dim) if stored_mean else None)
         self.input = ConstantInput(widths[4])
-        self.conv1 = StyledConv(widths[4], widths[4], 3, style_dim)
-        self.to_rgb1 = ToRGB(widths[4], style_dim, upsample=False)
+        self.conv1 = StyledConv(widths[4], widths[4], 3, style_dim, clamp=conv_clamp)
+        self.to_rgb1 = ToRGB(widths[4], style_dim, upsample=False, clamp=conv_clamp)
         self.convs = nn.ModuleList()
         self.to_rgbs = nn.ModuleList()
         sides = list(widths)
         for below, side in pairwise(sides):
-            self.convs.append(StyledConv(widths[below], widths[side], 3, style_dim, resample="up"))
-            self.convs.append(StyledConv(widths[side], widths[side], 3, style_dim))
-            self.to_rgbs.append(ToRGB(widths[side], style_dim))
+            self.convs.append(
+                StyledConv(widths[below], widths[side], 3, style_dim, "up", resample_filter, clamp=conv_clamp)
+            )
+            self.convs.append(StyledConv(widths[side], widths[side], 3, style_dim, clamp=conv_clamp))
+            self.to_rgbs.append(ToRGB(widths[side], style_dim, taps=resample_filter, clamp=conv_clamp))
         self.noises = NoiseMaps([4] + [side for side in sides[1:] for _ in range(2)])
 
     @classmethod
@@ -112,11 +134,16 @@ class Generator(nn.Module):
         channels = {4: int(shapes["input.input"][1])}
         for level in range(levels):
             channels[8 * 2**level] = int(shapes[f"convs.{2 * level}.conv.weight"][1])
+        style_dim = int(shapes["conv1.conv.modulation.weight"][1])
+        label_dim = int(shapes["embed.weight"][1]) if "embed.weight" in shapes else 0
         return {
             "size": 4 * 2**levels,
-            "style_dim": int(shapes["conv1.conv.modulation.weight"][1]),
+            "style_dim": style_dim,
             "mapping_layers": sum(1 for key in shapes if key.startswith("style.") and key.endswith(".weight")),
             "channels": channels,
+            "z_dim": int(shapes["style.1.weight"][1]) - (style_dim if label_dim else 0),
+            "label_dim": label_dim,
+            "stored_mean": "w_avg" in shapes,
         }
 
     @property
@@ -124,9 +151,23 @@ class Generator(nn.Module):
         """Number L of style vectors."""
         return len(self.convs) + 2
 
-    def mapping(self, z: Tensor) -> Tensor:
-        """z (B, D), standard normal -> w (B, D)."""
-        return self.style(z)
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """z (B, Z), standard normal -> w (B, D).
+
+        Args:
+            labels: (B, label_dim), which a conditional network needs and another one ignores.
+        Raises:
+            ValueError: a conditional network without labels.
+        """
+        if self.embed is None:
+            return self.style(z)
+        if labels is None:
+            raise ValueError(f"this generator is conditional: it needs labels of {self.label_dim} numbers beside z")
+        norm, *layers = self.style
+        x = torch.cat([norm(z), norm(self.embed(labels))], dim=1)
+        for layer in layers:
+            x = layer(x)
+        return x
 
     def broadcast(self, w: Tensor) -> Tensor:
         """w (B, D) -> (B, L, D), the same for every layer; (B, L, D) stays."""
@@ -138,14 +179,24 @@ class Generator(nn.Module):
         weight = self.conv1.conv.weight
         total = torch.zeros(self.style_dim, dtype=weight.dtype, device=weight.device)
         for start in range(0, count, 4096):
-            z = torch.randn(min(4096, count - start), self.style_dim, generator=generator)
+            z = torch.randn(min(4096, count - start), self.z_dim, generator=generator)
             total += self.mapping(z.to(total)).sum(dim=0)
         return total / count
 
+    def truncation_centre(self) -> Tensor:
+        """The stored mean of w (D,), or that of random z where none is stored."""
+        return self.mean_latent() if self.w_avg is None else self.w_avg
+
     @staticmethod
-    def truncate(latent: Tensor, mean: Tensor, psi: float) -> Tensor:
-        """mean + psi · (latent − mean), on every layer; `mean` is (D,), (1, D) or (L, D)."""
-        return mean + psi * (latent - mean)
+    def truncate(latent: Tensor, mean: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+        """mean + psi · (latent − mean); `mean` is (D,), (1, D) or (L, D).
+
+        Args:
+            latent: (B, D), or (B, L, D), which a cutoff needs.
+            cutoff: only rows 0 … cutoff − 1 are truncated; None truncates all.
+        """
+        truncated = mean + psi * (latent - mean)
+        return truncated if cutoff is None else torch.cat([truncated[:, :cutoff], latent[:, cutoff:]], dim=1)
 
     def mix(self, first: Tensor, second: Tensor, inject_index: int) -> Tensor:
         """Layers 0 … inject_index − 1 of the first latent, the others of the second: (B, L, D).
@@ -197,11 +248,23 @@ class Generator(nn.Module):
         return image
 
     def forward(
-        self, z: Tensor, noise: Noise = "constant", truncation: float = 1.0, truncation_mean: Tensor | None = None
+        self,
+        z: Tensor,
+        noise: Noise = "constant",
+        truncation: float = 1.0,
+        truncation_mean: Tensor | None = None,
+        truncation_cutoff: int | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
-        """Image of z (B, D): mapping, truncation towards `truncation_mean`, synthesis."""
-        w = self.mapping(z)
+        """Image of z (B, Z): mapping, truncation, synthesis.
+
+        Args:
+            truncation_mean: None takes `truncation_centre()`.
+            truncation_cutoff: as in `truncate`.
+            labels: as in `mapping`.
+        """
+        latent = self.broadcast(self.mapping(z, labels))
         if truncation != 1:
-            mean = self.mean_latent() if truncation_mean is None else truncation_mean
-            w = self.truncate(w, mean, truncation)
-        return self.synthesis(self.broadcast(w), noise)
+            mean = self.truncation_centre() if truncation_mean is None else truncation_mean
+            latent = self.truncate(latent, mean, truncation, truncation_cutoff)
+        return self.synthesis(latent, noise)

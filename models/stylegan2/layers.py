@@ -9,6 +9,7 @@ place.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -90,9 +91,14 @@ class Fir(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, up: int = 1) -> None:
+    def __init__(self, up: int = 1, taps: Sequence[float] = FIR_TAPS) -> None:
         super().__init__()
-        self.register_buffer("kernel", setup_filter(FIR_TAPS, gain=up**2))
+        self.register_buffer("kernel", setup_filter(taps, gain=up**2))
+
+    @property
+    def taps(self) -> int:
+        """Length of the filter along an axis."""
+        return self.kernel.shape[-1]
 
     def forward(self, x: Tensor, padding: tuple[int, int], up: int = 1, down: int = 1) -> Tensor:
         before, after = padding
@@ -108,6 +114,7 @@ class ModulatedConv2d(nn.Module):
 
     Args:
         resample: "up" doubles, "down" halves the side; "" keeps it.
+        taps: of the FIR filter that resamples.
     """
 
     def __init__(
@@ -118,13 +125,14 @@ class ModulatedConv2d(nn.Module):
         style_dim: int,
         demodulate: bool = True,
         resample: str = "",
+        taps: Sequence[float] = FIR_TAPS,
     ) -> None:
         super().__init__()
         if resample not in ("", "up", "down"):
             raise ValueError(f"resample is {resample!r}, expected '', 'up' or 'down'")
         self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, kernel_size, kernel_size))
         if resample:
-            self.blur = Fir(up=2 if resample == "up" else 1)
+            self.blur = Fir(2 if resample == "up" else 1, taps)
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.demodulate = demodulate
@@ -150,10 +158,12 @@ class ModulatedConv2d(nn.Module):
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The shared-weight convolution with its resampling."""
         if self.resample == "up":
+            spare = self.blur.taps - self.kernel_size
             x = conv2d(x, weight.transpose(0, 1), stride=2, transposed=True)
-            return self.blur(x, ((6 - self.kernel_size) // 2, (5 - self.kernel_size) // 2))
+            return self.blur(x, ((spare + 2) // 2, (spare + 1) // 2))
         if self.resample == "down":
-            x = self.blur(x, ((self.kernel_size + 2) // 2, (self.kernel_size + 1) // 2))
+            width = self.blur.taps + self.kernel_size
+            x = self.blur(x, ((width - 2) // 2, (width - 3) // 2))
             return conv2d(x, weight, stride=2)
         return conv2d(x, weight, padding=self.kernel_size // 2)
 
@@ -166,16 +176,34 @@ class NoiseStrength(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
 
 
+def clamped(x: Tensor, limit: float | None) -> Tensor:
+    """x within ± limit (None: as it is); NVlabs' networks are trained so, lest half precision overflows."""
+    return x if limit is None else x.clamp(-limit, limit)
+
+
 class StyledConv(nn.Module):
-    """Modulated convolution, noise, bias, leaky ReLU, √2."""
+    """Modulated convolution, noise, bias, leaky ReLU, √2, clamp.
+
+    Args:
+        resample, taps: as in `ModulatedConv2d`.
+        clamp: bound of the result's absolute values.
+    """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, style_dim: int, resample: str = ""
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        style_dim: int,
+        resample: str = "",
+        taps: Sequence[float] = FIR_TAPS,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(in_channels, out_channels, kernel_size, style_dim, resample=resample)
+        self.conv = ModulatedConv2d(in_channels, out_channels, kernel_size, style_dim, resample=resample, taps=taps)
         self.noise = NoiseStrength()
         self.activate = Bias(out_channels)
+        self.clamp = clamp
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """noise: (B or 1, 1, H', W'), or None to add nothing."""
@@ -183,20 +211,33 @@ class StyledConv(nn.Module):
         if noise is not None:
             x = x.add_((noise * (self.noise.weight * GAIN)).to(x.dtype))
         x = x.add_((self.activate.bias * GAIN).to(x.dtype)[None, :, None, None])
-        return F.leaky_relu_(x, SLOPE)
+        return clamped(F.leaky_relu_(x, SLOPE), self.clamp)
 
 
 class ToRGB(nn.Module):
     """1x1 modulated convolution to RGB, without demodulation, added to the enlarged picture of the level below.
 
     With three outputs the style costs least in the weight: three vectors a sample, no pass over the pixels.
+
+    Args:
+        upsample: there is a level below.
+        taps: of the FIR filter that enlarges it.
+        clamp: bound of this level's own absolute values, before the sum.
     """
 
-    def __init__(self, in_channels: int, style_dim: int, upsample: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        style_dim: int,
+        upsample: bool = True,
+        taps: Sequence[float] = FIR_TAPS,
+        clamp: float | None = None,
+    ) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
         if upsample:
-            self.upsample = Fir(up=2)
+            self.upsample = Fir(2, taps)
+        self.clamp = clamp
         self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
@@ -205,5 +246,8 @@ class ToRGB(nn.Module):
         vectors = self.conv.modulation(style)[:, :, None] * weight.t()
         pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
         image = torch.bmm(pixels, vectors.to(x.dtype)).reshape(batch, height, width, 3).permute(0, 3, 1, 2)
-        image = image + self.bias.to(x.dtype)
-        return image if skip is None else image + self.upsample(skip, (2, 1), up=2)
+        image = clamped(image + self.bias.to(x.dtype), self.clamp)
+        if skip is None:
+            return image
+        taps = self.upsample.taps
+        return image + self.upsample(skip, ((taps + 1) // 2, (taps - 2) // 2), up=2)

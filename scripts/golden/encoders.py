@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.classifiers import AttributeClassifier, attribute_classifier_sizes
 from models.encoders.e4e import E4eEncoder, e4e_sizes
+from models.encoders.psp import GradualStyleEncoder, psp_sizes
 from models.identity import IResNetIdentity, IRSEIdentity, iresnet_identity_sizes, irse_identity_sizes
 from models.semantic_encoder import SemanticEncoder, semantic_encoder_sizes
 from scripts.golden.case import GoldenCase
@@ -43,6 +44,13 @@ def e4e_encoder(case: GoldenCase) -> Outputs:
             encoder.stage = encoder.style_count if name == "w_inference" else int(name.removeprefix("w_stage"))
             outputs[name] = encoder.decode_features(*features)
     return outputs
+
+
+def psp_encoder(case: GoldenCase) -> Outputs:
+    """Latent codes, and the trunk's features where they are recorded."""
+    encoder: GradualStyleEncoder = _network(case, GradualStyleEncoder, psp_sizes)
+    features = encoder.features(case.tensor("image"))
+    return {"codes": encoder.decode_features(*features), **dict(zip(("c1", "c2", "c3"), features, strict=True))}
 
 
 def arcface_ir_se50(case: GoldenCase) -> Outputs:
@@ -109,6 +117,7 @@ def semantic_estimator(case: GoldenCase) -> Outputs:
 
 CASES: dict[str, Callable[[GoldenCase], Outputs]] = {
     "e4e_encoder": e4e_encoder,
+    r"psp_gradual_encoder(_\d+)?": psp_encoder,
     "arcface_ir_se50": arcface_ir_se50,
     "iresnet34": iresnet,
     "iresnet50": iresnet,

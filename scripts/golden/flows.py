@@ -29,6 +29,11 @@ def _flow(case: GoldenCase, tolerance: float = 1e-5) -> ContinuousFlow:
     return flow.eval()
 
 
+def _context(case: GoldenCase) -> Tensor:
+    """What the flow is conditioned on, (B, A); StyleFlow's files give it with two further axes of one."""
+    return case.tensor("context").flatten(1)
+
+
 def _published(log_det: Tensor) -> Tensor:
     """The authors' sign and shape: minus the log-determinant, (B, L, 1)."""
     return -log_det[..., None]
@@ -37,7 +42,8 @@ def _published(log_det: Tensor) -> Tensor:
 @torch.no_grad()
 def _solves(case: GoldenCase, flow: ContinuousFlow, suffix: str = "") -> Outputs:
     dtype = flow.end_time.dtype
-    w, z, probe, context = (case.tensor(name).to(dtype) for name in ("w", "z", "e", "context"))
+    w, z, probe = (case.tensor(name).to(dtype) for name in ("w", "z", "e"))
+    context = _context(case).to(dtype)
     gaussian, log_det = flow.to_gaussian(w, context, probe)
     latent, inverse_log_det = flow.inverse_and_log_det(z, context, probe)
     names = ("z", "logp", "w_from_z", "logp_from_z")
@@ -47,7 +53,7 @@ def _solves(case: GoldenCase, flow: ContinuousFlow, suffix: str = "") -> Outputs
 
 @torch.no_grad()
 def _right_hand_side(case: GoldenCase, flow: ContinuousFlow) -> Outputs:
-    w, probe, context = (case.tensor(name) for name in ("w", "e", "context"))
+    w, probe, context = case.tensor("w"), case.tensor("e"), _context(case)
     velocity = flow.velocity
     condition = velocity.condition(context)
     rate, tangent = velocity.with_tangents(RHS_TIME, w, probe[None], condition)
@@ -80,7 +86,7 @@ def _normalisation(case: GoldenCase, flow: ContinuousFlow) -> Outputs:
     return outputs | {"bn0_train_running_mean": first.running_mean, "bn0_train_running_var": first.running_var}
 
 
-def sdflow_cnf(case: GoldenCase) -> Outputs:
+def cnf(case: GoldenCase) -> Outputs:
     """Both directions with and without density, at the published tolerance and in float64, and the parts alone."""
     flow = _flow(case)
     outputs = _solves(case, flow) | _right_hand_side(case, flow)
@@ -167,7 +173,8 @@ def editor(case: GoldenCase) -> Outputs:
 
 
 CASES = {
-    r"sdflow_cnf_\d+": sdflow_cnf,
+    r"sdflow_cnf_\d+": cnf,
+    r"styleflow_cnf(_\d+)?": cnf,
     "sdflow_cnf_train": sdflow_cnf_train,
     "nll": nll,
     "modify_one_attribute": modify_one,

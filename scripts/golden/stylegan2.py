@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +13,10 @@ from torch import Tensor
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
 from models.stylegan2.layers import ModulatedConv2d
+from models.stylegan2.nvlabs import nvlabs_keys, public_keys, sizes_from_nvlabs
 from models.stylegan2.ops import bias_act, downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
-from scripts.golden.case import Builder, GoldenCase
+from scripts.golden.case import ORIGIN, Builder, CaseError, GoldenCase
+from utils.weights import freeze, load_strict
 
 
 def _gradient(value: Tensor, inputs: Tensor, create_graph: bool = False) -> Tensor:
@@ -140,6 +144,72 @@ def _number(case: GoldenCase, pattern: str, otherwise: float) -> float:
     return float(found.group(1)) if found else otherwise
 
 
+@torch.no_grad()
+def nvlabs_generator(case: GoldenCase) -> dict[str, Tensor]:
+    """NVlabs' generator from the case's tensors, and once more from the pickle beside the case."""
+    state = case.state()
+    sizes = sizes_from_nvlabs(state, {"synthesis_kwargs": {"conv_clamp": _setting(case, "", "conv_clamp")}})
+    network = _generator(sizes, public_keys(state))
+    names = {key: tuple(value.shape) for key, value in nvlabs_keys(network.state_dict()).items()}
+    if differing := sorted(key for key in names.keys() | case.shapes.keys() if names.get(key) != case.shapes.get(key)):
+        raise CaseError(f"keys or shapes differ from the case's: {', '.join(differing[:5])}")
+    outputs = _nvlabs_outputs(case, network, sizes)
+    if case.pickle:
+        again = _nvlabs_outputs(case, _from_pickle(case.pickle), sizes)
+        outputs |= {f"{name}{ORIGIN}{case.pickle.name}": value for name, value in again.items()}
+    return outputs
+
+
+def _generator(sizes: dict[str, Any], state: dict[str, Tensor]) -> Generator:
+    network = Generator(**sizes)
+    load_strict(network, state, Generator.derivable)
+    freeze(network)
+    return network
+
+
+def _from_pickle(path: Path) -> Generator:
+    reader = importlib.import_module("utils.checkpoints")  # cases without a pickle need no reader of published files
+    module = reader.load_network(path, expect="generator").module
+    freeze(module)
+    return module
+
+
+def _nvlabs_outputs(case: GoldenCase, network: Generator, sizes: dict[str, Any]) -> dict[str, Tensor]:
+    """What NVlabs' calls of these names give; their arguments are read from the case's words."""
+    inputs = {name: case.tensor(name) for name in case.inputs}
+    labels, outputs = inputs.get("c"), {}
+    for name in case.outputs:
+        psi = _setting(case, name, "truncation_psi") or 1.0
+        cutoff = _word(case, name, "truncation_cutoff")
+        rows = None if cutoff is None else int(cutoff)
+        noise = {"const": "constant", "none": "none"}[_word(case, name, "noise_mode") or "const"]
+        if name.startswith("image_from_z"):
+            outputs[name] = network(inputs["z"], noise, psi, truncation_cutoff=rows, labels=labels)
+        elif name.startswith("image"):
+            clamp = _setting(case, name, "conv_clamp")
+            other = network if clamp is None else _generator({**sizes, "conv_clamp": clamp}, network.state_dict())
+            outputs[name] = other.synthesis(inputs["ws"], noise)
+        elif name.startswith("ws"):
+            w = network.broadcast(network.mapping(inputs["z"], labels))
+            outputs[name] = network.truncate(w, network.truncation_centre(), psi, rows)
+    return outputs
+
+
+def _word(case: GoldenCase, output: str, setting: str) -> str | None:
+    """Value of `setting=value` in what the case says of an output's call, or of the network's where `output` is ''."""
+    call = case.meta.get("call", "")
+    names = "|".join(re.escape(name) for name in sorted(case.outputs, key=len, reverse=True))
+    parts = re.split(rf"\b({names})\b(?=:)", call)
+    said = dict(zip(["", *parts[1::2]], parts[0::2], strict=True)).get(output, "")
+    found = re.search(rf"\b{setting}=(['\"]?)([\w.]*\w)\1", said)
+    return found[2] if found and found[2] != "None" else None
+
+
+def _setting(case: GoldenCase, output: str, setting: str) -> float | None:
+    word = _word(case, output, setting)
+    return None if word is None else float(word)
+
+
 def discriminator(case: GoldenCase) -> dict[str, Tensor]:
     """The discriminator with the public key names, at any size."""
     network = Discriminator(**Discriminator.sizes_from_shapes(case.shapes)).eval()
@@ -162,4 +232,5 @@ CASES: dict[str, Builder] = {
     r"modulated_conv": modulated_conv,
     r"stylegan2_rosinality_\d+": generator,
     r"stylegan2_discriminator_\d+": discriminator,
+    r"stylegan2_nvlabs_\d+|nvlabs_\w+": nvlabs_generator,
 }
