@@ -107,7 +107,7 @@ class Domain:
         state, _ = load_weights(path, self.weights_hint)
         extra = {key: state.pop(key).to(self.device) for key in ("latent_avg",) if key in state}
         network = self.fresh(part)
-        load_strict(network, state, getattr(network, "derivable", ()), path)
+        load_strict(network, state, path)
         return freeze(network.to(self.device)), extra
 
     @cached_property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from utils.files import write_atomically
 from utils.paths import displayed
 
+_DERIVABLE = (r"(^|\.)num_batches_tracked$",)
 _METADATA_KEY = "sdflow"  # safetensors metadata maps text to text: one key holds everything as JSON
 
 
@@ -51,35 +53,68 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
         raise WeightsError(f"{displayed(path)}: not a whole safetensors file ({error})") from error
 
 
-def load_strict(
-    module: nn.Module, state: Mapping[str, Tensor], derivable: Iterable[str] = (), source: str | Path = "weights"
-) -> None:
-    """Copy `state` into `module`; only keys that match a `derivable` regex may be missing or surplus.
+@dataclass
+class Differences:
+    """How a state dict differs from a network's own.
 
-    Raises:
-        WeightsError: other keys differ, or shapes do; lists the first of each.
+    Attributes:
+        missing, surplus: keys, without those that the network can derive.
+        shapes: `key is (2, 3), expected (3, 3)` for each key of another shape.
+        derived: keys that the state dict lacks and that the network can derive.
     """
-    patterns = [re.compile(pattern) for pattern in derivable]
+
+    missing: list[str]
+    surplus: list[str]
+    shapes: list[str]
+    derived: list[str]
+
+    def __str__(self) -> str:
+        """The first of each, in one line; empty where nothing differs."""
+        named = (("missing keys", self.missing), ("unexpected keys", self.surplus), ("other shapes", self.shapes))
+        return "; ".join(f"{title}: {_first(keys)}" for title, keys in named if keys)
+
+
+def _first(keys: list[str], count: int = 5) -> str:
+    return f"{', '.join(keys[:count])}{f' and {len(keys) - count} more' if len(keys) > count else ''}"
+
+
+def key_differences(module: nn.Module, state: Mapping[str, Tensor]) -> Differences:
+    """What a state dict lacks, has too much or has in another shape.
+
+    A network names the keys that it can do without as regexes in `derivable`; the counters of batch norms are such for
+    every network, since only a training without momentum reads them.
+    """
+    patterns = [re.compile(pattern) for pattern in (*getattr(module, "derivable", ()), *_DERIVABLE)]
 
     def counts(key: str) -> bool:
         return not any(pattern.search(key) for pattern in patterns)
 
     own = module.state_dict()
-    missing = [key for key in own if key not in state and counts(key)]
-    surplus = [key for key in state if key not in own and counts(key)]
+    absent = [key for key in own if key not in state]
     shapes = [
         f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
-    problems = [
-        f"{title}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}"
-        for title, keys in (("missing keys", missing), ("unexpected keys", surplus), ("other shapes", shapes))
-        if keys
-    ]
+    return Differences(
+        missing=[key for key in absent if counts(key)],
+        surplus=[key for key in state if key not in own and counts(key)],
+        shapes=shapes,
+        derived=[key for key in absent if not counts(key)],
+    )
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Path = "weights") -> None:
+    """Copy `state` into `module`; only what the module can derive may be missing or surplus, see `key_differences`.
+
+    Raises:
+        WeightsError: other keys differ, or shapes do; lists the first of each.
+    """
+    problems = str(key_differences(module, state))
     if problems:
         name = displayed(source) if isinstance(source, Path) else source
-        raise WeightsError(f"{name}: does not fit {type(module).__name__}: {'; '.join(problems)}")
+        raise WeightsError(f"{name}: does not fit {type(module).__name__}: {problems}")
+    own = module.state_dict()
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
 
 
@@ -90,7 +125,7 @@ def load_file(module: nn.Module, path: Path) -> dict[str, Any]:
         WeightsError: no such file, or one that does not fit.
     """
     state, metadata = load_weights(path)
-    load_strict(module, state, getattr(module, "derivable", ()), path)
+    load_strict(module, state, path)
     return metadata
 
 

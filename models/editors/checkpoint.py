@@ -87,7 +87,7 @@ def _load_sdflow(state: dict[str, Tensor], metadata: dict[str, Any], domain: Dom
         network = NETWORKS.build(section, **sizes)
         prefix = f"{name}."
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        load_strict(network, own, getattr(network, "derivable", ()), file)
+        load_strict(network, own, file)
         networks[name] = freeze(network.to(domain.device))
     networks["flow"].tolerance = min(networks["flow"].tolerance, EDITING_TOLERANCE)
     return SDFlowEditor(networks["flow"], networks["semantic_encoder"], attributes)

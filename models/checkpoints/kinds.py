@@ -1,0 +1,251 @@
+"""The networks that weight files hold, each recognised by keys that no other has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from models.classifiers import attribute_classifier_sizes
+from models.encoders.e4e import e4e_sizes
+from models.encoders.latent_discriminator import latent_discriminator_sizes
+from models.flows.cnf import flow_sizes
+from models.identity import iresnet_identity_sizes, irse_identity_sizes
+from models.semantic_encoder import semantic_encoder_sizes
+from models.stylegan2.discriminator import Discriminator
+from models.stylegan2.generator import Generator
+
+State = Mapping[str, Tensor]
+Settings = Mapping[str, Any]
+Shapes = Mapping[str, Sequence[int]]
+_END_TIME = "chain.1.sqrt_end_time"
+_FILTER = "synthesis.b8.conv0.resample_filter"
+STYLEFLOW_CONDITIONS = 17  # nine lighting coefficients and eight attributes; SDFlow's published flows have 3 or 5
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of network.
+
+    Attributes:
+        name: what a config calls it, see `models.NETWORKS`.
+        title: what a person calls it.
+        signature: keys that such a file has.
+        sizes: constructor arguments (of a network that this project has not: what there is to tell) from the state
+            dict, whose tensors need no numbers, and the file's own settings.
+        summary: one line about these sizes.
+        loadable: the project has this network.
+        translate: key map from the public names to this project's, where they differ.
+        read_first: keys of small tensors whose numbers `sizes` needs.
+    """
+
+    name: str
+    title: str
+    signature: tuple[str, ...]
+    sizes: Callable[[State, Settings], Mapping[str, Any]]
+    summary: Callable[[Mapping[str, Any]], str]
+    loadable: bool = True
+    translate: Callable[[State], dict[str, Tensor]] | None = None
+    read_first: tuple[str, ...] = ()
+
+    def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The state dict under this project's names."""
+        return state if self.translate is None else self.translate(state)
+
+    def fits(self, keys: Mapping[str, Any]) -> bool:
+        """Whether a state dict with these keys is of this kind."""
+        return all(key in keys for key in self.signature)
+
+
+def styles_of(size: int) -> int:
+    """Style vectors of a generator for pictures of this side."""
+    return 2 * size.bit_length() - 4
+
+
+def _by_shape(sizes: Callable[[Shapes], Mapping[str, Any]]) -> Callable[[State, Settings], Mapping[str, Any]]:
+    return lambda state, _: sizes({key: tuple(tensor.shape) for key, tensor in state.items()})
+
+
+def _generator_summary(sizes: Mapping[str, Any]) -> str:
+    size = sizes["size"]
+    labels = f", conditional on {sizes['label_dim']} labels" if sizes.get("label_dim") else ""
+    clamp = f", values clamped at {sizes['conv_clamp']:g}" if sizes.get("conv_clamp") else ""
+    return f"{size} x {size} pixels, {styles_of(size)} styles of {sizes['style_dim']}{labels}{clamp}"
+
+
+def _discriminator_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['size']} x {sizes['size']} pixels"
+
+
+def _encoder_summary(sizes: Mapping[str, Any]) -> str:
+    side = sizes["input_size"]
+    return f"{side} x {side} pixels to {sizes['styles']} styles of {sizes['style_dim']}"
+
+
+def _identity_summary(sizes: Mapping[str, Any]) -> str:
+    side, blocks = sizes["input_side"], "-".join(str(n) for n in sizes["layers"])
+    return f"{side} x {side} pixels to {sizes['embedding_dim']} numbers, blocks {blocks}"
+
+
+def _classifier_summary(sizes: Mapping[str, Any]) -> str:
+    age = f" and {sizes['age_logits']} age steps" if sizes["age_logits"] else ""
+    return f"{sizes['backbone']} of width {sizes['width']}, {sizes['attribute_heads']} attributes{age}"
+
+
+def _semantic_encoder_summary(sizes: Mapping[str, Any]) -> str:
+    head = f", hidden layers of {list(sizes['head'])}" if sizes["head"] else ""
+    return f"{sizes['backbone']} of width {sizes['width']}, {sizes['attributes']} attributes{head}"
+
+
+def _flow_sizes(state: State, _: Settings) -> Mapping[str, Any]:
+    end = state.get(_END_TIME)
+    time = {} if end is None or end.is_meta else {"end_time": float(end) ** 2}
+    return {**flow_sizes({key: tuple(tensor.shape) for key, tensor in state.items()}), **time}
+
+
+def _flow_summary(sizes: Mapping[str, Any]) -> str:
+    semantics = sizes["semantics"]
+    of = " (StyleFlow's)" if semantics == STYLEFLOW_CONDITIONS else ""
+    end = f", end time {sizes['end_time']:.4g}" if "end_time" in sizes else ""
+    return f"{len(sizes['hidden']) + 1} layers, styles of {sizes['style_dim']}, {semantics} attributes{of}{end}"
+
+
+def _critic_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['layers']} layers, styles of {sizes['style_dim']}"
+
+
+def _latent_transformer_sizes(shapes: Shapes) -> Mapping[str, Any]:
+    layers = sum(bool(re.fullmatch(r"dense\.\d+\.weight", key)) for key in shapes)
+    return {"styles": layers, "style_dim": int(shapes["dense.0.weight"][0])}
+
+
+def _latent_classifier_sizes(shapes: Shapes) -> Mapping[str, Any]:
+    layers = sum(bool(re.fullmatch(r"fcs\.\d+\.weight", key)) for key in shapes)
+    return {"inputs": int(shapes["fcs.0.weight"][1]), "outputs": int(shapes[f"fcs.{layers - 1}.weight"][0])}
+
+
+def _adatrans_sizes(shapes: Shapes) -> Mapping[str, Any]:
+    width = int(shapes["func.output_layer.3.weight"][0])
+    return {"styles": int(shapes["func.input_layer.0.weight"][1]) // width, "style_dim": width}
+
+
+def _realnvp_sizes(shapes: Shapes) -> Mapping[str, Any]:
+    return {
+        "layers": len({key.split(".")[3] for key in shapes if key.startswith("flow.net.layers.")}),
+        "style_dim": int(shapes["flow.net.layers.0.running_mean"][-1]),
+    }
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "stylegan2_generator",
+        "StyleGAN2 generator",
+        ("input.input", "conv1.conv.modulation.weight", "to_rgb1.bias"),
+        _by_shape(Generator.sizes_from_shapes),
+        _generator_summary,
+    ),
+    Kind(
+        "stylegan2_discriminator",
+        "StyleGAN2 discriminator",
+        ("convs.0.0.weight", "final_conv.0.weight", "final_linear.0.weight"),
+        _by_shape(Discriminator.sizes_from_shapes),
+        _discriminator_summary,
+    ),
+    Kind(
+        "e4e_encoder",
+        "e4e encoder",
+        ("input_layer.0.weight", "styles.0.linear.weight", "latlayer1.weight"),
+        _by_shape(e4e_sizes),
+        _encoder_summary,
+    ),
+    Kind(
+        "psp_encoder",
+        "pSp encoder",
+        ("input_layer.0.weight", "styles.0.linear.weight", "latlayer1.weight"),
+        _by_shape(e4e_sizes),
+        _encoder_summary,
+    ),
+    Kind(
+        "ir_se_identity",
+        "face recognition network (IR-SE)",
+        ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight"),
+        _by_shape(irse_identity_sizes),
+        _identity_summary,
+    ),
+    Kind(
+        "iresnet_identity",
+        "face recognition network (iresnet)",
+        ("conv1.weight", "prelu.weight", "layer1.0.bn3.weight", "fc.weight", "features.weight"),
+        _by_shape(iresnet_identity_sizes),
+        _identity_summary,
+    ),
+    Kind(
+        "attribute_classifier",
+        "attribute classifier",
+        ("extractor.conv1.weight", "attr_heads.0.0.weight"),
+        _by_shape(attribute_classifier_sizes),
+        _classifier_summary,
+    ),
+    Kind(
+        "semantic_encoder",
+        "semantic encoder",
+        ("backbone.conv1.weight", "backbone.layer1.0.conv1.weight"),
+        _by_shape(semantic_encoder_sizes),
+        _semantic_encoder_summary,
+    ),
+    Kind(
+        "continuous_flow",
+        "continuous flow",
+        ("chain.0.running_mean", "chain.1.odefunc.diffeq.layers.0._hyper_gate.weight"),
+        _flow_sizes,
+        _flow_summary,
+        read_first=(_END_TIME,),
+    ),
+    Kind("latent_discriminator", "critic of codes", ("mlp.0.weight",), _by_shape(latent_discriminator_sizes), _critic_summary),
+    Kind(
+        "latent_transformer",
+        "Latent Transformer",
+        ("dense.0.weight", "dense.1.weight"),
+        _by_shape(_latent_transformer_sizes),
+        lambda sizes: f"{sizes['styles']} styles of {sizes['style_dim']}",
+        loadable=False,
+    ),
+    Kind(
+        "latent_classifier",
+        "Latent Transformer's classifier of codes",
+        ("fcs.0.weight", "fcs.1.weight"),
+        _by_shape(_latent_classifier_sizes),
+        lambda sizes: f"{sizes['inputs']} numbers to {sizes['outputs']} attributes",
+        loadable=False,
+    ),
+    Kind(
+        "adatrans",
+        "AdaTrans",
+        ("func.rnn.weight_ih_l0", "func.input_layer.0.weight", "func.output_layer.3.weight"),
+        _by_shape(_adatrans_sizes),
+        lambda sizes: f"{sizes['styles']} styles of {sizes['style_dim']}",
+        loadable=False,
+    ),
+    Kind(
+        "realnvp",
+        "AdaTrans' RealNVP",
+        ("flow.net.layers.0.log_gamma", "flow.net.layers.0.running_mean"),
+        _by_shape(_realnvp_sizes),
+        lambda sizes: f"{sizes['layers']} layers, styles of {sizes['style_dim']}",
+        loadable=False,
+    ),
+)
+
+
+def kind_of(keys: Mapping[str, Any], preferred: str = "") -> Kind | None:
+    """The kind of network with these keys; of several with the same keys (pSp and e4e) the one that is named."""
+    fitting = [kind for kind in KINDS if kind.fits(keys)]
+    return next((kind for kind in fitting if kind.name == preferred), fitting[0] if fitting else None)
+
+
+def title_of(name: str) -> str:
+    """What a person calls the networks of this name."""
+    return next((kind.title for kind in KINDS if kind.name == name), name)
