@@ -101,6 +101,10 @@ def overview(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
+def _listed(title: str, urls: Sequence[str]) -> list[str]:
+    return [f"  {'or' if index else title:12} {url}" for index, url in enumerate(urls)]
+
+
 def description(file: WeightFile, records: Records) -> str:
     """All that is known of a file.
 
@@ -117,8 +121,8 @@ def description(file: WeightFile, records: Records) -> str:
         f"  licence      {file.licence}",
         f"  size         {size_text(file)}",
         f"  SHA-256      {checksum}",
-        *(f"  {'fetched from' if index == 0 else 'or':12} {url}" for index, url in enumerate(addresses or ["nowhere without a browser"])),
-        *(f"  {'by browser' if index == 0 else 'or':12} {url}" for index, url in enumerate(pages)),
+        *_listed("fetched from", addresses or ["nowhere without a browser"]),
+        *_listed("by browser", pages),
         f"  saved as     {', '.join(file.published)}",
         f"  belongs to   {displayed(file.destination)} ({'here' if file.destination.is_file() else 'not here'})",
     ]

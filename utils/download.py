@@ -412,7 +412,7 @@ class _Download:
         try:
             return self.opener.open(request, timeout=self.patience.timeout)
         except HTTPError as error:  # of redirects only: other statuses are answers
-            raise _Refused(f"answers {error.code} {error.reason}") from error
+            raise _Refused(f"answers {error.code}: {' '.join(str(error.reason).split())}") from error
         except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError
             reason = error.reason if isinstance(error, URLError) else error
             if isinstance(reason, str | ssl.SSLCertVerificationError | ValueError | http.client.InvalidURL):
