@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from utils.config import ConfigError  # noqa: E402
 from utils.download import DownloadError, Fetched, Patience, Report, fetch, inspect  # noqa: E402
 from utils.hand_fetched import take_from  # noqa: E402
-from utils.manifest import Manifest, Records, WeightFile  # noqa: E402
+from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, WeightFile  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 
 FFHQ_GROUP = "ffhq"
@@ -55,7 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--attempts", type=int, default=Patience.attempts, metavar="N", help="in a row without progress (default: 5)"
     )
     parser.add_argument(
-        "--manifest", type=Path, default=ROOT / "pretrained/manifest.yaml", metavar="FILE", help="another list of files"
+        "--manifest", type=Path, default=SHIPPED_MANIFEST, metavar="FILE", help="another list of files"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)

@@ -17,8 +17,9 @@ from utils.config import ConfigError, Section, check_arguments, load_config, nea
 from utils.download import Address, Expected
 from utils.files import write_text
 from utils.locks import exclusive
-from utils.paths import displayed
+from utils.paths import ROOT, displayed
 
+SHIPPED_MANIFEST = ROOT / "pretrained/manifest.yaml"
 _DRIVE = (  # the second leads to the first, by way of a page that asks for consent
     "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t",
     "https://drive.google.com/uc?export=download&id={}",
@@ -181,6 +182,18 @@ class Manifest:
                 )
             found.update({member: self.files[member] for member in self.groups.get(name, (name,))})
         return list(found.values())
+
+
+def download_hint(path: Path) -> str:
+    """How to get a missing file that is one of the shipped manifest's, by its place or name; else nothing."""
+    for file in Manifest(SHIPPED_MANIFEST).files.values():
+        if path.resolve() == file.destination or path.name in file.published:
+            place = displayed(file.destination)
+            return (
+                f"'python scripts/download.py {file.name}' brings it to {place}; "
+                f"to put it there by hand, see 'python scripts/download.py --list {file.name}'"
+            )
+    return ""
 
 
 class Records:

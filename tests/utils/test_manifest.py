@@ -16,11 +16,11 @@ from models.domain import PARTS, Domain
 from scripts.download import parse_arguments
 from utils.config import ConfigError
 from utils.download import Expected
-from utils.manifest import Manifest, Records
+from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, download_hint
 from utils.paths import ROOT
-from utils.weights import WeightsError
+from utils.weights import WeightsError, load_weights
 
-SHIPPED = Manifest(ROOT / "pretrained/manifest.yaml")
+SHIPPED = Manifest(SHIPPED_MANIFEST)
 ENTRY = {
     "what": "a network",
     "by": "somebody",
@@ -58,6 +58,15 @@ def test_a_missing_file_is_named_with_the_call_that_brings_it(part: str) -> None
     expected = re.escape(f"{domain.weights_path(part).name}: no such weight file; 'python scripts/download.py ffhq'")
     with pytest.raises(WeightsError, match=f"pretrained/ffhq/{expected}"):
         getattr(domain, part)
+
+
+def test_a_missing_public_file_is_recognised_without_a_config(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"'python scripts/download\.py sdflow-prior' brings it to pretrained/ffhq/"):
+        load_weights(tmp_path / "prior-0010000")
+    assert all(file.name in download_hint(file.destination) for file in SHIPPED.files.values())
+    assert download_hint(tmp_path / "my-own.safetensors") == ""
+    with pytest.raises(WeightsError, match=r"my-own\.safetensors: no such weight file$"):
+        load_weights(tmp_path / "my-own.safetensors")
 
 
 @pytest.mark.parametrize(
