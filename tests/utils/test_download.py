@@ -122,6 +122,8 @@ def test_dropped_connections_are_continued(case: Case, offer: Offer) -> None:
     assert case.destination.read_bytes() == DATA
     offsets = [sum(drops[: index + 1]) for index in range(len(drops))]
     assert case.server.ranges() == [None, *(f"bytes={offset}-" for offset in offsets)]
+    strong = offer.etag if offer.etag and not offer.etag.startswith("W/") else offer.modified
+    assert {headers.get("If-Range") for _, headers in case.server.requests[1:]} == {strong}
     assert case.left() == {"net.pt"}
     assert all("broke off" in sentence for sentence in case.said) and len(case.said) == len(drops)
 
