@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from utils.files import write_atomically
+from utils.manifest import download_hint
 from utils.paths import displayed
 
 _DERIVABLE = (r"(^|\.)num_batches_tracked$",)
@@ -37,12 +38,14 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
     """Tensors and metadata of a safetensors file.
 
     Args:
-        hint: what to do when the file is missing (a command that makes or fetches it).
+        hint: what to do when the file is missing (a command that makes or fetches it); by default the call that
+            fetches it if it is a public one.
     Raises:
         WeightsError: missing or damaged file.
     """
     path = Path(path)
     if not path.is_file():
+        hint = hint or download_hint(path)
         raise WeightsError(f"{displayed(path)}: no such weight file{'; ' + hint if hint else ''}")
     try:
         with safe_open(path, framework="pt") as stream:

@@ -1,0 +1,278 @@
+#!/usr/bin/env python
+"""Fetch public weight files, or take over those that you fetched with a browser. Nothing else here ever downloads.
+
+    python scripts/download.py                             what there is, what the FFHQ setting needs; fetches nothing
+    python scripts/download.py ffhq                        the files of a group; what is there already is only checked
+    python scripts/download.py e4e-ffhq iresnet34          single files
+    python scripts/download.py ffhq --from ~/Downloads     copy what a browser saved to where it belongs
+    python scripts/download.py --check                     are the files that are there still what they were?
+    python scripts/download.py --list ffhq                 who made each, licence, addresses, where to put it by hand
+
+A download that was cut off goes on where it stopped when the same command runs again. A checksum that nobody published
+is recorded at the first download (pretrained/checksums.json) and verified from then on. Exit status: 0 all there and
+right, 1 something is missing or wrong, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from utils.config import ConfigError  # noqa: E402
+from utils.download import DownloadError, Fetched, Patience, Report, fetch, inspect  # noqa: E402
+from utils.hand_fetched import take_from  # noqa: E402
+from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, WeightFile  # noqa: E402
+from utils.paths import displayed  # noqa: E402
+
+FFHQ_GROUP = "ffhq"
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of download.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="files or groups of the manifest")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--from", dest="folder", type=Path, metavar="FOLDER", help="take the files from this folder (or from this file)"
+    )
+    action.add_argument("--check", action="store_true", help="verify what is there; fetch nothing")
+    action.add_argument("--list", action="store_true", help="print all that is known of the files; fetch nothing")
+    parser.add_argument(
+        "--timeout", type=float, default=Patience.timeout, metavar="SECONDS", help="without a byte (default: 30)"
+    )
+    parser.add_argument(
+        "--attempts", type=int, default=Patience.attempts, metavar="N", help="in a row without progress (default: 5)"
+    )
+    parser.add_argument(
+        "--manifest", type=Path, default=SHIPPED_MANIFEST, metavar="FILE", help="another list of files"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options = parser.parse_args(arguments)
+    if not options.timeout > 0:
+        parser.error(f"--timeout {options.timeout:g}: must be greater than 0")
+    if options.attempts < 1:
+        parser.error(f"--attempts {options.attempts}: must be at least 1")
+    if options.folder is not None and not options.folder.exists():
+        parser.error(f"--from {options.folder}: no such folder")
+    if options.folder is not None and options.folder.is_file() and len(options.names) != 1:
+        parser.error(f"--from {options.folder}: is a file; say by one NAME which")
+    return options
+
+
+def size_text(file: WeightFile) -> str:
+    """The size of a file as far as it is known."""
+    if file.size is not None:
+        return f"{file.size:,} bytes"
+    return f"at least {file.megabytes:,g} MB" if file.megabytes is not None else "size not known"
+
+
+def by_hand(file: WeightFile) -> str:
+    """How to get a file without this command's help."""
+    return (
+        f"By hand: open {' or '.join(file.pages)} in a browser, save {file.published[0]}, then run "
+        f"'python scripts/download.py {file.name} --from FOLDER' or put it at {displayed(file.destination)}"
+    )
+
+
+def overview(manifest: Manifest) -> str:
+    """What there is, and what to do for the FFHQ setting."""
+    lines = []
+    for name, file in manifest.files.items():
+        state = "here" if file.destination.is_file() else "not here"
+        lines.append(f"{name:22} {state:8} {size_text(file):24} {file.what}")
+    for name, members in manifest.groups.items():
+        missing = [member for member in members if not manifest.files[member].destination.is_file()]
+        state = "all here" if not missing else f"missing: {', '.join(missing)}"
+        lines.append(f"\n{name}: {manifest.group_texts[name]}\n    {', '.join(members)} ({state})")
+    if FFHQ_GROUP in manifest.groups:
+        lines.append(f"\nThe FFHQ setting needs the group {FFHQ_GROUP}: python scripts/download.py {FFHQ_GROUP}")
+    lines.append("Nothing was fetched. Licences, addresses, how to do it by hand: python scripts/download.py --list")
+    return "\n".join(lines)
+
+
+def _listed(title: str, urls: Sequence[str]) -> list[str]:
+    return [f"  {'or' if index else title:12} {url}" for index, url in enumerate(urls)]
+
+
+def description(file: WeightFile, records: Records) -> str:
+    """All that is known of a file.
+
+    Raises:
+        ConfigError: the recorded checksums cannot be read.
+    """
+    known = records.expected(file)
+    checksum = f"{known.sha256} ({known.said_by})" if known.sha256 else "not known; recorded at the first download"
+    addresses = [address.url for address in file.addresses]
+    pages = [url for url in file.pages if url not in addresses]
+    lines = [
+        f"{file.name}: {file.what}",
+        f"  by           {file.by}",
+        f"  licence      {file.licence}",
+        f"  size         {size_text(file)}",
+        f"  SHA-256      {checksum}",
+        *_listed("fetched from", addresses or ["nowhere without a browser"]),
+        *_listed("by browser", pages),
+        f"  saved as     {', '.join(file.published)}",
+        f"  belongs to   {displayed(file.destination)} ({'here' if file.destination.is_file() else 'not here'})",
+    ]
+    return "\n".join(lines)
+
+
+class NotInFolder(DownloadError):
+    """A file that `--from` did not find; no fault where nobody asked for that very file."""
+
+
+class Bar:
+    """A progress bar that appears with the first byte."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self.name, self.quiet = name, quiet
+        self.bar: tqdm | None = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self.bar is None:  # what was there before is no speed of this run
+            self.bar = tqdm(
+                total=total,
+                initial=done,
+                desc=self.name,
+                unit="B",
+                unit_scale=True,
+                disable=True if self.quiet else None,  # None: where there is no terminal
+            )
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _say(text: str) -> None:
+    tqdm.write(f"download.py: {text}", file=sys.stderr)
+
+
+def bring(file: WeightFile, records: Records, options: argparse.Namespace) -> str:
+    """See to it that a file is there; returns what was done.
+
+    Raises:
+        DownloadError, ConfigError: it is not.
+    """
+    expected = records.expected(file)
+    if options.folder is not None:
+        taken = take_from(options.folder, file.published, file.destination, expected)
+        if taken is None:
+            raise NotInFolder(
+                f"{displayed(options.folder)} holds no {file.published[0]} "
+                "(a .zip from Google Drive has to be unpacked first)"
+            )
+        found, fetched = taken
+        done, origin = f"copied from {displayed(found)}", found.name
+    else:
+        if not file.addresses and not file.destination.is_file():
+            raise DownloadError(
+                "its publishers offer it in a folder for browsers only (a Google Drive folder has no plain address "
+                "without an API key)"
+            )
+        patience = Patience(timeout=options.timeout, attempts=options.attempts)
+        with Bar(file.name, options.quiet) as bar:
+            fetched = fetch(file.addresses, file.destination, expected, patience, Report(bar, _say))
+        done, origin = (f"fetched from {fetched.url}" if fetched.url else "there already"), fetched.url
+    return f"{done}; {_settle(file, records, fetched, origin)}"
+
+
+def _settle(file: WeightFile, records: Records, fetched: Fetched, origin: str) -> str:
+    """Record the checksum of a good file where none was known."""
+    known = records.expected(file)
+    if known.sha256 is None:
+        records.add(file, fetched.size, fetched.sha256, origin or "found in place")
+        return f"SHA-256 {fetched.sha256} recorded"
+    return f"SHA-256 as {known.said_by} says"
+
+
+def check(file: WeightFile, records: Records, options: argparse.Namespace) -> str:
+    """Verify a file that is there; returns what was found.
+
+    Raises:
+        DownloadError, ConfigError: it is missing or not what it should be.
+    """
+    if not file.destination.is_file():
+        raise DownloadError("missing")
+    try:
+        size, sha256, problem = inspect(file.destination, records.expected(file))
+    except OSError as error:
+        raise DownloadError(f"{displayed(file.destination)}: {error.strerror or error}") from error
+    if problem:
+        raise DownloadError(f"{displayed(file.destination)}: {problem}; move it away and fetch it anew")
+    return f"{size:,} bytes, {_settle(file, records, Fetched(size, sha256, ''), '')}"
+
+
+def _each(
+    files: Sequence[WeightFile],
+    records: Records,
+    options: argparse.Namespace,
+    action: Callable[[WeightFile, Records, argparse.Namespace], str],
+) -> int:
+    """Do it for every file, whatever becomes of the others; returns the exit status."""
+    failed, absent = 0, []
+    for file in files:
+        try:
+            print(f"{file.name}: {action(file, records, options)}", flush=True)
+        except DownloadError as error:
+            if isinstance(error, NotInFolder) and not options.names:
+                absent.append(file.name)
+                continue
+            failed += 1
+            advice = "" if options.check and file.destination.is_file() else f"\n    {by_hand(file)}"
+            _say(f"{file.name}: {error}.{advice}")
+    if absent:
+        print(f"not found in {displayed(options.folder)}: {', '.join(absent)}")
+    if len(files) > 1:
+        print(f"{len(files) - failed - len(absent)} of {len(files)} files are there and right")
+    return 1 if failed or len(absent) == len(files) > 0 else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0 all there and right, 1 something missing or wrong, 2 wrong usage."""
+    sys.stdout.reconfigure(errors="backslashreplace") if isinstance(sys.stdout, io.TextIOWrapper) else None
+    options = parse_arguments(arguments)
+    try:
+        manifest = Manifest(options.manifest)
+        records = Records(manifest)
+        everything = list(manifest.files.values())
+        files = manifest.chosen(options.names) if options.names else everything
+        if options.list:
+            print("\n\n".join(description(file, records) for file in files))
+            return 0
+        if not options.names and options.check:  # nobody needs all of them
+            files = [file for file in everything if file.destination.is_file()]
+            print(f"missing: {', '.join(file.name for file in everything if file not in files) or 'nothing'}")
+        elif not options.names and options.folder is None:
+            print(overview(manifest))
+            return 0
+        return _each(files, records, options, check if options.check else bring)
+    except ConfigError as error:
+        print(f"download.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted; the same command goes on where it stopped")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Files that a person fetched with a browser: recognised in a folder and copied to where they belong."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from utils.download import DownloadError, Expected, Fetched, check_room, file_sha256, inspect
+from utils.files import write_atomically
+from utils.paths import displayed
+
+_COPY_NUMBER = re.compile(r" ?\(\d+\)(?=(\.[^.]*)?$)")  # browsers save a second `a.pt` as `a (1).pt` or `a(1).pt`
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of the folders in it, but for hidden ones."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _candidates(folder: Path, published: Sequence[str], expected: Expected) -> list[Path]:
+    """Files that may be the one sought: of the surest kind of sign that any of them has."""
+    if folder.is_file():
+        return [folder]
+    files = [path for path in _files(folder) if path.is_file()]
+    named = [path for path in files if path.name in published]
+    renamed = [path for path in files if _COPY_NUMBER.sub("", path.name) in published]
+    if named or renamed:
+        return named or renamed
+    if expected.size is None and expected.sha256 is None:
+        return []
+    files = [path for path in files if expected.size in (None, path.stat().st_size)]
+    return [path for path in files if expected.sha256 in (None, file_sha256(path))]
+
+
+def take_from(
+    folder: Path, published: Sequence[str], destination: Path, expected: Expected
+) -> tuple[Path, Fetched] | None:
+    """Find a file in `folder` and copy it to `destination`; the original stays.
+
+    It is recognised by its published name, else with a browser's ` (1)` in it, else by its checksum or size. Where
+    `folder` is a file itself, that is taken whatever its name.
+
+    Args:
+        published: names under which it is offered.
+    Returns:
+        what was found, and what it was found to be; nothing where no file is recognised.
+    Raises:
+        DownloadError: no recognised file is whole and right, several differ, or it cannot be copied.
+    """
+    try:
+        paths = _candidates(folder, published, expected)
+        if not paths:
+            return None
+        inspected = [(path, inspect(path, expected)) for path in paths]
+        sound = {sha256: (path, size) for path, (size, sha256, problem) in reversed(inspected) if problem is None}
+        if not sound:
+            reasons = "; ".join(f"{displayed(path)} {problem}" for path, (_, _, problem) in inspected)
+            raise DownloadError(f"{displayed(folder)}: {reasons}")
+        if len(sound) > 1:
+            several = ", ".join(displayed(path) for path, _ in sound.values())
+            raise DownloadError(f"{displayed(folder)}: {several} differ; name the right one in place of the folder")
+        [(sha256, (path, size))] = sound.items()
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if not destination.is_file() or file_sha256(destination) != sha256:
+            check_room(destination.parent, size)
+            write_atomically(destination, lambda temporary: shutil.copyfile(path, temporary))
+        return path, Fetched(size, sha256, "")
+    except OSError as error:
+        raise DownloadError(f"{error.filename or displayed(folder)}: {error.strerror or error}") from error

@@ -1,0 +1,254 @@
+"""Public weight files: what each is, where it is offered, where it belongs, and what is known of its bytes.
+
+The manifest (`pretrained/manifest.yaml`) holds what is known beforehand. Checksums that nobody published are recorded
+beside it at the first download (`checksums.json`) and verified from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import urlsplit
+
+from utils.config import ConfigError, Section, check_arguments, load_config, nearest
+from utils.download import Address, Expected
+from utils.files import write_text
+from utils.locks import exclusive
+from utils.paths import ROOT, displayed
+
+SHIPPED_MANIFEST = ROOT / "pretrained/manifest.yaml"
+_DRIVE = (  # the second leads to the first, by way of a page that asks for consent
+    "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t",
+    "https://drive.google.com/uc?export=download&id={}",
+)
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One public file.
+
+    Attributes:
+        destination: where commands look for it.
+        published: names under which its publishers offer it, for recognising what a browser saved.
+        megabytes: what its tensors take, counted from the published shapes; the file is at least about that large.
+        size, sha256: of the whole file, only where they are known for certain.
+        addresses: where it can be fetched from, best first.
+        pages: where a person finds it with a browser.
+    """
+
+    name: str
+    what: str
+    by: str
+    licence: str
+    destination: Path
+    published: tuple[str, ...]
+    megabytes: float | None
+    size: int | None
+    sha256: str | None
+    addresses: tuple[Address, ...]
+    pages: tuple[str, ...]
+
+    @property
+    def expected(self) -> Expected:
+        """What the manifest knows of its bytes."""
+        return Expected(self.size, self.sha256)
+
+
+def _entry(
+    what: str,
+    by: str,
+    licence: str,
+    destination: str,
+    sources: list[dict[str, str]],
+    published: list[str] | None = None,
+    megabytes: float | None = None,
+    size: int | None = None,
+    sha256: str | None = None,
+) -> None:
+    """The keys of a file in the manifest, for `check_arguments`."""
+
+
+class Manifest:
+    """The files of a manifest and its groups of them.
+
+    Args:
+        path: a YAML file with `files` (name → what, by, licence, destination, sources, published, megabytes, size,
+            sha256) and `groups` (name → what, files). Destinations are relative to its folder and stay inside it.
+    Raises:
+        ConfigError: unreadable, or an entry that cannot be used; names the file and the key.
+    """
+
+    def __init__(self, path: Path) -> None:
+        config = load_config(path)
+        self.path, self.folder = path, path.resolve().parent
+        for key in config:
+            if key not in ("files", "groups"):
+                raise ConfigError(f"{config.where(key)}: a manifest has no such key{nearest(key, ('files', 'groups'))}")
+        files = config.section("files")
+        self.files = {name: self._file(files.section(name), name) for name in files}
+        self.groups: dict[str, tuple[str, ...]] = {}
+        self.group_texts: dict[str, str] = {}
+        groups = config.section("groups") if "groups" in config else Section({})
+        for name in groups:
+            self._add_group(groups.section(name), name)
+        taken: dict[Path, str] = {}
+        for file in self.files.values():
+            other = taken.setdefault(file.destination, file.name)
+            if other != file.name:
+                raise ConfigError(f"{files.where(file.name)}: has the same destination as '{other}'")
+
+    def _add_group(self, section: Section, name: str) -> None:
+        members, what = section.get("files"), section.get("what")
+        if not isinstance(members, list) or not isinstance(what, str) or set(section) != {"files", "what"}:
+            raise ConfigError(f"{section.where()}: a group has 'what' (a text) and 'files' (a list), nothing else")
+        for member in members:
+            if member not in self.files:
+                raise ConfigError(f"{section.where('files')}: no such file '{member}'{nearest(member, self.files)}")
+        if name in self.files:
+            raise ConfigError(f"{section.where()}: a file has this name already")
+        self.groups[name], self.group_texts[name] = tuple(members), what
+
+    def _file(self, section: Section, name: str) -> WeightFile:
+        values = check_arguments(section, _entry, what=f"the file {name}")
+        destination = self._inside(section, values["destination"])
+        sha256 = values.get("sha256")
+        if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ConfigError(f"{section.where('sha256')}: a SHA-256 has 64 hexadecimal digits, not '{sha256}'")
+        published = tuple(values.get("published") or (destination.name,))
+        for entry in published:
+            if not entry or PurePosixPath(entry).name != entry or PureWindowsPath(entry).name != entry:
+                raise ConfigError(f"{section.where('published')}: '{entry}' is not the plain name of a file")
+        addresses: list[Address] = []
+        pages: list[str] = []
+        for source in values["sources"]:
+            self._add_source(section, source, addresses, pages)
+        return WeightFile(
+            name=name,
+            what=values["what"],
+            by=values["by"],
+            licence=values["licence"],
+            destination=destination,
+            published=published,
+            megabytes=values.get("megabytes"),
+            size=values.get("size"),
+            sha256=sha256,
+            addresses=tuple(addresses),
+            pages=tuple(pages),
+        )
+
+    def _inside(self, section: Section, text: str) -> Path:
+        """The destination as an absolute path. A link to another disk in its place is the user's own choice."""
+        posix, windows = PurePosixPath(text), PureWindowsPath(text)
+        plain = not (posix.is_absolute() or windows.drive or windows.root or "\\" in text or ".." in posix.parts)
+        if not plain or not posix.parts or posix.name.startswith("."):
+            raise ConfigError(f"{section.where('destination')}: '{text}' is no file inside {displayed(self.folder)}")
+        return self.folder / posix
+
+    @staticmethod
+    def _add_source(section: Section, source: dict[str, str], addresses: list[Address], pages: list[str]) -> None:
+        where = section.where("sources")
+        if len(source) != 1:
+            raise ConfigError(f"{where}: each source is one of 'url', 'drive' and 'page'")
+        [(kind, value)] = source.items()
+        if kind == "drive":
+            if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", value):
+                raise ConfigError(f"{where}: '{value}' is no Google Drive id of a file")
+            addresses += [Address(template.format(value), f"drive:{value}") for template in _DRIVE]
+            pages.append(f"https://drive.google.com/file/d/{value}/view")
+            return
+        if kind not in ("url", "page"):
+            raise ConfigError(f"{where}: a source is no '{kind}'{nearest(kind, ('url', 'drive', 'page'))}")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ConfigError(f"{where}: '{value}' is no http or https address")
+        pages.append(value)
+        if kind == "url":
+            addresses.append(Address(value))
+
+    def chosen(self, names: Sequence[str]) -> list[WeightFile]:
+        """The files of some names of files or groups, each once, in the order in which they were asked for.
+
+        Raises:
+            ConfigError: an unknown name.
+        """
+        found: dict[str, WeightFile] = {}
+        for name in names:
+            if name not in self.files and name not in self.groups:
+                raise ConfigError(
+                    f"{displayed(self.path)}: no file or group '{name}'{nearest(name, [*self.groups, *self.files])}"
+                )
+            found.update({member: self.files[member] for member in self.groups.get(name, (name,))})
+        return list(found.values())
+
+
+def download_hint(path: Path) -> str:
+    """How to get a missing file that is one of the shipped manifest's, by its place or name; else nothing."""
+    for file in Manifest(SHIPPED_MANIFEST).files.values():
+        if path.resolve() == file.destination or path.name in file.published:
+            place = displayed(file.destination)
+            return (
+                f"'python scripts/download.py {file.name}' brings it to {place}; "
+                f"to put it there by hand, see 'python scripts/download.py --list {file.name}'"
+            )
+    return ""
+
+
+class Records:
+    """Sizes and checksums that were recorded when a file came for the first time: `checksums.json`."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.folder = manifest.folder
+        self.path = manifest.folder / "checksums.json"
+
+    def _read(self) -> dict[str, dict[str, str | int]]:
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{displayed(self.path)}: cannot be read ({error}); move it away") from error
+        if not isinstance(values, dict) or not all(_is_record(record) for record in values.values()):
+            raise ConfigError(f"{displayed(self.path)}: holds other things than checksums; move it away")
+        return values
+
+    def _key(self, file: WeightFile) -> str:
+        return file.destination.relative_to(self.folder).as_posix()
+
+    def expected(self, file: WeightFile) -> Expected:
+        """What is known of a file: by the manifest where it has a checksum, else by what was recorded.
+
+        Raises:
+            ConfigError: the record cannot be read.
+        """
+        record = self._read().get(self._key(file))
+        if file.sha256 is not None or record is None:
+            return file.expected
+        size = file.size if file.size is not None else int(record["size"])
+        return Expected(size, str(record["sha256"]), displayed(self.path))
+
+    def add(self, file: WeightFile, size: int, sha256: str, origin: str) -> None:
+        """Record a file, unless there is a record of it.
+
+        Raises:
+            ConfigError: the record cannot be read or written.
+        """
+        try:
+            with exclusive(self.path.with_name(".checksums.lock")):
+                values = self._read()
+                if self._key(file) in values:
+                    return
+                values[self._key(file)] = {"size": size, "sha256": sha256, "from": origin}
+                write_text(self.path, json.dumps(values, indent=1, sort_keys=True) + "\n")
+        except OSError as error:
+            raise ConfigError(f"{displayed(self.path)}: cannot be written: {error.strerror or error}") from error
+
+
+def _is_record(record: object) -> bool:
+    return (
+        isinstance(record, dict)
+        and isinstance(record.get("size"), int)
+        and re.fullmatch(r"[0-9a-f]{64}", str(record.get("sha256"))) is not None
+    )
