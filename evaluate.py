@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets import DATASETS
+from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
 from models.editors.base import Editor, Flip
@@ -95,9 +96,11 @@ def test_faces(options: argparse.Namespace, domain: Domain) -> Any:
     return DATASETS.build(Section(values, "faces"))
 
 
-def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> LatentCache:
+def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> LatentCache | EncodedFaces:
     """The first faces that the editor was trained on, with latent codes and teacher outputs."""
     data = dict(metadata["config"]["data"])
+    if data.get("name") == "encoded_faces":
+        return EncodedFaces(domain, data["folder"], data.get("first", 0), min(count, data.get("count") or count))
     faces = {**data["faces"], "count": min(count, data["faces"].get("count") or count)}
     return LatentCache(domain, faces, data.get("cache", "cache/latents")).prepare()
 
@@ -150,7 +153,9 @@ def counterfactual_report(
     return report
 
 
-def latent_report(editor: Editor, faces: TestSet, train: LatentCache, domain: Domain, seed: int) -> dict[str, Any]:
+def latent_report(
+    editor: Editor, faces: TestSet, train: LatentCache | EncodedFaces, domain: Domain, seed: int
+) -> dict[str, Any]:
     """Likelihood, closure and probes of the flow."""
     if not isinstance(editor, SDFlowEditor):
         return {}

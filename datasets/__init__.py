@@ -7,7 +7,11 @@ DATASETS = Catalogue(
     {
         "avatar_faces": "datasets.avatars:AvatarFaces",
         "avatar_identities": "datasets.avatars:AvatarIdentities",
+        "celeba": "datasets.celeba:CelebA",
+        "encoded_faces": "datasets.encoded_faces:EncodedFaces",
+        "ffhq": "datasets.ffhq:FFHQ",
         "image_folder": "datasets.image_folder:ImageFolder",
+        "labelled_folder": "datasets.labelled_folder:LabelledFolder",
         "latent_cache": "datasets.latent_cache:LatentCache",
     },
 )

@@ -87,6 +87,7 @@ class _Avatars(Dataset):
         if count < 1:
             raise ValueError(f"count: {count}, but a data set needs at least one face")
         self.count, self.seed, self.side = count, seed, side
+        self.attributes = ATTRIBUTES
         self.arguments = {"kind": type(self).__name__, "count": count, "seed": seed, **arguments}
         self.paths: tuple[Path, Path] | None = None
         if cache is not None:

@@ -1,6 +1,6 @@
 """Latent codes and teacher outputs of a whole data set, computed once and memory-mapped.
 
-They are stored in portions, each written atomically: an interrupted computation goes on where it stopped.
+They are stored in shards, each written atomically: an interrupted computation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch.utils.data import Dataset, default_collate
 from tqdm import tqdm
 
 from datasets import DATASETS
+from datasets.latent_shards import Shard, ShardFile, encode_faces, output_columns, shard_path, write_shard
 from models.domain import Domain
 from utils.config import as_section
-from utils.files import write_atomically
 from utils.paths import resolve
 
 PORTION = 1024  # items a file
@@ -40,68 +40,62 @@ class LatentCache(Dataset):
         self.domain, self.batch_size = domain, batch_size
         self.faces = DATASETS.build(as_section(faces, "data.faces"), domain=domain)
         contents = [self.faces.fingerprint(), len(self.faces)]
-        described = json.dumps([contents, domain.fingerprints(("encoder", "teacher")), domain.attributes])
+        described = json.dumps([contents, domain.fingerprints(("encoder", "teacher")), domain.classifier_outputs])
         key = hashlib.sha256(described.encode()).hexdigest()[:16]
         self.folder = resolve(cache) / f"{domain.name}-{key}"
-        self._latents: list[np.ndarray] = []
-        self._teacher: list[np.ndarray] = []
+        self._columns = [domain.classifier_outputs.index(name) for name in domain.attributes]
+        self._shards: list[ShardFile] = []
 
     def prepare(self) -> LatentCache:
         """Compute what is not stored yet, with a progress bar, and map it; returns itself."""
         self._fill()
-        self._latents = [np.load(path, mmap_mode="r") for path in self._paths("latents")]
-        self._teacher = [np.load(path, mmap_mode="r") for path in self._paths("teacher")]
+        self._shards = [ShardFile(self._path(first)) for first in self._starts()]
+        for shard in self._shards:
+            output_columns(shard.outputs, self.domain.attributes, shard.path)
         return self
 
     def numbers(self) -> tuple[Tensor, Tensor]:
         """All latent codes (N, L, D) and teacher outputs (N, A) of a prepared cache, in memory."""
-        return torch.from_numpy(np.concatenate(self._latents)), torch.from_numpy(np.concatenate(self._teacher))
+        latents, teacher = (np.concatenate([shard.all(key) for shard in self._shards]) for key in ("latent", "teacher"))
+        return torch.from_numpy(latents), torch.from_numpy(teacher)[:, self._columns]
 
-    def _paths(self, kind: str) -> list[Path]:
-        return [self.folder / f"{kind}-{first:07d}.npy" for first in range(0, len(self.faces), PORTION)]
+    def _starts(self) -> range:
+        return range(0, len(self.faces), PORTION)
 
-    @torch.no_grad()
+    def _path(self, first: int) -> Path:
+        return shard_path(self.folder, first)
+
     def _compute(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        images = images.to(self.domain.device)
-        return self.domain.encode(images).cpu(), self.domain.teacher_probabilities(images).cpu()
+        return encode_faces(self.domain, images)
 
     def _fill(self) -> None:
-        starts = range(0, len(self.faces), PORTION)
-        paths = list(zip(starts, self._paths("latents"), self._paths("teacher"), strict=True))
-        todo = [entry for entry in paths if not (entry[1].exists() and entry[2].exists())]
+        todo = [first for first in self._starts() if not self._path(first).exists()]
         if not todo:
             return
-        total = sum(min(PORTION, len(self.faces) - start) for start, _, _ in todo)
+        total = sum(min(PORTION, len(self.faces) - first) for first in todo)
         with tqdm(total=total, unit="face", desc="encoding faces", dynamic_ncols=True) as bar:
-            for start, latents_path, teacher_path in todo:
+            for start in todo:
                 latents, teacher = [], []
                 stop = min(start + PORTION, len(self.faces))
                 for first in range(start, stop, self.batch_size):
                     indices = range(first, min(first + self.batch_size, stop))
                     codes, outputs = self._compute(default_collate([self.faces[i]["image"] for i in indices]))
-                    latents.append(codes.numpy())
-                    teacher.append(outputs.numpy())
+                    latents.append(codes)
+                    teacher.append(outputs)
                     bar.update(len(indices))
-                _store(latents_path, np.concatenate(latents))
-                _store(teacher_path, np.concatenate(teacher))
+                numbers = torch.arange(start, stop)
+                shard = Shard(torch.cat(latents), torch.cat(teacher), numbers, self.domain.classifier_outputs)
+                write_shard(self._path(start), shard)
 
     def __len__(self) -> int:
         return len(self.faces)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         item = self.faces[index]
-        if not self._latents:
+        if not self._shards:
             latent, teacher = (numbers[0] for numbers in self._compute(item["image"][None]))
         else:
             portion, row = divmod(index, PORTION)
-            latent = torch.from_numpy(self._latents[portion][row].copy())
-            teacher = torch.from_numpy(self._teacher[portion][row].copy())
-        return {**item, "latent": latent, "teacher": teacher}
-
-
-def _store(path: Path, array: np.ndarray) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:  # np.save would add a suffix to a bare name
-            np.save(stream, array)
-
-    write_atomically(path, write)
+            shard = self._shards[portion]
+            latent, teacher = shard.row("latent", row), shard.row("teacher", row)
+        return {**item, "latent": latent, "teacher": teacher[self._columns]}

@@ -48,6 +48,9 @@ class Trainer:
         validation: Dataset | None = None,
         quiet: bool = False,
     ) -> None:
+        for source in (data, validation):
+            if source is not None:
+                method.check_data(source)
         self.method = method.to(device)
         self.data, self.validation = data, validation
         self.settings, self.folder, self.config, self.device = settings, folder, dict(config), device

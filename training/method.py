@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 Batch = dict[str, Tensor]
 
@@ -30,6 +31,13 @@ class Method(nn.Module):
 
     Frozen networks (a domain) are kept outside of the module tree: they are neither moved, trained nor saved.
     """
+
+    def check_data(self, data: Dataset) -> None:
+        """Refuse a data set whose items are not what the losses need.
+
+        Raises:
+            ConfigError: saying what differs.
+        """
 
     def phases(self) -> list[Phase]:
         """The phases of a step, in order. Called once, after the method was moved to its device."""

@@ -173,8 +173,14 @@ def test_norms_and_biases_are_not_decayed() -> None:
 
 
 def test_a_classifier_with_other_outputs_is_refused() -> None:
-    with pytest.raises(ConfigError, match="other outputs"):
-        ClassifierMethod(small_domain(classifier_outputs=["Smiling", "Male", "Young"]), "judge")
+    method = ClassifierMethod(small_domain(classifier_outputs=["Smiling", "Male", "Young"]), "judge")
+    labelled = Channels()
+    labelled.attributes = tuple(ATTRIBUTES)
+    with pytest.raises(ConfigError, match="Male, Young, Smiling.* outputs Smiling, Male, Young"):
+        Trainer(method, labelled, settings(1), Path(), {}, torch.device("cpu"))
+    Trainer(ClassifierMethod(small_domain(), "judge"), labelled, settings(1), Path(), {}, torch.device("cpu"))
+    with pytest.raises(ConfigError, match="has 3 attribute heads and 0 age logits; .* needs 40"):
+        ClassifierMethod(small_domain(classifier_outputs="celeba"), "judge")
     with pytest.raises(ConfigError, match="did you mean 'blur'"):
         ClassifierMethod(small_domain(), "judge", augment={"blurr": 1.0})
 
@@ -280,3 +286,27 @@ def test_recognition_learns_to_tell_people_apart(tmp_path: Path) -> None:
     trainer.run()
     found = method.eval().validate(trainer._items(People(), 256))
     assert found["auc"] > 0.95 and found["different_cosine"] < 0.3
+
+
+def test_what_is_not_known_counts_in_no_loss_gradient_or_measure() -> None:
+    unknown = torch.nan
+    method = ClassifierMethod(small_domain(), "judge", labels="labels")
+    logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], requires_grad=True)
+    method.network = Fixed(logits)
+    labels = torch.tensor([[1.0, unknown, 0.0], [unknown, 0.0, unknown]])
+    batch = {"image": torch.zeros(2, 3, 16, 16), "labels": labels, "values": labels}
+    loss = method.losses("classifier", batch)["bce"]
+    rows, columns = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1])
+    expected = F.binary_cross_entropy_with_logits(logits[rows, columns], labels[rows, columns])
+    torch.testing.assert_close(loss, expected)
+    (found,), (gradient,) = torch.autograd.grad(loss, logits), torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(found, gradient)
+    assert method.validate(batch) == {"accuracy_Male": 1.0, "accuracy_Young": 0.0, "accuracy_Smiling": 0.0}
+    assert method.validate({**batch, "values": labels[:1]}).keys() == {"accuracy_Male", "accuracy_Smiling"}
+    assert torch.isfinite(method.preview(batch)).all()
+    for choice, softness in (("values", 0.0), ("values", 0.1)):
+        other = ClassifierMethod(small_domain(), "judge", labels=choice, softness=softness)  # type: ignore[arg-type]
+        assert torch.equal(other.targets(batch).isnan(), labels.isnan())
+    empty = {**batch, "labels": torch.full((2, 3), unknown)}
+    nothing = method.losses("classifier", empty)["bce"]
+    assert nothing.item() == 0 and not torch.autograd.grad(nothing, logits)[0].any()

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.utils.data import Dataset
 
+from criteria.cross_entropy import known_cross_entropy
 from models.domain import Domain
 from training.augment import Augmentation
 from training.layout import channels_last, is_channels_last
@@ -22,23 +23,30 @@ _RIGHT, _WRONG, _OPEN = (-0.4, 0.5, -0.3), (1.0, -0.6, -0.6), (0.6, 0.6, 0.6)
 
 
 def truth_and_clarity(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Drawn truth of attribute values in [0, 1] and whether it is clear, both bool, of the values' shape."""
+    """Truth of attribute values in [0, 1] and whether it is clear, both bool, of the values' shape.
+
+    What is not known (NaN) is not clear.
+    """
     return values > 0.5, (values - 0.5).abs() >= AMBIGUOUS
 
 
 class ClassifierMethod(Method):
-    """One phase, `classifier`, with the term `bce`; batches hold `image`, `values` (B, A) and `labels` (B, A).
+    """One phase, `classifier`, with the term `bce`; batches hold `image`, `values` (B, O) and `labels` (B, O).
+
+    The columns are the domain's `classifier_outputs`. Values and labels that are not known are NaN; they count in no
+    loss and no measure.
 
     Args:
         part: which classifier of the domain is trained.
-        labels: `values`: the drawn truth, value > 0.5; `labels`: what annotators said.
+        labels: `values`: the true value > 0.5; `labels`: what annotators said.
         softness: with `values`, targets are sigmoid((value − 0.5) / softness) instead of a step, so that the logit also
             tells how far a continuous attribute is from its threshold; 0: a step.
         learning_rate, weight_decay, betas: of AdamW.
         average_decay: decay per step of a moving average of the network that is exported; 0: none.
         augment: section of `training.augment.Augmentation`.
     Raises:
-        ConfigError: the classifier has other outputs than the domain has attributes.
+        ConfigError: the network has another number of outputs than the domain says, or age logits, which no data set
+            here has labels of.
     """
 
     def __init__(
@@ -54,13 +62,17 @@ class ClassifierMethod(Method):
         augment: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if domain.classifier_outputs != domain.attributes:
-            raise ConfigError(f"method: {domain.name}'s classifiers have other outputs than the domain has attributes")
         self.domain, self.part, self.labels, self.softness = domain, part, labels, softness
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
         section = as_section(augment or {}, "method.augment")
         self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
         self.network = channels_last(domain.fresh(part))
+        heads, ages = self.network.attribute_count, self.network.age_logits
+        if heads != len(domain.classifier_outputs) or ages:
+            raise ConfigError(
+                f"method: {domain.name}'s {part} has {heads} attribute heads and {ages} age logits; to be trained it "
+                f"needs {len(domain.classifier_outputs)} (its classifier_outputs) and 0"
+            )
         self.memory_format = torch.channels_last if is_channels_last(self.network) else torch.contiguous_format
         self.average_decay = average_decay
         average: Any = copy.deepcopy(self.network).requires_grad_(False) if average_decay else None
@@ -70,6 +82,14 @@ class ClassifierMethod(Method):
     def result(self) -> Any:
         """The network that is exported and shown."""
         return self.network if self.average is None else self.average
+
+    def check_data(self, data: Dataset) -> None:
+        columns = getattr(data, "attributes", self.domain.classifier_outputs)
+        if columns != self.domain.classifier_outputs:
+            raise ConfigError(
+                f"data: columns {', '.join(columns)}, but {self.domain.name}'s classifiers have the outputs "
+                f"{', '.join(self.domain.classifier_outputs)}"
+            )
 
     def phases(self) -> list[Phase]:
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
@@ -82,16 +102,17 @@ class ClassifierMethod(Method):
         return [Phase("classifier", matrices + others, optimiser)]
 
     def targets(self, batch: Batch) -> Tensor:
-        """What the probabilities (B, A) are drawn to."""
+        """What the probabilities (B, O) are drawn to; NaN where it is not known."""
         if self.labels == "labels":
             return batch["labels"].float()
         if self.softness:
             return torch.sigmoid((batch["values"] - 0.5) / self.softness)
-        return truth_and_clarity(batch["values"])[0].float()
+        values = batch["values"]
+        return truth_and_clarity(values)[0].float().masked_fill(values.isnan(), torch.nan)
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
         logits = self.network(self.augment(batch["image"]).contiguous(memory_format=self.memory_format))
-        return {"bce": F.binary_cross_entropy_with_logits(logits, self.targets(batch))}
+        return {"bce": known_cross_entropy(logits, self.targets(batch))}
 
     def after_step(self, step: int) -> None:
         if self.average is not None:
@@ -100,21 +121,25 @@ class ClassifierMethod(Method):
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> dict[str, float]:
-        """Accuracy against the clear drawn truth, by attribute."""
+        """Accuracy against the clear truth, by attribute; attributes without any are left out."""
         truth, clear = truth_and_clarity(batch["values"])
         right = (self.result(batch["image"]) > 0) == truth
-        shares = (right & clear).sum(0) / clear.sum(0)
-        return {f"accuracy_{name}": float(share) for name, share in zip(self.domain.attributes, shares, strict=True)}
+        rights, counts = (right & clear).sum(0).tolist(), clear.sum(0).tolist()
+        outputs = zip(self.domain.classifier_outputs, rights, counts, strict=True)
+        return {f"accuracy_{name}": number / count for name, number, count in outputs if count}
 
     @torch.no_grad()
     def preview(self, batch: Batch, columns: int = 12) -> Tensor:
-        """A row an attribute, from the surest no to the surest yes; framed green: right, red: wrong, grey: unclear."""
+        """A row for each of the domain's attributes, from the surest no to the surest yes.
+
+        Frames are green: right, red: wrong, grey: unclear or not known.
+        """
         image = batch["image"]
         logits = self.result(image)
         truth, clear = truth_and_clarity(batch["values"])
         columns = min(columns, len(image))
         shown = []
-        for attribute in range(logits.shape[1]):
+        for attribute in map(self.domain.classifier_outputs.index, self.domain.attributes):
             order = logits[:, attribute].argsort()
             picks = order[torch.linspace(0, len(order) - 1, columns, device=order.device).round().long()]
             for index in picks.tolist():
@@ -130,7 +155,7 @@ class ClassifierMethod(Method):
             "part": self.part,
             "network": network,
             "method": "classifier",
-            "attributes": list(self.domain.attributes),
+            "attributes": list(self.domain.classifier_outputs),
         }
         return {self.part: (self.result.state_dict(), metadata)}
 

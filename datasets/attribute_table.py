@@ -1,0 +1,234 @@
+"""Tables of attribute values: CSV, TSV or JSON. Every error names file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.config import nearest
+from utils.paths import displayed
+
+MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", "?"))  # how people write that a value is not known
+
+
+class TableError(ValueError):
+    """A table that cannot be used; the message names the file, the line and the column."""
+
+    def __init__(self, path: Path, line: int | None, reason: str, column: str | None = None) -> None:
+        place = [displayed(path)]
+        if line is not None:
+            place.append(f"line {line}")
+        if column is not None:
+            place.append(f"column '{column}'")
+        super().__init__(f"{', '.join(place)}: {reason}")
+
+    def __reduce__(self) -> tuple[type[ValueError], tuple[object, ...]]:
+        return ValueError, self.args  # worker processes hand errors on
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture of a table: its line, its name and its cells by column."""
+
+    line: int
+    name: str
+    cells: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class AttributeTable:
+    """Attribute values of named pictures.
+
+    Attributes:
+        path: the file it was read from.
+        attributes: A names of attributes.
+        names: N names of pictures as the file has them.
+        values: (N, A) float32 in [0, 1]; NaN where a value is not known.
+    """
+
+    path: Path
+    attributes: tuple[str, ...]
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
+def read_text(path: Path) -> str:
+    """Text of a table, UTF-8 with or without byte order mark.
+
+    Raises:
+        FileNotFoundError: no such file.
+        TableError: no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{displayed(path)}: no such table of attribute values") from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise TableError(path, line, "is not UTF-8; save the table as 'CSV UTF-8'") from error
+
+
+def check_columns(path: Path, line: int, columns: Sequence[str], attributes: Iterable[str]) -> None:
+    """Refuse a header with a column twice or without one of the attributes.
+
+    Raises:
+        TableError: naming the column, or the attribute and the nearest column.
+    """
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise TableError(path, line, "this column is there twice", twice)
+    for attribute in attributes:
+        if attribute not in columns:
+            raise TableError(path, line, f"no column for the attribute '{attribute}'{nearest(attribute, columns)}")
+
+
+def collect(
+    path: Path, rows: Iterable[Row], attributes: Sequence[str], value_of: Callable[[str, object], float]
+) -> AttributeTable:
+    """Rows as one table.
+
+    Args:
+        value_of: (attribute, cell) → value in [0, 1] or NaN; raises ValueError with the reason where it cannot.
+    Raises:
+        TableError: no rows, a picture twice, or a cell that is no value.
+    """
+    lines: dict[str, int] = {}
+    values = []
+    for row in rows:
+        if row.name in lines:
+            raise TableError(path, row.line, f"'{row.name}' is also in line {lines[row.name]}")
+        lines[row.name] = row.line
+        numbers = []
+        for attribute in attributes:
+            try:
+                numbers.append(value_of(attribute, row.cells.get(attribute)))
+            except ValueError as error:
+                raise TableError(path, row.line, str(error), attribute) from None
+        values.append(numbers)
+    if not values:
+        raise TableError(path, None, "has no row of values")
+    return AttributeTable(path, tuple(attributes), tuple(lines), np.array(values, dtype=np.float32))
+
+
+def read_table(
+    path: Path, attributes: Sequence[str], ranges: Mapping[str, Sequence[float]] | None = None
+) -> AttributeTable:
+    """A `.csv` (comma, semicolon or tab), `.tsv` or `.json` file.
+
+    The first column names the picture, whatever it is called; the others are attributes, of which only the wanted ones
+    are read. JSON is a list of objects, whose first key names the picture, or an object {picture: {attribute: value}}.
+    Empty cells, `NA`, `nan`, `null`, `?` and absent keys are values that are not known.
+
+    Args:
+        attributes: the wanted columns, in order.
+        ranges: attribute → its values' [lowest, highest], which become 0 and 1; the others lie in [0, 1] already.
+    Raises:
+        FileNotFoundError: no such file.
+        TableError: unknown attribute, a cell that is no number in its range, a picture twice, damaged JSON.
+    """
+    limits = {name: (float(low), float(high)) for name, (low, high) in (ranges or {}).items()}
+    for name, (low, high) in limits.items():
+        if name not in attributes:
+            raise TableError(path, None, f"ranges name '{name}', which is no attribute here{nearest(name, attributes)}")
+        if not low < high:
+            raise TableError(path, None, f"the range [{low:g}, {high:g}] is empty", name)
+
+    def value_of(attribute: str, cell: object) -> float:
+        return _number(cell, *limits.get(attribute, (0.0, 1.0)))
+
+    read = {".csv": _separated, ".tsv": _separated, ".txt": _separated, ".json": _json}.get(path.suffix.lower())
+    if read is None:
+        raise TableError(path, None, "must be a .csv, .tsv or .json file")
+    return collect(path, read(path, read_text(path), attributes), attributes, value_of)
+
+
+def _number(cell: object, low: float, high: float) -> float:
+    if cell is None or isinstance(cell, str) and cell.strip().lower() in MISSING:
+        return math.nan
+    try:
+        number = float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"{cell!r} is no number (write nothing where the value is not known)") from None
+    if math.isnan(number):
+        return number
+    if not low <= number <= high:
+        raise ValueError(f"{number:g} lies outside [{low:g}, {high:g}]; state the column's range (data.ranges)")
+    return (number - low) / (high - low)
+
+
+def _separated(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
+    header_line = text.partition("\n")[0]
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] = []
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise TableError(path, reader.line_num, f"cannot be read: {error}") from None
+        if not any(cell.strip() for cell in cells):
+            continue
+        if not header:
+            header = [cell.strip() for cell in cells]
+            check_columns(path, reader.line_num, header[1:], attributes)
+            continue
+        if len(cells) != len(header):
+            raise TableError(path, reader.line_num, f"has {len(cells)} cells, but the header has {len(header)}")
+        name = cells[0].strip()
+        if not name:
+            raise TableError(path, reader.line_num, "names no picture", header[0])
+        yield Row(reader.line_num, name, dict(zip(header[1:], cells[1:], strict=True)))
+
+
+_SPACE = re.compile(r"\s*")
+
+
+def _json(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
+    try:
+        whole = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TableError(path, error.lineno, f"is no JSON: {error.msg} (character {error.colno})") from None
+    if not isinstance(whole, dict | list):
+        raise TableError(path, 1, "must be a list of objects or an object of objects")
+    rows = list(_json_rows(path, text))
+    columns = dict.fromkeys(column for row in rows for column in row.cells)
+    check_columns(path, 1, list(columns), attributes)
+    yield from rows
+
+
+def _json_rows(path: Path, text: str) -> Iterator[Row]:
+    """Entries of a valid document with their lines, which the json module alone does not tell."""
+    decoder = json.JSONDecoder()
+
+    def skipped(at: int) -> int:
+        return _SPACE.match(text, at).end()  # type: ignore[union-attr]
+
+    at, line, counted = skipped(0), 1, 0
+    named = text[at] == "{"
+    at = skipped(at + 1)
+    while text[at] not in "]}":
+        line, counted = line + text.count("\n", counted, at), at
+        name: object = None
+        if named:
+            name, at = decoder.raw_decode(text, at)
+            at = skipped(skipped(at) + 1)
+        entry, at = decoder.raw_decode(text, at)
+        if not isinstance(entry, dict):
+            raise TableError(path, line, f"must be an object of attribute values, not {entry!r}")
+        if not named:
+            name = entry.pop(next(iter(entry), ""), None)
+        if not isinstance(name, str) or not name:
+            raise TableError(path, line, f"the first key must name the picture, not {name!r}")
+        yield Row(line, name, entry)
+        at = skipped(at)
+        at = skipped(at + 1) if text[at] == "," else at

@@ -1,0 +1,126 @@
+"""A folder of shards that `scripts/encode_dataset.py` wrote, as a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datasets.latent_shards import ShardError, ShardFile, output_columns, shard_path
+from models.domain import Domain
+from utils.files import write_text
+from utils.paths import displayed, resolve
+
+MANIFEST = "manifest.json"
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What was said of an encoding when it began, or None where there is none.
+
+    Raises:
+        ShardError: the file is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ShardError(f"{displayed(path)}: damaged ({error}); delete the folder and encode again") from error
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Say what is being encoded: `networks` (their fingerprints), `image_side`, `photos` (count), `shard_size`, …"""
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def shard_starts(manifest: dict[str, Any]) -> range:
+    """Place of the first photo of each shard."""
+    return range(0, manifest["photos"], manifest["shard_size"])
+
+
+class EncodedFaces(Dataset):
+    """Aligned faces, latent codes and the teacher's probabilities, read from shards alone.
+
+    Neither encoder nor teacher runs: items are `image` (3, S, S) in [−1, 1], `latent` (L, D), `teacher` (A,) in the
+    order of `domain.attributes`, which may be any of the teacher's outputs, and `index`.
+
+    Args:
+        folder: output of `scripts/encode_dataset.py`.
+        first, count: the part of the list of photos that is used, failed ones included, so that a photo more or less
+            that failed moves no face between training and test.
+    Raises:
+        ShardError: no such folder, an encoding that is not finished, of another encoder or image side, or no face.
+    """
+
+    def __init__(self, domain: Domain, folder: str, first: int = 0, count: int | None = None) -> None:
+        self.folder = resolve(folder)
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            raise ShardError(f"{displayed(self.folder)}: no encoded faces here; scripts/encode_dataset.py makes them")
+        _check(manifest, domain, self.folder)
+        starts = [start for start in shard_starts(manifest) if start + manifest["shard_size"] > first]
+        starts = [start for start in starts if count is None or start < first + count]
+        missing = [start for start in starts if not shard_path(self.folder, start).is_file()]
+        if missing:
+            raise ShardError(
+                f"{displayed(self.folder)}: {len(missing)} of {len(starts)} shards are missing; the same call of "
+                "scripts/encode_dataset.py goes on where it stopped"
+            )
+        self.shards = [ShardFile(shard_path(self.folder, start)) for start in starts]
+        end = manifest["photos"] if count is None else first + count
+        places = [
+            (index, row)
+            for index, shard in enumerate(self.shards)
+            for row in np.flatnonzero((shard.number >= first) & (shard.number < end)).tolist()
+        ]
+        if not places:
+            raise ShardError(f"{displayed(self.folder)}: no encoded face from number {first} on")
+        self._places = np.array(places)
+        shard = self.shards[places[0][0]]
+        self._columns = output_columns(shard.outputs, domain.attributes, shard.path)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def name(self, index: int) -> str:
+        """Name of the photo of an item."""
+        shard, row = self._places[index]
+        return self.shards[shard].names[row]
+
+    def numbers(self) -> tuple[Tensor, Tensor]:
+        """All latent codes (N, L, D) and teacher outputs (N, A), in memory."""
+        arrays = {}
+        for key in ("latent", "teacher"):
+            rows = [shard.all(key)[self._places[self._places[:, 0] == i, 1]] for i, shard in enumerate(self.shards)]
+            arrays[key] = torch.from_numpy(np.concatenate(rows))
+        return arrays["latent"], arrays["teacher"][:, self._columns]
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        place, row = self._places[index].tolist()
+        shard = self.shards[place]
+        return {
+            "image": shard.row("image", row).float().div_(127.5).sub_(1),
+            "latent": shard.row("latent", row),
+            "teacher": shard.row("teacher", row)[self._columns],
+            "index": torch.tensor(index),
+        }
+
+
+def _check(manifest: dict[str, Any], domain: Domain, folder: Path) -> None:
+    if manifest["image_side"] != domain.image_side:
+        raise ShardError(
+            f"{displayed(folder)}: faces of {manifest['image_side']} pixels, but {domain.name} has {domain.image_side}"
+        )
+    ours = domain.fingerprints(("encoder",))["encoder"]
+    if manifest["networks"]["encoder"] != ours:
+        raise ShardError(
+            f"{displayed(folder)}: encoded with another encoder ({manifest['networks']['encoder']}) than that of "
+            f"{domain.name} ({ours}); encode again with --domain of this one, into another folder"
+        )

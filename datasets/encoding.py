@@ -1,0 +1,177 @@
+"""From photographs to a shard of encoded faces: one pure function, mapped in this process or over a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.latent_shards import Shard, encode_faces, write_shard
+from models.alignment import Aligner, AlignmentError, ResizeAligner, build_aligner
+from models.domain import Domain
+from utils.devices import pick_device
+from utils.photos import PhotoError, read_photo
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """All that decides a shard; plain values, so that it travels to other processes and machines.
+
+    Attributes:
+        domain: file of the domain's config.
+        destination: file of the shard.
+        first: place of the first photo in the whole list.
+        photos: (path, name) of each photo.
+        aligned: the photos are aligned faces already.
+        batch_size: faces encoded at once.
+        device: see `utils.devices.pick_device`.
+    """
+
+    domain: str
+    destination: str
+    first: int
+    photos: tuple[tuple[str, str], ...]
+    aligned: bool = False
+    batch_size: int = 16
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What became of a task: faces that were encoded and that failed, or why there is no shard at all."""
+
+    task: ShardTask
+    encoded: int = 0
+    failed: int = 0
+    lost: str = ""
+
+
+@lru_cache(maxsize=1)
+def _networks(domain: str, device: str) -> Domain:
+    """The domain, loaded once a process: a shard takes less time than its networks take to load."""
+    return Domain.from_file(domain, pick_device(device))
+
+
+def encode_shard(task: ShardTask) -> Shard:
+    """The shard of a task; depends on nothing but the task and the files that it names, and changes nothing.
+
+    Raises:
+        ConfigError, WeightsError: the domain cannot be built.
+    """
+    domain = _networks(task.domain, task.device)
+    aligner: Aligner = ResizeAligner(domain.image_side) if task.aligned else build_aligner(domain)
+    failures: dict[str, str] = {}
+    numbers: list[int] = []
+    images: list[Tensor] = []
+    latents: list[Tensor] = []
+    teacher: list[Tensor] = []
+    for batch in _batches(task, aligner, failures):
+        image = torch.stack([face for _, face in batch])
+        codes, outputs = encode_faces(domain, image.float().div_(127.5).sub_(1))
+        for row, (place, face) in enumerate(batch):
+            if not (torch.isfinite(codes[row]).all() and torch.isfinite(outputs[row]).all()):
+                failures[task.photos[place][1]] = "the networks gave no finite numbers"
+                continue
+            numbers.append(task.first + place)
+            images.append(face)
+            latents.append(codes[row])
+            teacher.append(outputs[row])
+    side = domain.image_side
+    return Shard(
+        latent=torch.stack(latents) if latents else torch.zeros(0, domain.encoder.style_count, domain.encoder.style_dim),
+        teacher=torch.stack(teacher) if teacher else torch.zeros(0, len(domain.classifier_outputs)),
+        number=torch.tensor(numbers, dtype=torch.int64),
+        outputs=domain.classifier_outputs,
+        image=torch.stack(images) if images else torch.zeros(0, 3, side, side, dtype=torch.uint8),
+        names=tuple(task.photos[number - task.first][1] for number in numbers),
+        failures=failures,
+    )
+
+
+def _batches(
+    task: ShardTask, aligner: Aligner, failures: dict[str, str]
+) -> Iterator[list[tuple[int, Tensor]]]:
+    """Places and aligned faces (3, S, S) uint8 in batches; what cannot be aligned is noted in `failures`."""
+    batch: list[tuple[int, Tensor]] = []
+    for place, (path, name) in enumerate(task.photos):
+        try:
+            batch.append((place, _bytes(aligner(read_photo(path, aligner.enough)))))
+        except (PhotoError, AlignmentError) as error:
+            failures[name] = str(error)
+        if len(batch) == task.batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _bytes(picture: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1).contiguous()
+
+
+def store_shard(task: ShardTask) -> ShardSummary:
+    """Encode a shard and put it where the task says, whole; to do it twice is to do it once.
+
+    Raises:
+        ConfigError, WeightsError: the domain cannot be built.
+        OSError: the disk is full or not writable.
+    """
+    shard = encode_shard(task)
+    write_shard(Path(task.destination), shard)
+    return ShardSummary(task, len(shard.names), len(shard.failures))
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot be used; the message says how it can."""
+
+
+def map_here(tasks: Iterable[ShardTask]) -> Iterator[ShardSummary]:
+    """Store the shards of all tasks in this process, one after the other."""
+    yield from map(store_shard, tasks)
+
+
+def map_with_ray(
+    tasks: Iterable[ShardTask], address: str | None = None, workers: int | None = None, per_gpu: int = 4
+) -> Iterator[ShardSummary]:
+    """Store the shards of all tasks on a Ray cluster, in the order in which they are done.
+
+    Ray places the tasks, on GPUs where there are any, and starts the task of a lost worker again, up to three times.
+    Every machine must see photos, weights, project and output under the same paths (a shared file system).
+
+    Args:
+        address: of a running cluster (`auto`, `ray://…`); None starts one on this machine.
+        workers: tasks at a time on this machine; by default one a CPU core. Only without an address.
+        per_gpu: tasks that share a GPU, so that it computes for one while others read and align photos.
+    Raises:
+        EngineError: ray is not installed, or the cluster cannot be reached.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise EngineError("--engine ray needs the package ray: pip install ray") from None
+    try:
+        ray.init(address=address, num_cpus=workers if address is None else None, include_dashboard=False,
+                 log_to_driver=False, configure_logging=False)  # fmt: skip
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise EngineError(f"no Ray cluster answers at {address or 'this machine'}: {error}") from error
+    try:
+        gpus = ray.cluster_resources().get("GPU", 0)
+        remote = ray.remote(max_retries=3, num_gpus=1 / per_gpu if gpus else 0)(store_shard)
+        waiting = {remote.remote(task): task for task in tasks}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            task = waiting.pop(done)
+            try:
+                yield ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.as_instanceof_cause() from None
+            except ray.exceptions.RayError as error:  # the worker died again and again: perhaps one of these photos
+                yield ShardSummary(task, lost=f"its worker died four times ({type(error).__name__})")
+    finally:
+        ray.shutdown()
