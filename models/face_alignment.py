@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from models.alignment import AlignedFace, AlignerMissing, AlignmentError, FaceChoice, Frame, ResizeAligner
+from models.alignment import (
+    ALIGNED_ALREADY,
+    AlignedFace,
+    AlignerMissing,
+    AlignmentError,
+    FaceChoice,
+    Frame,
+    ResizeAligner,
+)
 from models.ffhq_crop import crop_frame, crop_quad, cut_out
 
 Detector = Literal["hog", "cnn"]
 _CURE = "pip install dlib-bin face_recognition_models"
-_DETECTOR_MODEL, _LANDMARK_MODEL = "mmod_human_face_detector.dat", "shape_predictor_68_face_landmarks.dat"
 
 # Longer side of the copy that is searched. HOG takes 0.08 µs a pixel on one core and finds faces of 80 pixels or more,
 # the CNN takes 6.5 µs and finds those of 40.
@@ -77,6 +83,42 @@ def _part(picture: Image.Image, box: np.ndarray, margin: float, side: int) -> tu
     return part, scale, low
 
 
+def _dlib() -> Any:
+    try:
+        return importlib.import_module("dlib")
+    except ImportError as error:
+        raise AlignerMissing(f"photographs are aligned with dlib, which is not installed: {_CURE}") from error
+
+
+def _model(name: str, kind: str) -> Any:
+    """A model of the package `face_recognition_models`, which is not imported: its import is outdated."""
+    reader = getattr(_dlib(), kind)
+    specification = importlib.util.find_spec("face_recognition_models")
+    path = Path(specification.origin).parent / "models" / name if specification and specification.origin else None
+    if path is None or not path.is_file():
+        raise AlignerMissing(f"dlib's model {name}, with which photographs are aligned, is missing: {_CURE}")
+    try:
+        return reader(str(path))
+    except RuntimeError as error:
+        cure = "pip install --force-reinstall face_recognition_models"
+        raise AlignerMissing(f"{path}: dlib cannot read this model ({error}): {cure}") from error
+
+
+@cache
+def _hog() -> Any:
+    return _dlib().get_frontal_face_detector()
+
+
+@cache
+def _cnn() -> Any:
+    return _model("mmod_human_face_detector.dat", "cnn_face_detection_model_v1")
+
+
+@cache
+def _predictor() -> Any:
+    return _model("shape_predictor_68_face_landmarks.dat", "shape_predictor")
+
+
 class DlibAligner:
     """Finds faces with dlib and cuts them out as FFHQ does.
 
@@ -94,37 +136,6 @@ class DlibAligner:
         self.image_side, self.detector = image_side, detector
         self._whole = ResizeAligner(image_side, minimum_side=1)
 
-    @cached_property
-    def _dlib(self) -> Any:
-        try:
-            return importlib.import_module("dlib")
-        except ImportError as error:
-            raise AlignerMissing(f"photographs are aligned with dlib, which is not installed: {_CURE}") from error
-
-    def _load(self, name: str, reader: Callable[[str], Any]) -> Any:
-        """A model of the package `face_recognition_models`, which is not imported: its import is outdated."""
-        specification = importlib.util.find_spec("face_recognition_models")
-        path = Path(specification.origin).parent / "models" / name if specification and specification.origin else None
-        if path is None or not path.is_file():
-            raise AlignerMissing(f"dlib's model {name}, with which photographs are aligned, is missing: {_CURE}")
-        try:
-            return reader(str(path))
-        except RuntimeError as error:
-            cure = "pip install --force-reinstall face_recognition_models"
-            raise AlignerMissing(f"{path}: dlib cannot read this model ({error}): {cure}") from error
-
-    @cached_property
-    def _predictor(self) -> Any:
-        return self._load(_LANDMARK_MODEL, self._dlib.shape_predictor)
-
-    @cached_property
-    def _cnn(self) -> Any:
-        return self._load(_DETECTOR_MODEL, self._dlib.cnn_face_detection_model_v1)
-
-    @cached_property
-    def _hog(self) -> Any:
-        return self._dlib.get_frontal_face_detector()
-
     def detect(self, pixels: np.ndarray, detector: Detector, upsampled: int = 1) -> list[Found]:
         """All finds in an RGB array (H, W, 3) uint8, the surest first.
 
@@ -132,17 +143,17 @@ class DlibAligner:
             upsampled: how often the picture is doubled first, for small faces; the published codes do it once.
         """
         if detector == "cnn":
-            finds = [(find.rect, find.confidence) for find in self._cnn(pixels, upsampled)]
+            finds = [(find.rect, find.confidence) for find in _cnn()(pixels, upsampled)]
         else:
-            rectangles, scores, _ = self._hog.run(pixels, upsampled, 0.0)
+            rectangles, scores, _ = _hog().run(pixels, upsampled, 0.0)
             finds = list(zip(rectangles, scores, strict=True))
         found = [Found(_edges(rectangle), float(score), detector) for rectangle, score in finds]
         return sorted(found, key=lambda find: -find.score)
 
     def predict(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
         """(68, 2) landmarks, whole pixels, of the face in a box of an RGB array."""
-        rectangle = self._dlib.rectangle(*(round(float(edge)) for edge in box))
-        return np.array([(part.x, part.y) for part in self._predictor(pixels, rectangle).parts()])
+        rectangle = _dlib().rectangle(*(round(float(edge)) for edge in box))
+        return np.array([(part.x, part.y) for part in _predictor()(pixels, rectangle).parts()])
 
     def _search(self, picture: Image.Image, detector: Detector) -> list[Found]:
         """Finds of one detector, on a copy whose longer side the detector's time allows."""
@@ -197,7 +208,7 @@ class DlibAligner:
         boxes = []
         for side in _REFINING_SIDES:
             part, scale, low = _part(picture, box, 0.5, side)
-            rectangles, scores, _ = self._hog.run(np.asarray(part), 0, -0.2)
+            rectangles, scores, _ = _hog().run(np.asarray(part), 0, -0.2)
             if len(rectangles):
                 best = _edges(rectangles[int(np.argmax(list(scores)))])
                 boxes.append(_rescaled(best, 1 / scale) + np.tile(low, 2))
@@ -237,7 +248,7 @@ class DlibAligner:
         largest = max(finds, key=lambda find: find.area)
         if self._distance(picture, pixels, largest) <= ALIGNED_LIMIT:
             whole = self._whole.faces(picture)[0]
-            return [AlignedFace(whole.picture, whole.frame, remark="aligned already, taken as it is")]
+            return [AlignedFace(whole.picture, whole.frame, remark=ALIGNED_ALREADY)]
         if choice == "largest":
             finds = [largest]
         elif choice != "all":
