@@ -1,159 +1,282 @@
-"""Alignment of photographs as in FFHQ (Karras et al., 2019, appendix A): eyes and mouth come to fixed places."""
+"""Faces in photographs: found with dlib, then cut out as FFHQ does (`models/ffhq_crop.py`)."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
-from models.alignment import AlignmentError
+from models.alignment import (
+    ALIGNED_ALREADY,
+    AlignedFace,
+    AlignerMissing,
+    AlignmentError,
+    FaceChoice,
+    Frame,
+    ResizeAligner,
+)
+from models.ffhq_crop import crop_frame, crop_quad, cut_out
 
-_LEFT_EYE, _RIGHT_EYE, _MOUTH_CORNERS = slice(36, 42), slice(42, 48), (48, 54)  # of dlib's 68 landmarks
+Detector = Literal["hog", "cnn"]
+_CURE = "pip install dlib-bin face_recognition_models"
+
+# Longer side of the copy that is searched. HOG takes 0.08 µs a pixel on one core and finds faces of 80 pixels or more,
+# the CNN takes 6.5 µs and finds those of 40.
+SEARCH_SIDE: dict[str, int] = {"hog": 2048, "cnn": 1024}
+_SURE_SCORE = 0.5  # of HOG: below it false finds are as common as faces, so that the CNN is asked
+_CONFIRMING_SIDE = 90  # pixels of a doubtful find when the CNN looks at it
+_REFINING_SIDES = (90, 95, 100, 106, 112, 118)  # one step of HOG's pyramid (6/5) in equal parts
+_JITTER = ((0, 0, 1), (0.04, 0, 1), (-0.04, 0, 1), (0, 0.04, 1), (0, -0.04, 1), (0, 0, 1.06), (0, 0, 0.94))
+ALIGNED_LIMIT = 0.08  # of the side: how far the corners of an aligned picture's own crop lie from its corners
 
 
-def _turned(vector: np.ndarray) -> np.ndarray:
-    """The vector (x, y) turned by a quarter: (−y, x)."""
-    return np.array([-vector[1], vector[0]])
+@dataclass(frozen=True)
+class Found:
+    """A face in a picture.
+
+    Attributes:
+        box: (4,) left, top, right, bottom in pixel indices of the whole picture.
+        score: the detector's, larger is surer.
+        detector: `hog` or `cnn`.
+    """
+
+    box: np.ndarray
+    score: float
+    detector: Detector
+
+    @property
+    def area(self) -> float:
+        """In pixels."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
 
 
-def crop_quad(landmarks: np.ndarray) -> np.ndarray:
-    """Corners (4, 2) of the square to cut out, from the top left one by way of the bottom left one.
+def _edges(rectangle: Any) -> np.ndarray:
+    return np.array([rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom()], dtype=np.float64)
+
+
+def _rescaled(positions: np.ndarray, factor: float) -> np.ndarray:
+    """Pixel indices of a copy as those of the picture that is `factor` times larger."""
+    return (positions + 0.5) * factor - 0.5
+
+
+def _part(picture: Image.Image, box: np.ndarray, margin: float, side: int) -> tuple[Image.Image, float, np.ndarray]:
+    """Surroundings of a box, at a scale at which the box measures `side` pixels.
 
     Args:
-        landmarks: (68, 2), dlib's order, in pixels.
+        margin: how far the part reaches beyond the box, in its widths.
+    Returns:
+        The part, its scale, and where it begins (x, y) in the picture.
     """
-    landmarks = landmarks.astype(np.float64)
-    left, right = landmarks[_LEFT_EYE].mean(0), landmarks[_RIGHT_EYE].mean(0)
-    eyes, between_eyes = (left + right) / 2, right - left
-    eyes_to_mouth = landmarks[list(_MOUTH_CORNERS)].mean(0) - eyes
-    x = between_eyes - _turned(eyes_to_mouth)
-    x *= max(2.0 * np.hypot(*between_eyes), 1.8 * np.hypot(*eyes_to_mouth)) / np.hypot(*x)
-    y = _turned(x)
-    centre = eyes + 0.1 * eyes_to_mouth
-    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+    width = box[2] - box[0]
+    low = np.maximum(np.floor(box[:2] - margin * width), 0)
+    high = np.minimum(np.ceil(box[2:] + margin * width), picture.size)
+    scale = side / width
+    size = np.maximum(np.rint((high - low) * scale), 1).astype(int)
+    region = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+    part = picture.resize((int(size[0]), int(size[1])), Image.Resampling.BILINEAR, box=region, reducing_gap=2.0)
+    return part, scale, low
 
 
-def cut_out(picture: Image.Image, quad: np.ndarray, side: int) -> Image.Image:
-    """The quad's part of an RGB picture as side × side pixels; what lies beyond its edge is mirrored and blurred."""
-    size = float(np.hypot(*(quad[3] - quad[0])))
-    shrink = int(np.floor(size / side / 2))
-    if shrink > 1:
-        reduced = (round(picture.width / shrink), round(picture.height / shrink))
-        picture = picture.resize(reduced, Image.Resampling.LANCZOS)
-        quad, size = quad / shrink, size / shrink
-    border = max(int(np.rint(size * 0.1)), 3)
-    low, high = np.floor(quad.min(0)).astype(int), np.ceil(quad.max(0)).astype(int)
-    start = np.maximum(low - border, 0)
-    end = np.minimum(high + border, picture.size)
-    if (end <= start).any():
-        raise AlignmentError("the face lies outside the picture")
-    if tuple(end - start) != picture.size:
-        picture = picture.crop((*start.tolist(), *end.tolist()))
-        quad = quad - start
-    low, high = np.floor(quad.min(0)).astype(int), np.ceil(quad.max(0)).astype(int)
-    before = np.maximum(border - low, 0)
-    after = np.maximum(high - picture.size + border, 0)
-    if max(*before, *after) > border - 4:
-        least = int(np.rint(size * 0.3))
-        before, after = np.maximum(before, least), np.maximum(after, least)
-        picture = _padded(picture, before, after, 0.02 * size)
-        quad = quad + before
-    corners = tuple((quad + 0.5).flatten())
-    return picture.transform((side, side), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+def _dlib() -> Any:
+    try:
+        return importlib.import_module("dlib")
+    except ImportError as error:
+        raise AlignerMissing(f"photographs are aligned with dlib, which is not installed: {_CURE}") from error
 
 
-def _padded(picture: Image.Image, before: np.ndarray, after: np.ndarray, blur: float) -> Image.Image:
-    """Mirrored beyond the edges; from there outwards blurred, and further out drawn to the median colour."""
-    pads = ((before[1], after[1]), (before[0], after[0]), (0, 0))
-    pixels = np.pad(np.asarray(picture, dtype=np.float32), pads, "reflect")
-    height, width, _ = pixels.shape
-    rows, columns = np.ogrid[:height, :width]
-    inside_x = np.minimum(np.float32(columns) / before[0], np.float32(width - 1 - columns) / after[0])
-    inside_y = np.minimum(np.float32(rows) / before[1], np.float32(height - 1 - rows) / after[1])
-    outside = np.maximum(1 - inside_x, 1 - inside_y)[:, :, None]
-    pixels += (ndimage.gaussian_filter(pixels, [blur, blur, 0]) - pixels) * np.clip(3 * outside + 1, 0, 1)
-    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(outside, 0, 1)
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+def _model(name: str, kind: str) -> Any:
+    """A model of the package `face_recognition_models`, which is not imported: its import is outdated."""
+    reader = getattr(_dlib(), kind)
+    specification = importlib.util.find_spec("face_recognition_models")
+    path = Path(specification.origin).parent / "models" / name if specification and specification.origin else None
+    if path is None or not path.is_file():
+        raise AlignerMissing(f"dlib's model {name}, with which photographs are aligned, is missing: {_CURE}")
+    try:
+        return reader(str(path))
+    except RuntimeError as error:
+        cure = "pip install --force-reinstall face_recognition_models"
+        raise AlignerMissing(f"{path}: dlib cannot read this model ({error}): {cure}") from error
+
+
+@cache
+def _hog() -> Any:
+    return _dlib().get_frontal_face_detector()
+
+
+@cache
+def _cnn() -> Any:
+    return _model("mmod_human_face_detector.dat", "cnn_face_detection_model_v1")
+
+
+@cache
+def _predictor() -> Any:
+    return _model("shape_predictor_68_face_landmarks.dat", "shape_predictor")
 
 
 class DlibAligner:
-    """Finds the face with dlib, then cuts it out as FFHQ does.
+    """Finds faces with dlib and cuts them out as FFHQ does.
+
+    A large photograph is searched on a reduced copy; each find is then placed on the photograph itself.
 
     Args:
-        detector: `cnn`, as the authors of SDFlow take it (the largest face is kept), or `hog`, which is many times
-            faster on a CPU and less patient with turned heads (the surest face is kept).
-        detection_side: longer side that the photograph is reduced to for the search.
+        detector: `hog`, dlib's frontal detector, with the CNN where it finds nothing or is not sure; or `cnn` for all,
+            as the authors of SDFlow do: a hundred times slower on a CPU and more patient with turned heads.
     """
 
-    def __init__(
-        self, image_side: int, detector: Literal["cnn", "hog"] = "cnn", detection_side: int = 1024
-    ) -> None:
-        self.image_side, self.detector, self.detection_side = image_side, detector, detection_side
-        self.enough = 2048
+    cuts_photographs = True
+    enough = 1 << 30
 
-    @cached_property
-    def _dlib(self) -> Any:
-        try:
-            return importlib.import_module("dlib")
-        except ImportError as error:
-            raise AlignmentError(f"photographs are aligned with dlib: pip install dlib-bin ({error})") from error
+    def __init__(self, image_side: int, detector: Detector = "hog") -> None:
+        self.image_side, self.detector = image_side, detector
+        self._whole = ResizeAligner(image_side, minimum_side=1)
 
-    @staticmethod
-    def _model(name: str) -> str:
-        """File of a model in the package `face_recognition_models`, which is not imported: its import is outdated."""
-        specification = importlib.util.find_spec("face_recognition_models")
-        if specification is None or specification.origin is None:
-            raise AlignmentError("dlib's landmark model is missing: pip install face_recognition_models")
-        return str(Path(specification.origin).parent / "models" / name)
+    def detect(self, pixels: np.ndarray, detector: Detector, upsampled: int = 1) -> list[Found]:
+        """All finds in an RGB array (H, W, 3) uint8, the surest first.
 
-    @cached_property
-    def _predictor(self) -> Any:
-        return self._dlib.shape_predictor(self._model("shape_predictor_68_face_landmarks.dat"))
-
-    @cached_property
-    def _cnn(self) -> Any:
-        return self._dlib.cnn_face_detection_model_v1(self._model("mmod_human_face_detector.dat"))
-
-    @cached_property
-    def _hog(self) -> Any:
-        return self._dlib.get_frontal_face_detector()
-
-    def _find(self, pixels: np.ndarray) -> Any:
-        """Box of the face, in dlib's form."""
-        if self.detector == "cnn":
-            boxes = [found.rect for found in self._cnn(pixels, 1)]
-            sizes = [(box.right() - box.left()) * (box.bottom() - box.top()) for box in boxes]
+        Args:
+            upsampled: how often the picture is doubled first, for small faces; the published codes do it once.
+        """
+        if detector == "cnn":
+            finds = [(find.rect, find.confidence) for find in _cnn()(pixels, upsampled)]
         else:
-            boxes, sizes, _ = self._hog.run(pixels, 1, 0.0)
-        if not len(boxes):
-            raise AlignmentError("no face was found")
-        return boxes[int(np.argmax(list(sizes)))]
+            rectangles, scores, _ = _hog().run(pixels, upsampled, 0.0)
+            finds = list(zip(rectangles, scores, strict=True))
+        found = [Found(_edges(rectangle), float(score), detector) for rectangle, score in finds]
+        return sorted(found, key=lambda find: -find.score)
 
-    def landmarks(self, picture: Image.Image) -> np.ndarray:
-        """(68, 2) whole pixels of the face in an RGB picture.
+    def predict(self, pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+        """(68, 2) landmarks, whole pixels, of the face in a box of an RGB array."""
+        rectangle = _dlib().rectangle(*(round(float(edge)) for edge in box))
+        return np.array([(part.x, part.y) for part in _predictor()(pixels, rectangle).parts()])
+
+    def _search(self, picture: Image.Image, detector: Detector) -> list[Found]:
+        """Finds of one detector, on a copy whose longer side the detector's time allows."""
+        side, longer = SEARCH_SIDE[detector], max(picture.size)
+        if longer <= side:
+            return self.detect(np.asarray(picture), detector, int(2 * longer <= side))
+        factor = longer / side
+        size = (max(round(picture.width / factor), 1), max(round(picture.height / factor), 1))
+        copy = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        finds = self.detect(np.asarray(copy), detector, 0)
+        return [Found(_rescaled(find.box, factor), find.score, detector) for find in finds]
+
+    def _confirmed(self, picture: Image.Image, find: Found) -> bool:
+        """Whether the CNN too sees a face where HOG is not sure."""
+        if find.detector == "cnn" or find.score >= _SURE_SCORE:
+            return True
+        part, scale, low = _part(picture, find.box, 0.6, _CONFIRMING_SIDE)
+        for other in self.detect(np.asarray(part), "cnn", 0):
+            centre = (other.box[:2] + other.box[2:]) / 2 / scale + low
+            if (find.box[:2] <= centre).all() and (centre <= find.box[2:]).all():
+                return True
+        return False
+
+    def find(self, picture: Image.Image) -> list[Found]:
+        """The faces of an RGB picture, the surest first; none where there is none.
 
         Raises:
-            AlignmentError: no face, or dlib or its model is missing.
+            AlignerMissing: dlib or its model is not there.
         """
-        scale = max(1.0, max(picture.size) / self.detection_side)
-        reduced = picture
-        if scale > 1:
-            reduced = picture.resize((round(picture.width / scale), round(picture.height / scale)))
-        box = self._find(np.asarray(reduced))
-        edges = [round(edge * scale) for edge in (box.left(), box.top(), box.right(), box.bottom())]
-        shape = self._predictor(np.asarray(picture), self._dlib.rectangle(*edges))
-        return np.array([(part.x, part.y) for part in shape.parts()])
+        finds = [find for find in self._search(picture, self.detector) if self._confirmed(picture, find)]
+        return finds if finds or self.detector == "cnn" else self._search(picture, "cnn")
+
+    def landmarks(self, picture: Image.Image, pixels: np.ndarray, find: Found) -> np.ndarray:
+        """(68, 2) landmarks of a find: on a picture that was searched whole as the published codes predict them, in
+        whole pixels; on a larger one refined, since the copy's coarser box alone would move the crop by some pixels.
+
+        Args:
+            picture, pixels: the same RGB picture, the second as an array.
+        """
+        if max(picture.size) <= SEARCH_SIDE[find.detector]:
+            return self.predict(pixels, find.box)
+        box = self._refined(picture, find.box)
+        centre, width = (box[:2] + box[2:]) / 2, box[2] - box[0]
+        boxes = []
+        for x, y, zoom in _JITTER:
+            middle, half = centre + np.array([x, y]) * width, zoom * width / 2
+            boxes.append(np.concatenate([middle - half, middle + half]))
+        return np.mean([self.predict(pixels, box) for box in boxes], axis=0)
+
+    def _refined(self, picture: Image.Image, box: np.ndarray) -> np.ndarray:
+        """Mean of HOG's boxes at scales between the steps of its pyramid: one box alone is only right to a tenth."""
+        boxes = []
+        for side in _REFINING_SIDES:
+            part, scale, low = _part(picture, box, 0.5, side)
+            rectangles, scores, _ = _hog().run(np.asarray(part), 0, -0.2)
+            if len(rectangles):
+                best = _edges(rectangles[int(np.argmax(list(scores)))])
+                boxes.append(_rescaled(best, 1 / scale) + np.tile(low, 2))
+        return np.mean(boxes, axis=0) if boxes else box
+
+    def _aligned(self, picture: Image.Image, pixels: np.ndarray, find: Found) -> AlignedFace:
+        quad = crop_quad(self.landmarks(picture, pixels, find))
+        left, top, right, bottom = (round(float(edge)) for edge in find.box)
+        return AlignedFace(
+            cut_out(picture, quad, self.image_side),
+            crop_frame(quad, self.image_side, picture.size),
+            (left, top, right, bottom),
+            find.score,
+            find.detector,
+        )
 
     def __call__(self, picture: Image.Image) -> Image.Image:
-        """The aligned face.
+        """The picture's largest face, aligned.
 
         Raises:
-            AlignmentError: no face, or dlib or its model is missing.
+            AlignmentError: no face.
+            AlignerMissing: dlib or its model is not there.
         """
-        return cut_out(picture, crop_quad(self.landmarks(picture)), self.image_side)
+        return self.faces(picture, "largest")[0].picture
+
+    def faces(self, picture: Image.Image, choice: FaceChoice = "all") -> list[AlignedFace]:
+        """The chosen faces, the surest first. A picture that is aligned already gives itself.
+
+        Raises:
+            AlignmentError: no face.
+            AlignerMissing: dlib or its model is not there.
+        """
+        finds = self.find(picture)
+        if not finds:
+            raise AlignmentError("no face was found")
+        pixels = np.asarray(picture)
+        largest = max(finds, key=lambda find: find.area)
+        if self._distance(picture, pixels, largest) <= ALIGNED_LIMIT:
+            whole = self._whole.faces(picture)[0]
+            return [AlignedFace(whole.picture, whole.frame, remark=ALIGNED_ALREADY)]
+        if choice == "largest":
+            finds = [largest]
+        elif choice != "all":
+            finds = finds[:choice]
+        return [self._aligned(picture, pixels, find) for find in finds]
+
+    def _distance(self, picture: Image.Image, pixels: np.ndarray, find: Found) -> float:
+        """How far the corners of a face's crop lie from those of the picture, as a share of its side.
+
+        Infinite where the picture is no square.
+        """
+        if abs(picture.width - picture.height) > 1:
+            return np.inf
+        quad = crop_quad(self.landmarks(picture, pixels, find))
+        whole: Frame = self._whole.faces(picture)[0].frame
+        return float(np.abs(quad + 0.5 - whole.corners()).max() / whole.side)
+
+    def doubt(self, picture: Image.Image) -> str:
+        """Why a picture that is said to be aligned does not look it; nothing where it does or dlib is not there."""
+        if abs(picture.width - picture.height) > 1:
+            return "given as aligned, but it is no square: its middle was taken"
+        try:
+            finds = self.find(picture)
+        except AlignerMissing:
+            return ""
+        if not finds:
+            return "given as aligned, but no face was found in it"
+        distance = self._distance(picture, np.asarray(picture), max(finds, key=lambda find: find.area))
+        if distance <= ALIGNED_LIMIT:
+            return ""
+        return f"given as aligned, but its face lies {distance:.0%} of the side from where alignment puts it"

@@ -1,4 +1,7 @@
-"""Pictures in, edited pictures out: alignment, inversion, edit, synthesis, and what is measured on the way."""
+"""Pictures in, edited pictures out: alignment, inversion, edit, synthesis, and what is measured on the way.
+
+What comes out are squares; `models/paste_back.py` brings them back into photographs.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.alignment import Aligner, build_aligner
+from models.alignment import AlignedFace, Aligner, FaceChoice, ResizeAligner, build_aligner
 from models.domain import Domain
 from models.editors.base import Editor, Target, resolve_targets
 from models.reconstruction import reconstruction_distance
+from models.saved_latents import SavedLatent
 from utils.images import to_tensor
 
 
@@ -21,7 +25,7 @@ class Inversion:
     """Faces and what the domain's encoder and generator make of them.
 
     Attributes:
-        image: aligned faces (B, 3, S, S).
+        image: aligned faces (B, 3, S, S); of saved latents, whose photographs are not there, the inversions.
         latent: their codes w (B, L, D).
         prepared: what the editor moves them from, see `Editor.prepare`.
         picture: the generator's pictures of the codes, at its own resolution (B, 3, R, R).
@@ -86,19 +90,31 @@ class EditingPipeline:
     Args:
         domain: frozen networks; generator, encoder and identity network are used.
         editor: learned in that domain.
+        aligner: another than the domain's own.
     """
 
-    def __init__(self, domain: Domain, editor: Editor) -> None:
+    def __init__(self, domain: Domain, editor: Editor, aligner: Aligner | None = None) -> None:
         self.domain, self.editor = domain, editor
-        self.aligner: Aligner = build_aligner(domain)
+        self.aligner: Aligner = aligner if aligner is not None else build_aligner(domain)
+        self._whole = ResizeAligner(domain.image_side)
 
     def align(self, picture: Image.Image) -> Tensor:
-        """An RGB picture as an aligned face (3, S, S), on the CPU.
+        """The largest face of an RGB picture, aligned (3, S, S), on the CPU.
 
         Raises:
             AlignmentError: too small, or no face.
         """
         return to_tensor(self.aligner(picture))
+
+    def faces(self, picture: Image.Image, choice: FaceChoice = "all", aligned: bool = False) -> list[AlignedFace]:
+        """The chosen faces of an RGB picture, cut out.
+
+        Args:
+            aligned: the picture is an aligned face already; nothing is searched in it.
+        Raises:
+            AlignmentError: too small, or no face.
+        """
+        return self._whole.faces(picture) if aligned else self.aligner.faces(picture, choice)
 
     @torch.no_grad()
     def invert(self, image: Tensor) -> Inversion:
@@ -119,6 +135,33 @@ class EditingPipeline:
             embedding=domain.identity_embedding(image),
             embedding_of_inversion=domain.identity_embedding(reduced),
             distance=reconstruction_distance(domain, image, reduced),
+        )
+
+    @torch.no_grad()
+    def restore(self, saved: Sequence[SavedLatent], editor_hash: str) -> Inversion:
+        """What `invert` gave for faces of which the latent codes were saved; the encoder is not used.
+
+        Args:
+            editor_hash: names this pipeline's editor: estimates of another one are made anew, on the inversions.
+        """
+        domain = self.domain
+        latent = torch.stack([one.latent for one in saved]).to(domain.device)
+        picture = domain.synthesise_full(latent)
+        reduced = domain.resized(picture)
+        of_inversion = self.editor.semantics(latent, reduced)
+        known = [one.metadata["editor"] == editor_hash for one in saved]
+        pairs = zip(saved, known, of_inversion, strict=True)
+        semantics = torch.stack([one.semantics.to(row) if own else row for one, own, row in pairs])
+        return Inversion(
+            image=reduced,
+            latent=latent,
+            prepared=self.editor.prepare(latent, semantics),
+            picture=picture,
+            semantics=semantics,
+            semantics_of_inversion=of_inversion,
+            embedding=torch.stack([one.embedding for one in saved]).to(domain.device),
+            embedding_of_inversion=domain.identity_embedding(reduced),
+            distance=latent.new_tensor([one.distance for one in saved]),
         )
 
     @torch.no_grad()

@@ -23,7 +23,9 @@ if __package__ in (None, ""):
 
 from scripts.golden.case import Builder, CaseError, GoldenCase, check_case
 
-BUILDERS = ("scripts.golden.stylegan2", "scripts.golden.encoders", "scripts.golden.flows")
+BUILDERS = (
+    "scripts.golden.stylegan2", "scripts.golden.encoders", "scripts.golden.flows", "scripts.golden.alignment",
+)  # fmt: skip
 
 
 def find_builder(name: str) -> Builder:

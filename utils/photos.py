@@ -1,4 +1,4 @@
-"""Reading the pictures that people really have: rotated, transparent, 16-bit, CMYK, huge, damaged."""
+"""The pictures that people really have: rotated, transparent, 16-bit, CMYK, huge, damaged; read and changed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import glob
 import io
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 PIXEL_LIMIT = 150_000_000  # about half a gigabyte as RGB
 SUFFIXES = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
     + (".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif")
 )
+_Decoded = TypeVar("_Decoded")
+_TIFF_STRUCTURE = frozenset(  # how a TIFF stores its pixels: widths, strips, tiles, compression, colour tables, XMP
+    (254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 700)
+)
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 class PhotoError(ValueError):
@@ -38,23 +44,25 @@ def printable(text: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def find_photos(arguments: Iterable[str], leave_out: Path | None = None) -> tuple[list[Photo], list[str]]:
+def find_photos(
+    arguments: Iterable[str], leave_out: Path | None = None, suffixes: frozenset[str] = SUFFIXES
+) -> tuple[list[Photo], list[str]]:
     """The pictures that files, folders (with sub-folders) and patterns stand for, each once, and what names none.
 
-    In folders and patterns only files with a picture's suffix count; a file named by itself always does. Hidden files
-    and everything below `leave_out` are passed over.
+    In folders and patterns only files with one of the `suffixes` count; a file named by itself always does. Hidden
+    files and everything below `leave_out` are passed over.
     """
     photos: dict[str, Photo] = {}
     nothing: list[str] = []
     for argument in arguments:
         if os.path.isdir(argument):
-            found = [Photo(path, path.relative_to(argument)) for path in _walk(Path(argument), leave_out)]
+            found = [Photo(path, path.relative_to(argument)) for path in _walk(Path(argument), leave_out, suffixes)]
             reason = "no pictures in this folder"
         elif os.path.lexists(argument) or not glob.has_magic(argument):
             found, reason = [Photo(Path(argument), Path(Path(argument).name))], ""
         else:
             matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
-            found = [Photo(path, Path(path.name)) for path in matches if path.is_file() and _is_picture(path)]
+            found = [Photo(path, Path(path.name)) for path in matches if path.is_file() and _counts(path, suffixes)]
             reason = "no pictures match this pattern"
         if not found:
             nothing.append(f"{printable(argument)}: {reason}")
@@ -63,18 +71,18 @@ def find_photos(arguments: Iterable[str], leave_out: Path | None = None) -> tupl
     return list(photos.values()), nothing
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def _counts(path: Path, suffixes: frozenset[str]) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
-def _walk(folder: Path, leave_out: Path | None) -> list[Path]:
+def _walk(folder: Path, leave_out: Path | None, suffixes: frozenset[str]) -> list[Path]:
     left_out = leave_out.resolve() if leave_out is not None else None
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [
             name for name in folders if not name.startswith(".") and (Path(root) / name).resolve() != left_out
         ]
-        found += [Path(root) / name for name in files if _is_picture(Path(name))]
+        found += [Path(root) / name for name in files if _counts(Path(name), suffixes)]
     return sorted(found)
 
 
@@ -112,12 +120,90 @@ def decode_photo(data: bytes, enough: int = 1 << 30) -> Image.Image:
     Raises:
         PhotoError: empty, no picture, damaged or too large.
     """
+    return _guarded(data, lambda opened: _decode(opened, enough))
+
+
+@dataclass
+class Photograph:
+    """A whole photograph with all that is needed to write it again after some of its pixels changed.
+
+    Attributes:
+        own: its pixels, upright, in its own colours: mode L, RGB or RGBA. Printing colours (CMYK) became sRGB.
+        profile: the colour profile of `own`; None means sRGB.
+        exif: its EXIF data, empty where it has none.
+        dpi: its resolution, None where it tells none.
+        jpeg: what makes Pillow write a JPEG of the file's quality; None where the file is no JPEG.
+    """
+
+    own: Image.Image
+    profile: bytes | None = None
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = None
+    jpeg: dict[str, Any] | None = None
+
+    def picture(self) -> Image.Image:
+        """As sRGB on white: what people see and networks are given."""
+        return _on_white(_in_srgb(self.own, self.profile))
+
+    def colours(self, box: Box) -> np.ndarray:
+        """The sRGB colours (h, w, 3) uint8 of a part, without regard to transparency."""
+        return np.asarray(_in_srgb(self.own.crop(box), self.profile).convert("RGB"))
+
+    def change(self, box: Box, before: np.ndarray, after: np.ndarray) -> None:
+        """Give a part other colours; a pixel with the same colours before and after keeps its own bytes.
+
+        Args:
+            box: left, top, right, bottom.
+            before: the part's `colours`.
+            after: the wanted ones (h, w, 3) uint8.
+        """
+        part = self.own.crop(box)
+        own = np.asarray(part.convert("RGB") if part.mode == "RGBA" else part).astype(np.int16)
+        own = own + self._in_own(after).astype(np.int16) - self._in_own(before)
+        changed = Image.fromarray(own.clip(0, 255).astype(np.uint8))
+        if part.mode == "RGBA":
+            changed.putalpha(part.getchannel("A"))
+        self.own.paste(changed, box)
+
+    def _in_own(self, colours: np.ndarray) -> np.ndarray:
+        """sRGB colours (h, w, 3) in the photograph's: (h, w) where it is grey."""
+        picture = Image.fromarray(colours)
+        mode = "L" if self.own.mode == "L" else "RGB"
+        if self.profile and not _is_srgb(self.profile):
+            source, target = ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
+            converted = ImageCms.profileToProfile(picture, source, target, outputMode=mode)
+            assert converted is not None  # None is the result of a conversion in place only
+            return np.asarray(converted)
+        return np.asarray(picture.convert(mode))
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether these are the bytes of a JPEG, whose photograph is written as one again."""
+    return data[:3] == b"\xff\xd8\xff"
+
+
+def open_photograph(data: bytes) -> Photograph:
+    """The photograph in the bytes of a file, in full size.
+
+    Raises:
+        PhotoError: empty, no picture, damaged or too large.
+    """
+    return _guarded(data, _photograph)
+
+
+def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded:
+    """What `decode` makes of the opened file; whatever a decoder raises becomes a sentence."""
     if not data:
         raise PhotoError("the file is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures (the limit here is ours) and odd metadata
-            return _decode(data, enough)
+            with Image.open(io.BytesIO(data)) as opened:
+                width, height = opened.size
+                if width * height > PIXEL_LIMIT:
+                    limit = f"more than {PIXEL_LIMIT // 10**6} megapixels"
+                    raise PhotoError(f"too large: {width} × {height} is {limit}; reduce it first")
+                return decode(opened)
     except PhotoError:
         raise
     except UnidentifiedImageError:
@@ -131,29 +217,61 @@ def decode_photo(data: bytes, enough: int = 1 << 30) -> Image.Image:
         raise PhotoError(f"damaged or cut off ({printable(str(error)) or type(error).__name__})") from error
 
 
-def _decode(data: bytes, enough: int) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as opened:
-        width, height = opened.size
-        if width * height > PIXEL_LIMIT:
-            raise PhotoError(
-                f"too large: {width} × {height} is more than {PIXEL_LIMIT // 10**6} megapixels; reduce it first"
-            )
-        factor = min(width, height) / enough
-        if factor > 1:
-            opened.draft(None, (int(width / factor), int(height / factor)))  # JPEG: decodes at 1/2, 1/4, 1/8
-        opened.load()
-        profile, exif = opened.info.get("icc_profile"), opened.getexif()
-        picture = _eight_bits(opened)
-    factor = min(picture.size) // enough
+def _decode(opened: Image.Image, enough: int) -> Image.Image:
+    factor = min(opened.size) / enough
     if factor > 1:
-        picture = picture.reduce(factor)
-    picture = _in_srgb(picture, profile)
-    if picture.mode == "RGBA":
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    picture = picture.convert("RGB")
-    picture.info.clear()
-    return _upright(picture, exif)
+        opened.draft(None, (int(opened.width / factor), int(opened.height / factor)))  # JPEG: at 1/2, 1/4, 1/8
+    opened.load()
+    profile, exif = opened.info.get("icc_profile"), opened.getexif()
+    picture = _eight_bits(opened)
+    whole_factor = min(picture.size) // enough
+    if whole_factor > 1:
+        picture = picture.reduce(whole_factor)
+    return _upright(_on_white(_in_srgb(picture, profile)), exif)
+
+
+def _photograph(opened: Image.Image) -> Photograph:
+    opened.load()
+    jpeg = _jpeg_options(opened) if isinstance(opened, JpegImagePlugin.JpegImageFile) else None
+    exif, profile, dpi = opened.getexif(), opened.info.get("icc_profile"), opened.info.get("dpi")
+    own = _eight_bits(opened)
+    if own.mode not in ("L", "RGB", "RGBA") or not _fits(profile, own):
+        own, profile = _in_srgb(own, profile).convert("RGBA" if "A" in own.getbands() else "RGB"), None
+    own.info.clear()
+    return Photograph(_upright(own, exif), profile, _exif_bytes(exif), dpi, jpeg)
+
+
+def _exif_bytes(exif: Image.Exif) -> bytes:
+    """The EXIF data without what holds of the old file alone; nothing where Pillow cannot write what it read."""
+    for tag in _TIFF_STRUCTURE & set(exif):
+        del exif[tag]
+    try:
+        return exif.tobytes() if len(exif) else b""
+    except Exception:  # it raises nearly everything for values that do not fit their tags
+        return b""
+
+
+def _jpeg_options(opened: Image.Image) -> dict[str, Any]:
+    """The file's own quantisation and subsampling, so that writing it again loses as little as can be."""
+    options: dict[str, Any] = {"qtables": getattr(opened, "quantization", {})}
+    subsampling = JpegImagePlugin.get_sampling(opened)
+    if subsampling >= 0:
+        options["subsampling"] = subsampling
+    if opened.info.get("progressive"):
+        options["progressive"] = True
+    return options
+
+
+def _fits(profile: bytes | None, picture: Image.Image) -> bool:
+    """Whether an embedded profile describes this picture's channels and colours can be converted into it."""
+    if not profile:
+        return True
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        ImageCms.buildTransform(ImageCms.createProfile("sRGB"), source, "RGB", "L" if picture.mode == "L" else "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+    return True
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
@@ -171,14 +289,18 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB") if picture.mode in ("P", "1", "LAB", "HSV", "YCbCr") else picture.copy()
 
 
+def _is_srgb(profile: bytes) -> bool:
+    return "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+
+
 def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """Colours of an embedded profile (print CMYK, wide-gamut cameras) turned into sRGB."""
     if not profile:
         return picture
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(source).lower():
+        if _is_srgb(profile):
             return picture
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
         colours = picture.convert("RGB") if alpha is not None else picture
         converted = ImageCms.profileToProfile(colours, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
@@ -189,6 +311,15 @@ def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if alpha is not None:
         converted.putalpha(alpha)
     return converted
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """As RGB, transparency on white, without the file's metadata."""
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("RGB")
+    picture.info.clear()
+    return picture
 
 
 def _upright(picture: Image.Image, exif: Image.Exif) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,14 @@ def editor_path(path: str | Path | None) -> Path:
 
 
 def load_editor(
-    path: str | Path | None = None, device: torch.device | str = "cpu"
+    path: str | Path | None = None, device: torch.device | str = "cpu", without: Collection[str] = ()
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """The editor of a run folder or file (default: the shipped avatar editor), its domain and the file's metadata.
 
     Two more entries stand in the metadata: `file`, its name for messages, and `hash`, a short hash of its bytes.
 
+    Args:
+        without: parts of the domain that will not be used: their files need not be there.
     Raises:
         WeightsError: missing or damaged file, no editor's, or one trained with another generator or encoder.
         ConfigError: the domain in it cannot be built.
@@ -62,7 +65,8 @@ def load_editor(
         raise WeightsError(f"{displayed(file)}: unknown kind of editor '{metadata['method']}'")
     source = displayed(file)
     domain = Domain(Section(metadata["domain"], "domain", {"domain": source}), device)
-    _check_fingerprints(domain, metadata["fingerprints"], source)
+    used = {part: value for part, value in metadata["fingerprints"].items() if part not in without}
+    _check_fingerprints(domain, used, source)
     metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
     return _LOADERS[metadata["method"]](state, metadata, domain, file), domain, metadata
 

@@ -1,0 +1,77 @@
+"""Latent codes of faces in files, from which the faces are edited again without photograph or encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.domain import Domain
+from utils.paths import displayed
+from utils.weights import WeightsError, load_weights, save_weights
+
+SUFFIX = ".safetensors"
+_KIND = "latents"
+_EDITED = "edited."
+_METADATA = ("domain", "fingerprints", "editor", "reconstruction_distance")
+
+
+@dataclass(frozen=True)
+class SavedLatent:
+    """What is kept of a face that was inverted.
+
+    Attributes:
+        latent: its code w (L, D).
+        semantics: an editor's estimates (A,) on the photograph's face.
+        embedding: its identity embedding (E,).
+        distance: reconstruction distance of its inversion.
+        metadata: `domain`, `fingerprints` of generator and encoder, `editor` (hash of the one that estimated), and
+            whatever else is to be written into the file.
+    """
+
+    latent: Tensor
+    semantics: Tensor
+    embedding: Tensor
+    distance: float
+    metadata: dict[str, Any]
+
+
+def save_latent(path: Path, saved: SavedLatent, edited: Mapping[str, Tensor]) -> None:
+    """Write a face's code as safetensors (`latent`, `semantics`, `embedding`, and `edited.LABEL` for each edit's code).
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    state = {"latent": saved.latent, "semantics": saved.semantics, "embedding": saved.embedding}
+    state |= {f"{_EDITED}{label}": code for label, code in edited.items()}
+    save_weights(path, state, {**saved.metadata, "kind": _KIND, "reconstruction_distance": saved.distance})
+
+
+def load_latent(path: Path, domain: Domain, generator: str) -> SavedLatent:
+    """A saved code.
+
+    Args:
+        generator: fingerprint of the domain's generator.
+    Raises:
+        WeightsError: missing or damaged file, another kind of file, or a code of another domain's generator.
+    """
+    state, metadata = load_weights(path)
+    if metadata.get("kind") != _KIND:
+        raise WeightsError(f"{displayed(path)}: holds no saved latents (edit.py --save-latents writes them)")
+    lacking = [key for key in ("latent", "semantics", "embedding") if key not in state]
+    lacking += [key for key in _METADATA if key not in metadata]
+    if lacking or not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        reason = f"lacks {', '.join(lacking)}" if lacking else "holds values that are no numbers"
+        raise WeightsError(f"{displayed(path)}: damaged latents: {reason}")
+    latent, made_with = state["latent"].float(), metadata["fingerprints"].get("generator")
+    if made_with != generator or latent.shape != (domain.styles, domain.style_dim):
+        raise WeightsError(
+            f"{displayed(path)}: these latents belong to the generator {made_with} (domain {metadata['domain']}), "
+            f"the editor's is {generator} (domain {domain.name})"
+        )
+    distance = float(metadata["reconstruction_distance"])
+    return SavedLatent(latent, state["semantics"].float(), state["embedding"].float(), distance, metadata)
