@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from models.stylegan2.generator import Generator
 from training.method import Batch
 from utils.config import ConfigError
 
@@ -37,7 +38,7 @@ def drawn_z(batch: Batch, style_dim: int, count: int | None = None) -> Tensor:
     return torch.cat([normals, others], dim=1)
 
 
-def shares_of_numbers(generator: Generator, count: int, samples: int = 8192) -> Tensor:
+def shares_of_numbers(generator: Any, count: int, samples: int = 8192) -> Tensor:
     """Share (count,) of the variance of w that depends linearly on each of the first `count` numbers of z."""
     z = torch.randn(samples, generator.style_dim, generator=torch.Generator().manual_seed(0))
     z = z.to(generator.input.input.device)
@@ -48,7 +49,7 @@ def shares_of_numbers(generator: Generator, count: int, samples: int = 8192) -> 
 
 
 @torch.no_grad()
-def begin_with_numbers(generator: Generator, count: int, least_share: float = 0.0) -> None:
+def begin_with_numbers(generator: Any, count: int, least_share: float = 0.0) -> None:
     """The mapping starts from the first `count` numbers of z alone, at their full strength; to learn that is slow.
 
     Applied again it changes nothing but the numbers whose share has fallen below `least_share`.
