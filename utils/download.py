@@ -7,64 +7,32 @@ confirms that it still has that very version; otherwise the file is fetched anew
 
 from __future__ import annotations
 
-import email.utils
 import errno
 import hashlib
-import http.client
 import json
 import os
-import re
 import shutil
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import IO, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import (
-    BaseHandler,
-    HTTPCookieProcessor,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
-)
+from typing import Any
+from urllib.request import Request
 
 from utils.files import write_text
 from utils.locks import exclusive
 from utils.paths import displayed
-from utils.web_pages import is_page, read_page
+from utils.web_client import Interrupted, Refused, WebClient, content_range
 from utils.wholeness import damage
 
-_CHUNK = 1 << 18
-_PAGE_LIMIT = 1 << 20  # bytes of a web page that are read
 _SPARE = 1 << 24  # bytes that stay free on the disk
-_PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _FULL = frozenset((errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)))
 
 
 class DownloadError(RuntimeError):
     """A file that could not be fetched; the message names it, the reason and what to do."""
-
-
-class _Refused(Exception):
-    """This address will not give the file; another one may."""
-
-
-class _Interrupted(Exception):
-    """This address may give the file (or the rest of it) when it is asked again, after `wait` seconds if it said so."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
 
 
 @dataclass(frozen=True)
@@ -261,69 +229,6 @@ class _Part:
         return self.size if known and self.note.get("origin") == origin else 0
 
 
-class _AnyAnswer(BaseHandler):
-    """Hands every answer back instead of raising: what a status means is decided in one place."""
-
-    def http_error_default(
-        self, request: Request, response: IO[bytes], code: int, message: str, headers: http.client.HTTPMessage
-    ) -> IO[bytes]:
-        return response
-
-
-class _SafeRedirects(HTTPRedirectHandler):
-    """Follows no address from an encrypted connection to an open one."""
-
-    def redirect_request(
-        self,
-        req: Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> Request | None:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise HTTPError(newurl, code, "leads from an encrypted address to an open one", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener() -> OpenerDirector:
-    """Speaks HTTP and HTTPS only (a page or a redirect cannot lead to a local file) and keeps cookies."""
-    opener = OpenerDirector()
-    opener.addheaders = [("User-Agent", "sdflow (scripts/download.py)"), ("Accept", "*/*")]
-    for handler in (
-        ProxyHandler(),
-        HTTPHandler(),
-        HTTPSHandler(),
-        HTTPCookieProcessor(),
-        _SafeRedirects(),
-        _AnyAnswer(),
-        HTTPErrorProcessor(),
-        UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _retry_after(headers: http.client.HTTPMessage) -> float | None:
-    """Seconds that the server asks to wait, whether it gives them as such or as a date."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
-    with suppress(ValueError, TypeError):
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    return None
-
-
-def _content_range(headers: http.client.HTTPMessage) -> tuple[int | None, int | None]:
-    """First byte and total size of a `Content-Range` header, as far as it says."""
-    match = re.fullmatch(r"\s*bytes\s+(?:(\d+)-\d+|\*)/(\d+|\*)\s*", headers.get("Content-Range", ""))
-    if not match:
-        return None, None
-    first, total = match.groups()
-    return int(first) if first else None, int(total) if total != "*" else None
-
-
 class _Download:
     """Fetching one file, with its lock held."""
 
@@ -333,7 +238,7 @@ class _Download:
         self.addresses, self.destination = addresses, destination
         self.expected, self.patience, self.report = expected, patience, report
         self.part = _Part.of(destination)
-        self.opener = _opener()
+        self.client = WebClient(patience.timeout)
 
     def run(self) -> Fetched:
         """Try the addresses one after the other."""
@@ -342,7 +247,7 @@ class _Download:
             try:
                 self._persist(address)
                 return self._finish(address)
-            except _Refused as refusal:
+            except Refused as refusal:
                 reasons.append(f"{address.url} {refusal}")
                 if len(reasons) < len(self.addresses):
                     self.report.say(f"{reasons[-1]}; trying the next address")
@@ -354,16 +259,16 @@ class _Download:
         while True:
             try:
                 return self._request(address)
-            except _Interrupted as trouble:
+            except Interrupted as trouble:
                 if self.part.size > furthest:
                     furthest, failures = self.part.size, 0
                 failures += 1
                 if failures >= self.patience.attempts:
-                    raise _Refused(f"{trouble}, {failures} times in a row") from trouble
+                    raise Refused(f"{trouble}, {failures} times in a row") from trouble
                 doubled = self.patience.pause * 2 ** (failures - 1)
                 wait = min(doubled, self.patience.longest_pause) if trouble.wait is None else trouble.wait
                 if wait > self.patience.longest_pause:
-                    raise _Refused(f"{trouble} and asks to wait {wait:,.0f} seconds") from trouble
+                    raise Refused(f"{trouble} and asks to wait {wait:,.0f} seconds") from trouble
                 self.report.say(f"{address.url} {trouble}; again in {wait:.3g} s")
                 time.sleep(wait)
 
@@ -375,94 +280,36 @@ class _Download:
             headers["Range"] = f"bytes={start}-"
             if validator := self.part.validator():
                 headers["If-Range"] = validator
-        response, head = self._answer(Request(address.url, headers=headers))
+        response, head = self.client.answer(Request(address.url, headers=headers))
         with response:
             if response.status == 416:
-                if _content_range(response.headers)[1] == start == self.part.note.get("total"):
+                if content_range(response.headers)[1] == start == self.part.note.get("total"):
                     return  # it had arrived entirely, and only the renaming was missing
                 self.part.discard()
-                raise _Interrupted("has a file of another length by now", wait=0)
+                raise Interrupted("has a file of another length by now", wait=0)
             total = self._place(address, response)
             self._receive(response, head, total)
-
-    def _answer(self, request: Request) -> tuple[HTTPResponse, bytes]:
-        """The answer that carries the file, with its first bytes; one page that asks for consent is answered."""
-        for asked in (False, True):
-            response = self._open(request)
-            try:
-                if response.status not in (200, 206, 416):
-                    raise self._failure(response)
-                head = self._read(response)
-                if not is_page(response.headers.get("Content-Type", ""), b"" if response.status == 206 else head):
-                    return response, head
-                while len(head) < _PAGE_LIMIT and (more := self._read(response)):
-                    head += more
-            except BaseException:
-                response.close()
-                raise
-            page = read_page(head)
-            response.close()
-            confirmation = page.confirmation(response.url)
-            if asked or confirmation is None or urlsplit(confirmation[0]).scheme not in ("http", "https"):
-                raise _Refused(page.reason())
-            request = Request(confirmation[0], data=confirmation[1], headers=dict(request.headers))
-        raise AssertionError("the second answer is returned or refused")
-
-    def _open(self, request: Request) -> HTTPResponse:
-        try:
-            return self.opener.open(request, timeout=self.patience.timeout)
-        except HTTPError as error:  # of redirects only: other statuses are answers
-            raise _Refused(f"answers {error.code}: {' '.join(str(error.reason).split())}") from error
-        except (OSError, HTTPException, ValueError) as error:  # URLError is an OSError
-            reason = error.reason if isinstance(error, URLError) else error
-            if isinstance(reason, str | ssl.SSLCertVerificationError | ValueError | http.client.InvalidURL):
-                raise _Refused(f"cannot be asked: {reason}") from error
-            raise _Interrupted(self._trouble("cannot be reached", reason)) from error
-
-    def _failure(self, response: HTTPResponse) -> Exception:
-        body = b""
-        with suppress(_Interrupted):
-            body = self._read(response)
-        status = f"answers {response.status} {response.reason}".rstrip()
-        if response.status in _PASSING:
-            return _Interrupted(status, _retry_after(response.headers))
-        if is_page(response.headers.get("Content-Type", ""), body):
-            page = read_page(body)
-            return _Refused(f"{status}{page.called()}" if "web page" in page.reason() else f"{status}: {page.reason()}")
-        return _Refused(status)
-
-    def _trouble(self, what: str, error: object) -> str:
-        if isinstance(error, TimeoutError):
-            return f"{what}: nothing came within {self.patience.timeout:g} seconds"
-        return f"{what}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-
-    def _read(self, response: HTTPResponse) -> bytes:
-        """The next bytes of an answer; none at its end."""
-        try:
-            return response.read1(_CHUNK)
-        except (OSError, HTTPException, ValueError) as error:  # ValueError: a chunk whose length is no number
-            raise _Interrupted(self._trouble("broke off", error)) from error
 
     def _place(self, address: Address, response: HTTPResponse) -> int | None:
         """Make the part ready for what the answer carries; returns the size of the whole file, if the server says."""
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise _Refused("sends the file compressed, though it was asked not to")
+            raise Refused("sends the file compressed, though it was asked not to")
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
         note = self.part.note
         if response.status == 206:
-            first, total = _content_range(response.headers)
+            first, total = content_range(response.headers)
             same = all(new is None or new == note.get(key) for key, new in (("etag", etag), ("modified", modified)))
             if total is None and self.part.validator() is not None:
                 total = note.get("total")
             if first != self.part.size or not same or total != note.get("total"):
                 self.part.discard()
-                raise _Interrupted("has another version of the file by now", wait=0)
+                raise Interrupted("has another version of the file by now", wait=0)
         else:  # the whole file: it changed, or the server knows no ranges
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
             if self.expected.size is not None and total not in (None, self.expected.size):
                 said = self.expected
-                raise _Refused(f"offers a file of {total:,} bytes where {said.said_by} says {said.size:,}")
+                raise Refused(f"offers a file of {total:,} bytes where {said.said_by} says {said.size:,}")
             self.part.begin({"origin": address.origin, "etag": etag, "modified": modified, "total": total})
         needed = total if total is not None else self.expected.size
         if needed is not None:
@@ -477,10 +324,10 @@ class _Download:
                 done += stream.write(chunk)
                 stream.flush()
                 self.report.progress(done, total)
-                chunk = self._read(response)
+                chunk = self.client.read(response)
             os.fsync(stream.fileno())
         if total is not None and done < total:
-            raise _Interrupted(f"broke off after {done:,} of {total:,} bytes")
+            raise Interrupted(f"broke off after {done:,} of {total:,} bytes")
 
     def _finish(self, address: Address) -> Fetched:
         """Check the complete part and give it its name; a wrong one is put aside."""
@@ -489,7 +336,7 @@ class _Download:
             aside = self.destination.with_name(f"{self.destination.name}.rejected")
             os.replace(self.part.path, aside)
             self.part.discard()
-            raise _Refused(f"sent a file that {problem}; it was put aside as {displayed(aside)}")
+            raise Refused(f"sent a file that {problem}; it was put aside as {displayed(aside)}")
         self.part.path.chmod(0o644)
         os.replace(self.part.path, self.destination)
         self.part.discard()

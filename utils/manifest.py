@@ -188,11 +188,8 @@ def download_hint(path: Path) -> str:
     """How to get a missing file that is one of the shipped manifest's, by its place or name; else nothing."""
     for file in Manifest(SHIPPED_MANIFEST).files.values():
         if path.resolve() == file.destination or path.name in file.published:
-            place = displayed(file.destination)
-            return (
-                f"'python scripts/download.py {file.name}' brings it to {place}; "
-                f"to put it there by hand, see 'python scripts/download.py --list {file.name}'"
-            )
+            brings = "brings it to" if file.addresses else "says how to bring it to"
+            return f"'python scripts/download.py {file.name}' {brings} {displayed(file.destination)}"
     return ""
 
 

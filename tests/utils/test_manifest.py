@@ -61,7 +61,8 @@ def test_a_missing_file_is_named_with_the_call_that_brings_it(part: str) -> None
 
 
 def test_a_missing_public_file_is_recognised_without_a_config(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"'python scripts/download\.py sdflow-prior' brings it to pretrained/ffhq/"):
+    call = r"'python scripts/download\.py sdflow-prior' says how to bring it to pretrained/ffhq/prior-0010000"
+    with pytest.raises(WeightsError, match=call):
         load_weights(tmp_path / "prior-0010000")
     assert all(file.name in download_hint(file.destination) for file in SHIPPED.files.values())
     assert download_hint(tmp_path / "my-own.safetensors") == ""
