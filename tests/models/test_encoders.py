@@ -48,8 +48,9 @@ def test_published_network_gives_the_recorded_codes(name: str, outputs: int) -> 
     assert result.passed, result.failures()
 
 
-@pytest.mark.parametrize(("name", "styles"), [("psp_gradual_encoder", 18), ("psp_gradual_encoder_256", 14)])
+@pytest.mark.parametrize(("name", "styles"), [("e4e_encoder", 18), ("psp_gradual_encoder_256", 14)])
 def test_psp_has_the_published_keys(name: str, styles: int) -> None:
+    """At 18 rows they are those of e4e."""
     shapes = {k: tuple(v) for k, v in json.loads((GOLDEN / f"{name}.json").read_text())["shapes"].items()}
     with torch.device("meta"):
         network, default = GradualStyleEncoder(**psp_sizes(shapes)), GradualStyleEncoder(styles=styles)
