@@ -1,4 +1,4 @@
-"""Writers of the public formats at small widths: the same keys and nesting as the published files."""
+"""Stand-ins for public weight files: their formats, nesting and keys, with random weights at small widths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,3 @@ def save(path: Path, content: Any, legacy: bool = False) -> Path:
     """`torch.save` in either format."""
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     return path
-
-
-Writer = Callable[[Path], None]
