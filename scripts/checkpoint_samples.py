@@ -33,7 +33,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "layers": [1, 2, 1, 1], "widths": [4, 6, 8, 10, 12], "embedding_dim": 16, "input_side": 32,
     },
     "iresnet_identity": {"layers": [1, 2, 1, 1], "width": 4, "embedding_dim": 16, "input_side": 32},
-    "attribute_classifier": {"backbone": "r18", "width": 2, "attribute_heads": 40, "age_logits": 6},
+    "attribute_classifier": {"backbone": "r18", "width": 2, "attribute_heads": 3, "age_logits": 2},
     "semantic_encoder": {"backbone": "r18", "width": 2, "attributes": 5, "head": []},
     "continuous_flow": {"style_dim": 8, "semantics": 5, "hidden": [8, 8], "trainable_end_time": True},
 }  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models import NETWORKS
-from models.checkpoints.kinds import Kind, kind_of
+from models.checkpoints.kinds import Kind, kind_of, with_article
 from utils.checkpoints.formats import Checkpoint
 from utils.checkpoints.names import PersistentModule
 from utils.checkpoints.refusal import RefusedFile, shown
@@ -79,7 +79,7 @@ class Found:
             raise self._impossible("of impossible sizes", error) from None
 
     def _impossible(self, what: str, error: Exception) -> RefusedFile:
-        return RefusedFile(f"looks like a {self.kind.title}, but {what} ({shown(error)})")
+        return RefusedFile(f"looks like {with_article(self.kind.title)}, but {what} ({shown(error)})")
 
     def outline(self) -> dict[str, Tensor]:
         """The state dict under this project's names, without its numbers.

@@ -262,6 +262,11 @@ def kind_of(keys: Mapping[str, Any], preferred: str = "") -> Kind | None:
     return next((kind for kind in fitting if kind.name == preferred), fitting[0] if fitting else None)
 
 
+def with_article(title: str) -> str:
+    """`a` or `an` before a title."""
+    return f"{'an' if title[0].lower() in 'aei' else 'a'} {title}"
+
+
 def title_of(name: str) -> str:
     """What a person calls the networks of this name."""
     return next((kind.title for kind in KINDS if kind.name == name), name)

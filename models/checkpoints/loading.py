@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models import NETWORKS
 from models.checkpoints.contents import Found, find_networks
-from models.checkpoints.kinds import KINDS, title_of
+from models.checkpoints.kinds import KINDS, title_of, with_article
 from utils.checkpoints.formats import Checkpoint, read_checkpoint
 from utils.checkpoints.refusal import RefusedFile, shown
 from utils.config import ConfigError, Section, check_arguments
@@ -126,8 +126,8 @@ def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found
         if not wanted or found.kind.name in wanted:
             return found
     if networks:
-        held = " and ".join(dict.fromkeys(f"a {found.kind.title}" for found in networks))
-        raise RefusedFile(f"holds {held}, not a {' or '.join(title_of(name) for name in wanted)}")
+        held = " and ".join(dict.fromkeys(with_article(found.kind.title) for found in networks))
+        raise RefusedFile(f"holds {held}, not {' or '.join(with_article(title_of(name)) for name in wanted)}")
     if unknown:
         known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
         first = shown(unknown[0])
@@ -171,4 +171,4 @@ def _check_whole(found: Found, section: Section) -> None:
         if key in outline and outline[key].is_floating_point() != tensor.is_floating_point():
             raise RefusedFile(f"'{shown(key)}' is of type {outline[key].dtype}, expected {tensor.dtype}")
     if sum(own[key].nbytes for key in differences.derived) > _DERIVED:
-        raise RefusedFile(f"looks like a {found.kind.title}, but of impossible sizes")
+        raise RefusedFile(f"looks like {with_article(found.kind.title)}, but of impossible sizes")

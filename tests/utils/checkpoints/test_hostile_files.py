@@ -313,8 +313,9 @@ DAMAGE: dict[str, Callable[[], bytes]] = {
 
 
 def _flipped(data: bytes) -> bytes:
-    place = data.index(state_of("stylegan2_generator")["style.1.weight"].numpy().tobytes()[:16])
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    changed = bytearray(data)
+    changed[data.rindex(b"PK\x03\x04") - 300] ^= 1  # among the numbers, which come before the last entries
+    return bytes(changed)
 
 
 HOSTILE = {**EXECUTION, **RESOURCES, **DAMAGE}
