@@ -6,6 +6,7 @@
     python edit.py PHOTOS -o OUT --flip Male                                      to the other side, whichever it is
     python edit.py PHOTOS -o OUT --set Smiling=1 --sweep Young=-0.2:1.2:7         seven ages of the smiling face
     python edit.py PHOTOS -o OUT --checkpoint runs/sdflow-avatars --flip Young    with an editor of your own
+    python edit.py PHOTOS -o OUT --checkpoint prior-0010000 --semantic-encoder labeldist-0010000    SDFlow's published
     python edit.py PHOTOS -o OUT --save-latents                                   then, without photos or encoder:
     python edit.py OUT/latents -o MORE --sweep Smiling=0:1:5
 
@@ -196,6 +197,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--checkpoint", metavar="RUN", help="run folder or editor file (default: the shipped editor of drawn faces)"
+    )
+    parser.add_argument(
+        "--semantic-encoder",
+        metavar="FILE",
+        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
+    )
+    parser.add_argument(
+        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
     )
     wanted = parser.add_argument_group(
         "what to edit", "all --set and --flip together are one edit; values may leave [0, 1]"
@@ -712,8 +721,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not photos:
             raise RequestError("; ".join(empty))
         only_latents = all(photo.path.suffix.lower() == SUFFIX for photo in photos)
-        without = ("encoder",) if only_latents else ()
-        editor, domain, metadata = load_editor(options.checkpoint, pick_device(options.device), without)
+        editor, domain, metadata = load_editor(
+            options.checkpoint,
+            pick_device(options.device),
+            options.semantic_encoder,
+            options.domain,
+            without=("encoder",) if only_latents else (),
+        )
         requests = parse_requests(
             editor.attributes, options.set, options.flip, options.sweep, options.strength, options.each
         )

@@ -61,6 +61,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--checkpoint", metavar="RUN", help="run folder or editor file (default: the shipped editor)")
     parser.add_argument(
+        "--semantic-encoder",
+        metavar="FILE",
+        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
+    )
+    parser.add_argument(
+        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
+    )
+    parser.add_argument(
         "--faces", default="correlated", metavar="SET", help="correlated or decorrelated drawn faces, or a folder"
     )
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="faces (default: 1000)")
@@ -237,7 +245,14 @@ def write_results(
 def run(options: argparse.Namespace) -> None:
     """Measure and write."""
     torch.manual_seed(options.seed)
-    editor, domain, metadata = load_editor(options.checkpoint, pick_device(options.device))
+    editor, domain, metadata = load_editor(
+        options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
+    )
+    if not metadata.get("config") and ("linear" in options.editors or not options.no_latents):
+        raise ConfigError(
+            f"{metadata['file']}: does not say which faces it was trained on, and linear directions and probes are "
+            f"fitted to those; leave both out: --editors sdflow --no-latents"
+        )
     dataset = test_faces(options, domain)
     count = min(options.count, len(dataset))
     image = images_of(dataset, count)

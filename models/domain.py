@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import NETWORKS
+from models.checkpoints import network_in
 from utils.celeba import CELEBA_ATTRIBUTES
+from utils.checkpoints.formats import read_checkpoint
 from utils.config import ConfigError, Section, convert, load_config, nearest
 from utils.paths import displayed, resolve
-from utils.weights import WeightsError, fingerprint, freeze, load_strict, load_weights
+from utils.weights import WeightsError, fingerprint, freeze, load_strict
 
 PARTS = ("generator", "encoder", "teacher", "judge", "identity")
 _SETTINGS = {
@@ -102,13 +104,23 @@ class Domain:
         return NETWORKS.build(section)
 
     def _load(self, part: str) -> tuple[nn.Module, dict[str, Tensor]]:
-        """The frozen network and the tensors of its file that are no weights of it (`latent_avg`)."""
+        """The frozen network and the tensors of its file that are no weights of it (`latent_avg`).
+
+        A file of another project brings its sizes along, which must agree with what the config says of them.
+        """
         path = self.weights_path(part)
-        state, _ = load_weights(path, self.weights_hint)
-        extra = {key: state.pop(key).to(self.device) for key in ("latent_avg",) if key in state}
-        network = self.fresh(part)
-        load_strict(network, state, path)
-        return freeze(network.to(self.device)), extra
+        checkpoint = read_checkpoint(path, self.weights_hint)
+        if checkpoint.is_own:
+            state = dict(checkpoint.content)
+            extra = {key: state.pop(key) for key in ("latent_avg",) if key in state}
+            network = self.fresh(part)
+            load_strict(network, state, path)
+        else:
+            section = self.config.section(part)
+            section.pop("weights")
+            loaded = network_in(checkpoint, section.get("name"), section)
+            network, extra = loaded.module, loaded.extra
+        return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
 
     @cached_property
     def generator(self) -> Any:

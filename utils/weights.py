@@ -51,8 +51,11 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
         with safe_open(path, framework="pt") as stream:
             header = stream.metadata() or {}
             state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 — safe_open has keys but no iteration
-        return state, json.loads(header.get(_METADATA_KEY, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+        metadata = json.loads(header.get(_METADATA_KEY, "{}"))
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are no record")
+        return state, metadata
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{displayed(path)}: not a whole safetensors file ({error})") from error
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models import NETWORKS
-from models.checkpoints.kinds import Kind, kind_of
+from models.checkpoints.kinds import Kind, kind_of, with_article
 from utils.checkpoints.formats import Checkpoint
 from utils.checkpoints.names import PersistentModule
 from utils.checkpoints.refusal import RefusedFile, shown
@@ -36,6 +36,7 @@ class Found:
         state: key → tensor, without what the place says already.
         extra: tensors that belong to the network without being its weights (`latent_avg`).
         settings: what the file says of how the network was made (`opts`, constructor arguments), plain values only.
+        arguments: constructor arguments that leave no trace in the tensors, as `convert_checkpoint.py` notes them.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Found:
     state: dict[str, AnyTensor]
     extra: dict[str, AnyTensor] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, Any]:
         """Constructor arguments, read off the shapes.
@@ -53,31 +55,31 @@ class Found:
         if len(self.state) > _MOST_TENSORS:
             raise RefusedFile(f"holds {len(self.state):,} tensors in one network, more than any known one has")
         try:
-            return dict(self.kind.sizes(self._shapes(), self.settings))
+            return {**self.kind.sizes(self._shapes(), self.settings), **self.arguments}
         except _IMPOSSIBLE as error:
             raise self._impossible("its keys do not add up", error) from None
 
-    def blueprint(self) -> nn.Module:
-        """The network without memory for its weights.
+    def section(self) -> Section:
+        """What a config would say of the network."""
+        return Section({"name": self.kind.name, **self.sizes()}, self.kind.name)
+
+    def blueprint(self, section: Section) -> nn.Module:
+        """The network of a section without memory for its weights.
 
         Raises:
-            RefusedFile: the sizes are impossible.
+            RefusedFile: the sizes are impossible, or it is a network that the project has not.
         """
-        sizes = self.sizes()
         if not self.kind.loadable:
-            raise RefusedFile(f"is {self.kind.title} ({self.kind.summary(sizes)}), a network that this project has not")
+            summary = self.kind.summary(self.sizes())
+            raise RefusedFile(f"is {self.kind.title} ({summary}), a network that this project has not yet")
         try:
             with torch.device("meta"):
-                return self.build(sizes)
+                return NETWORKS.build(section)
         except _IMPOSSIBLE as error:
             raise self._impossible("of impossible sizes", error) from None
 
     def _impossible(self, what: str, error: Exception) -> RefusedFile:
-        return RefusedFile(f"looks like a {self.kind.title}, but {what} ({shown(error)})")
-
-    def build(self, sizes: Mapping[str, Any]) -> nn.Module:
-        """The network with initial weights."""
-        return NETWORKS.build(Section({"name": self.kind.name, **sizes}, self.kind.name))
+        return RefusedFile(f"looks like {with_article(self.kind.title)}, but {what} ({shown(error)})")
 
     def outline(self) -> dict[str, Tensor]:
         """The state dict under this project's names, without its numbers.
@@ -116,7 +118,9 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
         preferred: name of a kind, for networks with equal keys (pSp and e4e) where the file does not say.
     """
     top = checkpoint.content if isinstance(checkpoint.content, dict) else {}
-    options = settings_in(top.get("opts"))
+    own = checkpoint.metadata
+    options = settings_in(own.get("options", top.get("opts", top.get("args"))))
+    arguments = settings_in(own.get("arguments")) if "network" in own else {}
     preferred = _named_kind(checkpoint, options) or preferred
     found: list[Found] = []
     unknown: list[str] = []
@@ -128,13 +132,13 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
             if kind is None:
                 unknown += [".".join(filter(None, (where, key))) for key in part]
                 continue
-            found.append(Found(kind, where, part, settings=settings))
+            found.append(Found(kind, where, part, settings=settings, arguments=arguments))
     mean = top.get("latent_avg")
     for network in found:
-        own = network.state.pop("latent_avg", mean)
+        mean_code = network.state.pop("latent_avg", mean)
         network.settings = network.settings or options
-        if network.kind.name in _WITH_MEAN and isinstance(own, Tensor | StoredTensor):
-            network.extra["latent_avg"] = own
+        if network.kind.name in _WITH_MEAN and isinstance(mean_code, Tensor | StoredTensor):
+            network.extra["latent_avg"] = mean_code
     return sorted(found, key=_rank), [key for key in unknown if key != "latent_avg"]
 
 
@@ -146,7 +150,7 @@ def _rank(found: Found) -> int:
 def _named_kind(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
     """What the file itself says it is, where keys alone do not tell."""
     named = {"Encoder4Editing": "e4e_encoder", "GradualStyleEncoder": "psp_encoder"}
-    return named.get(str(options.get("encoder_type")), "") or str(checkpoint.metadata.get("network", ""))
+    return named.get(str(options.get("encoder_type"))) or str(checkpoint.metadata.get("network", ""))
 
 
 def _networks_in(state: dict[str, AnyTensor]) -> Iterator[tuple[str, dict[str, AnyTensor]]]:

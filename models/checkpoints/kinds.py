@@ -10,13 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from models.classifiers import attribute_classifier_sizes
-from models.encoders.e4e import e4e_sizes
 from models.encoders.latent_discriminator import latent_discriminator_sizes
+from models.encoders.psp import psp_sizes
 from models.flows.cnf import flow_sizes
 from models.identity import iresnet_identity_sizes, irse_identity_sizes
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
+from models.stylegan2.nvlabs import public_keys, sizes_from_nvlabs
 
 State = Mapping[str, Tensor]
 Settings = Mapping[str, Any]
@@ -148,6 +149,15 @@ KINDS: tuple[Kind, ...] = (
         _generator_summary,
     ),
     Kind(
+        "stylegan2_generator",
+        "StyleGAN2 generator",
+        ("synthesis.b4.const", "synthesis.b4.conv1.weight", "mapping.fc0.weight"),
+        sizes_from_nvlabs,
+        _generator_summary,
+        translate=public_keys,
+        read_first=(_FILTER,),
+    ),
+    Kind(
         "stylegan2_discriminator",
         "StyleGAN2 discriminator",
         ("convs.0.0.weight", "final_conv.0.weight", "final_linear.0.weight"),
@@ -158,14 +168,14 @@ KINDS: tuple[Kind, ...] = (
         "e4e_encoder",
         "e4e encoder",
         ("input_layer.0.weight", "styles.0.linear.weight", "latlayer1.weight"),
-        _by_shape(e4e_sizes),
+        _by_shape(psp_sizes),
         _encoder_summary,
     ),
     Kind(
         "psp_encoder",
         "pSp encoder",
         ("input_layer.0.weight", "styles.0.linear.weight", "latlayer1.weight"),
-        _by_shape(e4e_sizes),
+        _by_shape(psp_sizes),
         _encoder_summary,
     ),
     Kind(
@@ -204,7 +214,13 @@ KINDS: tuple[Kind, ...] = (
         _flow_summary,
         read_first=(_END_TIME,),
     ),
-    Kind("latent_discriminator", "critic of codes", ("mlp.0.weight",), _by_shape(latent_discriminator_sizes), _critic_summary),
+    Kind(
+        "latent_discriminator",
+        "critic of codes",
+        ("mlp.0.weight",),
+        _by_shape(latent_discriminator_sizes),
+        _critic_summary,
+    ),
     Kind(
         "latent_transformer",
         "Latent Transformer",
@@ -244,6 +260,11 @@ def kind_of(keys: Mapping[str, Any], preferred: str = "") -> Kind | None:
     """The kind of network with these keys; of several with the same keys (pSp and e4e) the one that is named."""
     fitting = [kind for kind in KINDS if kind.fits(keys)]
     return next((kind for kind in fitting if kind.name == preferred), fitting[0] if fitting else None)
+
+
+def with_article(title: str) -> str:
+    """`a` or `an` before a title."""
+    return f"{'an' if title[0].lower() in 'aei' else 'a'} {title}"
 
 
 def title_of(name: str) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from models import NETWORKS
 from models.checkpoints.contents import Found, find_networks
-from models.checkpoints.kinds import KINDS, title_of
+from models.checkpoints.kinds import KINDS, title_of, with_article
 from utils.checkpoints.formats import Checkpoint, read_checkpoint
 from utils.checkpoints.refusal import RefusedFile, shown
+from utils.config import ConfigError, Section, check_arguments
 from utils.paths import displayed
 from utils.weights import WeightsError, key_differences, load_strict
 
@@ -25,7 +28,6 @@ class NetworkState:
 
     Attributes:
         kind: name of the network, as configs have it.
-        title: the same in words.
         format: of the file, in words.
         sizes: constructor arguments, read off the tensors.
         tensors: key → tensor under this project's names.
@@ -34,7 +36,6 @@ class NetworkState:
     """
 
     kind: str
-    title: str
     format: str
     sizes: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -44,11 +45,12 @@ class NetworkState:
 
 @dataclass
 class LoadedNetwork:
-    """A network with the weights of a file, in evaluation mode; attributes as in `NetworkState`."""
+    """A network with the weights of a file, in evaluation mode; the other attributes as in `NetworkState`."""
 
     module: nn.Module
     kind: str
     format: str
+    sizes: dict[str, Any]
     metadata: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
 
@@ -67,34 +69,54 @@ def load_network(path: str | Path, expect: str | Sequence[str] | None = None, hi
     Raises:
         WeightsError: missing, damaged or unsafe file, another network, or keys missing or surplus; names the file.
     """
-    checkpoint = read_checkpoint(path, hint)
+    return network_in(read_checkpoint(path, hint), expect)
+
+
+def network_in(
+    checkpoint: Checkpoint, expect: str | Sequence[str] | None = None, settings: Section | None = None
+) -> LoadedNetwork:
+    """The same for a file that was opened already.
+
+    Args:
+        settings: a config's section of the network; what it says of sizes must agree with the file.
+    Raises:
+        WeightsError: as above.
+        ConfigError: the settings are another network's.
+    """
+    source = displayed(checkpoint.path)
     try:
         found = _chosen(checkpoint, expect)
-        module = _whole(found, checkpoint.path)
+        section = found.section() if settings is None else _agreed(found.section(), settings, source)
+        _check_whole(found, section)
         tensors, extra = found.tensors(checkpoint.size)
     except RefusedFile as error:
-        raise WeightsError(f"{displayed(path)}: {error}") from None
+        raise WeightsError(f"{source}: {error}") from None
+    module = NETWORKS.build(section)
     load_strict(module, tensors, checkpoint.path)
-    return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, _metadata(found, checkpoint), extra)
+    if found.settings.get("start_from_latent_avg") is False:  # the encoder's codes are no offsets to it
+        extra = {key: torch.zeros_like(value) for key, value in extra.items()}
+    metadata = checkpoint.metadata or found.settings
+    return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes(), metadata, extra)
 
 
-def read_network(path: str | Path, expect: str | Sequence[str] | None = None, hint: str = "") -> NetworkState:
-    """The weights of a file without their network, for callers that build it themselves; arguments as above.
+def read_network(path: str | Path, expect: str | Sequence[str] | None = None) -> NetworkState:
+    """The weights of a file as they stand there, without their network; arguments as in `load_network`.
 
-    Of networks that this project has not (AdaTrans', Latent Transformer's) the tensors come as they are.
+    Of networks that this project has not (AdaTrans', Latent Transformer's) the tensors come under their own names.
 
     Raises:
         WeightsError: missing, damaged or unsafe file, or another network; names the file.
     """
-    checkpoint = read_checkpoint(path, hint)
+    checkpoint = read_checkpoint(path)
     try:
         found = _chosen(checkpoint, expect)
+        if found.kind.loadable:
+            _check_whole(found, found.section())
         sizes = found.sizes()
         tensors, extra = found.tensors(checkpoint.size)
     except RefusedFile as error:
         raise WeightsError(f"{displayed(path)}: {error}") from None
-    metadata = _metadata(found, checkpoint)
-    return NetworkState(found.kind.name, found.kind.title, checkpoint.format, sizes, tensors, extra, metadata)
+    return NetworkState(found.kind.name, checkpoint.format, sizes, tensors, extra, found.settings)
 
 
 def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found:
@@ -104,8 +126,8 @@ def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found
         if not wanted or found.kind.name in wanted:
             return found
     if networks:
-        held = " and ".join(dict.fromkeys(f"a {found.kind.title}" for found in networks))
-        raise RefusedFile(f"holds {held}, not a {' or '.join(title_of(name) for name in wanted)}")
+        held = " and ".join(dict.fromkeys(with_article(found.kind.title) for found in networks))
+        raise RefusedFile(f"holds {held}, not {' or '.join(with_article(title_of(name)) for name in wanted)}")
     if unknown:
         known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
         first = shown(unknown[0])
@@ -113,18 +135,40 @@ def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found
     raise RefusedFile("holds no tensors")
 
 
-def _whole(found: Found, path: Path) -> nn.Module:
-    """The network with memory for its weights, once it is clear that the file has them all."""
-    blueprint, outline = found.blueprint(), found.outline()
-    load_strict(blueprint, outline, path)
+def _agreed(section: Section, settings: Section, source: str) -> Section:
+    """A config's section, completed by what the file says.
+
+    Raises:
+        ConfigError: the two differ, or the config names what the network has not.
+    """
+    for key, value in settings.items():
+        if key in section and _comparable(section[key]) != _comparable(value):
+            raise ConfigError(f"{settings.where(key)}: is {value}, but {source} has {key} {section[key]}")
+    agreed = Section({**section, **settings}, settings.path, settings.sources)
+    check_arguments(agreed, NETWORKS.find(agreed), what=f"network {agreed['name']}")
+    return agreed
+
+
+def _comparable(value: Any) -> Any:
+    """A value as YAML and Python both spell it."""
+    if isinstance(value, Mapping):
+        return {str(key): _comparable(item) for key, item in value.items()}
+    return [_comparable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _check_whole(found: Found, section: Section) -> None:
+    """Make sure that the file has all weights of the network before memory is taken for it.
+
+    Raises:
+        RefusedFile: keys are missing, surplus, of another shape or type.
+    """
+    blueprint, outline = found.blueprint(section), found.outline()
+    differences = key_differences(blueprint, outline)
+    if str(differences):
+        raise RefusedFile(f"does not fit {type(blueprint).__name__}: {differences}")
     own = blueprint.state_dict()
     for key, tensor in own.items():
         if key in outline and outline[key].is_floating_point() != tensor.is_floating_point():
             raise RefusedFile(f"'{shown(key)}' is of type {outline[key].dtype}, expected {tensor.dtype}")
-    if sum(own[key].nbytes for key in key_differences(blueprint, outline).derived) > _DERIVED:
-        raise RefusedFile(f"looks like a {found.kind.title}, but of impossible sizes")
-    return found.build(found.sizes())
-
-
-def _metadata(found: Found, checkpoint: Checkpoint) -> dict[str, Any]:
-    return checkpoint.metadata or found.settings
+    if sum(own[key].nbytes for key in differences.derived) > _DERIVED:
+        raise RefusedFile(f"looks like {with_article(found.kind.title)}, but of impossible sizes")

@@ -11,15 +11,21 @@ import torch
 from torch import Tensor
 
 from models import NETWORKS
+from models.checkpoints import load_network, network_in
+from models.checkpoints.kinds import title_of
 from models.domain import Domain
 from models.editors.base import Editor
 from models.editors.sdflow import SDFlowEditor
-from utils.config import Section
+from models.flows.cnf import ContinuousFlow
+from models.semantic_encoder import SemanticEncoder
+from utils.checkpoints.formats import read_checkpoint
+from utils.config import ConfigError, Section
 from utils.paths import ROOT, displayed
-from utils.weights import WeightsError, freeze, load_strict, load_weights
+from utils.weights import WeightsError, freeze, load_strict
 
 SHIPPED_EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
 _FILE = "editor.safetensors"
+PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
 # A training may solve more coarsely than an edit: at 1e-3 codes came back to 2.6e-3, at 3e-5 to 1e-4, for 20
 # evaluations instead of 14.
 EDITING_TOLERANCE = 3e-5
@@ -43,20 +49,43 @@ def editor_path(path: str | Path | None) -> Path:
 
 
 def load_editor(
-    path: str | Path | None = None, device: torch.device | str = "cpu", without: Collection[str] = ()
+    path: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    semantic_encoder: str | Path | None = None,
+    domain_config: str | Path | None = None,
+    without: Collection[str] = (),
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """The editor of a run folder or file (default: the shipped avatar editor), its domain and the file's metadata.
 
     Two more entries stand in the metadata: `file`, its name for messages, and `hash`, a short hash of its bytes.
 
     Args:
+        path: run folder or editor file; with a semantic encoder, a file that holds a flow, such as SDFlow's
+            `prior-0010000`.
+        semantic_encoder: file of the semantic encoder that belongs to the flow (`labeldist-0010000`).
+        domain_config: config of the domain of these two, whose files do not name it; by default FFHQ with as many
+            attributes as the semantic encoder has.
         without: parts of the domain that will not be used: their files need not be there.
     Raises:
         WeightsError: missing or damaged file, no editor's, or one trained with another generator or encoder.
-        ConfigError: the domain in it cannot be built.
+        ConfigError: the domain cannot be built.
     """
+    if semantic_encoder is not None:
+        if path is None:
+            raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
+        return _load_pair(Path(path).expanduser(), Path(semantic_encoder).expanduser(), domain_config, device)
+    if domain_config is not None:
+        raise ConfigError("a domain is named for a flow and its semantic encoder only; an editor's file names its own")
     file = editor_path(path)
-    state, metadata = load_weights(file, "python scripts/build_avatars.py trains it" if path is None else "")
+    checkpoint = read_checkpoint(file, "python scripts/build_avatars.py trains it" if path is None else "")
+    if not checkpoint.is_own:
+        held = network_in(checkpoint)
+        what = "a flow" if held.kind == "continuous_flow" else f"a network ({title_of(held.kind)})"
+        raise WeightsError(
+            f"{displayed(file)}: {what} of another project, which makes an editor together with its semantic encoder: "
+            f"--checkpoint FLOW --semantic-encoder FILE"
+        )
+    state, metadata = checkpoint.content, checkpoint.metadata
     missing = [key for key in ("method", "domain", "attributes", "networks", "fingerprints") if key not in metadata]
     if missing:
         what = "a training checkpoint: give its run's folder" if "config" in metadata else "no editor's file"
@@ -69,6 +98,50 @@ def load_editor(
     _check_fingerprints(domain, used, source)
     metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
     return _LOADERS[metadata["method"]](state, metadata, domain, file), domain, metadata
+
+
+def _load_pair(
+    flow_file: Path, encoder_file: Path, domain_config: str | Path | None, device: torch.device | str
+) -> tuple[Editor, Domain, dict[str, Any]]:
+    """An SDFlow editor of two files, as its authors publish it; sizes are read off the tensors."""
+    flow = load_network(flow_file, "continuous_flow")
+    encoder = load_network(encoder_file, "semantic_encoder")
+    count = encoder.sizes["attributes"]
+    if flow.sizes["semantics"] != count:
+        raise WeightsError(
+            f"{displayed(flow_file)}: this flow takes {flow.sizes['semantics']} attributes, "
+            f"{displayed(encoder_file)} estimates {count}"
+        )
+    if domain_config is None and count not in PUBLISHED_DOMAINS:
+        raise WeightsError(
+            f"{displayed(encoder_file)}: estimates {count} attributes, for which no domain is known; "
+            f"name them in a copy of configs/domains/ffhq.yaml and give that as --domain"
+        )
+    domain = Domain.from_file(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config, device)
+    if len(domain.attributes) != count:
+        raise ConfigError(
+            f"{domain.config.where('attributes')}: names {len(domain.attributes)} attributes, "
+            f"{displayed(encoder_file)} estimates {count}"
+        )
+    if domain.style_dim != flow.sizes["style_dim"]:
+        raise WeightsError(
+            f"{displayed(flow_file)}: this flow moves styles of {flow.sizes['style_dim']}, "
+            f"the generator of domain '{domain.name}' has {domain.style_dim}"
+        )
+    for network in (flow, encoder):
+        freeze(network.module.to(domain.device))
+    assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, SemanticEncoder)
+    flow.module.tolerance = min(flow.module.tolerance, EDITING_TOLERANCE)
+    digest = hashlib.sha256(flow_file.read_bytes() + encoder_file.read_bytes())
+    metadata = {
+        "method": "sdflow",
+        "domain": domain.config.plain(),
+        "attributes": list(domain.attributes),
+        "networks": {"flow": flow.sizes, "semantic_encoder": encoder.sizes},
+        "file": f"{displayed(flow_file)} with {displayed(encoder_file)}",
+        "hash": digest.hexdigest()[:16],
+    }
+    return SDFlowEditor(flow.module, encoder.module, domain.attributes), domain, metadata
 
 
 def _check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str) -> None:

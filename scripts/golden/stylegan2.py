@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.checkpoints import load_network
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
 from models.stylegan2.layers import ModulatedConv2d
@@ -162,15 +162,14 @@ def nvlabs_generator(case: GoldenCase) -> dict[str, Tensor]:
 
 def _generator(sizes: dict[str, Any], state: dict[str, Tensor]) -> Generator:
     network = Generator(**sizes)
-    load_strict(network, state, Generator.derivable)
+    load_strict(network, state)
     freeze(network)
     return network
 
 
 def _from_pickle(path: Path) -> Generator:
-    reader = importlib.import_module("utils.checkpoints")  # cases without a pickle need no reader of published files
-    module = reader.load_network(path, expect="generator").module
-    freeze(module)
+    module = freeze(load_network(path, "stylegan2_generator").module)
+    assert isinstance(module, Generator)
     return module
 
 

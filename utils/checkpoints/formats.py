@@ -42,6 +42,11 @@ class Checkpoint:
     size: int
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_own(self) -> bool:
+        """This project wrote the file, and not as the copy of another project's."""
+        return self.format == SAFETENSORS and "network" not in self.metadata
+
 
 def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
     """Read a weight file without running anything that it contains.

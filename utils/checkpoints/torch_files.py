@@ -42,7 +42,7 @@ def read_zip(data: memoryview) -> Any:
             storages[key] = Storage(dtype, count, entry.data, entry.checksum)
         return _same(storages[key], dtype, count)
 
-    return PickleReader(entries[f"{root}/data.pkl"].data, 0, TORCH_NAMES, persistent).read()
+    return PickleReader(entries[f"{root}/data.pkl"].checked(), 0, TORCH_NAMES, persistent).read()
 
 
 def read_legacy(data: memoryview, budget: Budget | None = None, storage_only: bool = False) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 from utils.checkpoints.refusal import RefusedFile, shown
@@ -24,6 +25,16 @@ class Entry:
 
     data: memoryview
     checksum: int
+
+    def checked(self) -> memoryview:
+        """The bytes.
+
+        Raises:
+            RefusedFile: they are not those that were written.
+        """
+        if self.checksum and zlib.crc32(self.data) != self.checksum:
+            raise RefusedFile("is damaged: its bytes do not match their checksum; fetch the file again")
+        return self.data
 
 
 def zip_entries(data: memoryview) -> dict[str, Entry]:

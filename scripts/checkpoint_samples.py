@@ -1,4 +1,4 @@
-"""Writers of the public formats at small widths: the same keys and nesting as the published files."""
+"""Stand-ins for public weight files: their formats, nesting and keys, with random weights at small widths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "layers": [1, 2, 1, 1], "widths": [4, 6, 8, 10, 12], "embedding_dim": 16, "input_side": 32,
     },
     "iresnet_identity": {"layers": [1, 2, 1, 1], "width": 4, "embedding_dim": 16, "input_side": 32},
-    "attribute_classifier": {"backbone": "r18", "width": 2, "attribute_heads": 40, "age_logits": 6},
+    "attribute_classifier": {"backbone": "r18", "width": 2, "attribute_heads": 3, "age_logits": 2},
     "semantic_encoder": {"backbone": "r18", "width": 2, "attributes": 5, "head": []},
     "continuous_flow": {"style_dim": 8, "semantics": 5, "hidden": [8, 8], "trainable_end_time": True},
 }  # fmt: skip
@@ -192,6 +192,3 @@ def save(path: Path, content: Any, legacy: bool = False) -> Path:
     """`torch.save` in either format."""
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     return path
-
-
-Writer = Callable[[Path], None]

@@ -1,0 +1,86 @@
+#!/usr/bin/env python
+"""Turn a weight file of another project into this project's safetensors, or back.
+
+    python scripts/convert_checkpoint.py e4e_ffhq_encode.pt encoder.safetensors            the encoder and its mean code
+    python scripts/convert_checkpoint.py e4e_ffhq_encode.pt generator.safetensors --network stylegan2_generator
+    python scripts/convert_checkpoint.py encoder.safetensors e4e.pt --decoder generator.safetensors
+    python scripts/convert_checkpoint.py ffhq.pkl ffhq.pt --to rosinality                  NVlabs' to rosinality's names
+
+No weight file has to be converted: every place that takes weights takes the public ones. The tensors are copied bit
+for bit. The public format is, unless --to names it, the one that such networks are published in: rosinality (`g_ema`),
+e4e and psp (`state_dict`, `opts`, `latent_avg`), plain (the state dict alone), nvlabs (their names in a state dict:
+their pickles hold source code, which is not ours to write). Exit status: 0 done, 1 refused, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from models.checkpoints import read_network  # noqa: E402
+from models.checkpoints.kinds import KINDS, title_of  # noqa: E402
+from models.checkpoints.writing import PUBLIC_FORMATS, natural_format, write_own, write_public  # noqa: E402
+from utils.paths import displayed  # noqa: E402
+from utils.weights import WeightsError  # noqa: E402
+
+_NETWORKS = list(dict.fromkeys(kind.name for kind in KINDS))
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of convert_checkpoint.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("source", type=Path, metavar="IN", help="weight file of any known format")
+    parser.add_argument("target", type=Path, metavar="OUT", help="NAME.safetensors, or another name for a public file")
+    parser.add_argument("--to", choices=PUBLIC_FORMATS, help="public format to write")
+    parser.add_argument(
+        "--network", choices=_NETWORKS, metavar="NAME", help=f"which network of the file: {', '.join(_NETWORKS)}"
+    )
+    parser.add_argument("--decoder", type=Path, metavar="FILE", help="generator to put beside an encoder (e4e, psp)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    options = parser.parse_args(arguments)
+    own = options.target.suffix == ".safetensors"
+    if own and (options.to or options.decoder):
+        parser.error("--to and --decoder belong to public formats; OUT is this project's (.safetensors)")
+    return options
+
+
+def convert(options: argparse.Namespace) -> str:
+    """Do it; returns what was written, in words.
+
+    Raises:
+        WeightsError: a file is refused, or the format holds no such network.
+    """
+    if options.target.exists() and not options.overwrite:
+        raise WeightsError(f"{displayed(options.target)}: exists; --overwrite replaces it")
+    network = read_network(options.source, options.network)
+    title = title_of(network.kind)
+    if options.target.suffix == ".safetensors":
+        write_own(options.target, network)
+        return f"{title}, {len(network.tensors)} tensors"
+    form = options.to or natural_format(network.kind)
+    decoder = read_network(options.decoder, "stylegan2_generator") if options.decoder else None
+    write_public(options.target, network, form, decoder)
+    return f"{title} as {form} has it, {len(network.tensors)} tensors"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit status 0 done, 1 refused."""
+    options = parse_arguments(arguments)
+    try:
+        written = convert(options)
+    except (WeightsError, OSError) as error:
+        print(f"convert_checkpoint.py: {error}", file=sys.stderr)
+        return 1
+    print(f"{displayed(options.target)}: {written}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""Say what weight files hold, without running anything that is in them.
+
+    python scripts/inspect_checkpoint.py pretrained/ffhq/*               format, networks, sizes, what is missing
+    python scripts/inspect_checkpoint.py prior-0010000 labeldist-0010000
+
+The format is told by content, never by the file's name: safetensors, PyTorch's .pt and .pth (zip and legacy), NVlabs'
+.pkl. Exit status: 0 all files recognised, 1 some refused (one line `FILE: reason` each), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from models.checkpoints.description import describe  # noqa: E402
+from utils.paths import displayed  # noqa: E402
+from utils.weights import WeightsError  # noqa: E402
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of inspect_checkpoint.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="weight files of this or another project")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit status 0 all recognised, 1 some refused."""
+    refused = 0
+    for file in parse_arguments(arguments).files:
+        try:
+            rows = describe(file)
+        except WeightsError as error:
+            print(error, file=sys.stderr, flush=True)
+            refused += 1
+            continue
+        print(displayed(file))
+        for label, text in rows:
+            print(f"  {label:<9} {text}")
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
