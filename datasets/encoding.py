@@ -82,9 +82,9 @@ def encode_shard(task: ShardTask) -> Shard:
             images.append(face)
             latents.append(codes[row])
             teacher.append(outputs[row])
-    side = domain.image_side
+    side, encoder = domain.image_side, domain.encoder
     return Shard(
-        latent=torch.stack(latents) if latents else torch.zeros(0, domain.encoder.style_count, domain.encoder.style_dim),
+        latent=torch.stack(latents) if latents else torch.zeros(0, encoder.style_count, encoder.style_dim),
         teacher=torch.stack(teacher) if teacher else torch.zeros(0, len(domain.classifier_outputs)),
         number=torch.tensor(numbers, dtype=torch.int64),
         outputs=domain.classifier_outputs,

@@ -50,7 +50,7 @@ def test_a_column_in_other_units_is_scaled(tmp_path: Path) -> None:
         ("t.csv", CSV.replace("0.25", "often"), r"t\.csv, line 2, column 'Smiling': 'often' is no number"),
         ("t.csv", CSV.replace("0.25", "2"), r"line 2, column 'Smiling': 2 lies outside \[0, 1\]"),
         ("t.csv", CSV.replace("0.25", "inf"), r"line 2, column 'Smiling': inf lies outside"),
-        ("t.csv", CSV.replace("b.png,\"says, much\"", "b.png,\"two\nlines\"").replace("0,\n", "x,\n"), "line 4, col.*'Male'"),
+        ("t.csv", CSV.replace("says, much", "two\nlines").replace("0,\n", "x,\n"), "line 4, column 'Male'"),
         ("t.csv", CSV.replace("sub/b", "a"), r"line 3: 'a.png' is also in line 2"),
         ("t.csv", CSV.replace("sub/b.png", ""), r"line 3, column 'file': names no picture"),
         ("t.csv", CSV.replace(",0.25", ""), r"line 2: has 3 cells, but the header has 4"),

@@ -1,4 +1,4 @@
-"""FFHQ, CelebA and own folders in miniature: which pictures they find, with which values, and what they say of others."""
+"""FFHQ, CelebA and own folders in miniature: which pictures they find, with which values, and what they leave out."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_errors_of_partition_and_mapping_say_where(tmp_path: Path) -> None:
 def test_celeba_configs_train_what_they_say(
     tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The configs as they are, on a miniature CelebA and with narrow networks: built, and the teacher trained a step."""
+    """The configs as they are, on a miniature CelebA and with narrow networks; the teacher is trained for a step."""
     celeba_folder(tmp_path, NAMES)
     narrow = {"base": str(CELEBA / "domain.yaml"), "image_side": 32}
     narrow[part] = {"width": 8, "head_width": 8}
