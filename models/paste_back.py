@@ -13,7 +13,8 @@ from models.alignment import Frame
 from utils.photos import Box, Photograph
 
 PasteMode = Literal["difference", "crop"]
-FEATHER = 0.12  # of the square's side, over which the mask rises from nothing at the edge to one
+FEATHER = 0.2  # of the square's side, over which the mask rises from nothing at the edge to one
+_ROUNDNESS = 4  # exponent of the superellipse that the mask's level lines are: 2 is a circle, more is squarer
 
 
 def bounds(frame: Frame, size: tuple[int, int]) -> Box | None:
@@ -34,13 +35,15 @@ def positions(frame: Frame, box: Box) -> np.ndarray:
 def feathered_mask(uv: np.ndarray, feather: float = FEATHER) -> np.ndarray:
     """(h, w) weights: 0 on the square's edge and beyond it, 1 further inside than `feather`, smooth between.
 
+    The corners are rounded, since the eye finds a square, however soft, sooner than an oval.
+
     Args:
         uv: (h, w, 2) positions in the unit square.
         feather: width of the rise as a share of the side.
     """
-    depth = np.clip(np.minimum(uv, 1 - uv) / feather, 0, 1)
-    smooth = depth * depth * (3 - 2 * depth)
-    return smooth[..., 0] * smooth[..., 1]
+    radius = (np.abs(2 * uv - 1) ** _ROUNDNESS).sum(-1) ** (1 / _ROUNDNESS)
+    depth = np.clip((1 - radius) / (2 * feather), 0, 1)
+    return depth * depth * (3 - 2 * depth)
 
 
 def resampled(values: np.ndarray, uv: np.ndarray, side: float) -> np.ndarray:
