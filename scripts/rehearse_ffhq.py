@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Rehearse the FFHQ setting at its full size on this machine, with stand-ins for the public weight files.
 
-    python scripts/rehearse_ffhq.py PHOTO… [-o output/rehearsal]     photographs of faces; .md of the table in the folder
+    python scripts/rehearse_ffhq.py PHOTOS                       photographs of faces; results in output/rehearsal
 
-The stand-ins have the formats, the keys and the sizes of the public files and random weights (4 GB; deleted again unless
---keep), so the pictures show no faces: what is rehearsed is that every file is read, that each command runs to its end,
-how long it takes and how much memory. Each stage is a command of this project in a process of its own:
+The stand-ins have the formats, the keys and the sizes of the public files and random weights (4 GB; deleted again
+unless --keep), so the pictures show no faces: what is rehearsed is that every file is read, that each command runs to
+its end, how long it takes and how much memory. Each stage is a command of this project in a process of its own:
 
 download     download.py --check finds the files whole
 inspect      inspect_checkpoint.py recognises each
@@ -28,12 +28,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,9 +66,9 @@ class Measured:
         return self.status == 0 and self.gigabytes <= LIMITS.get(self.stage, float("inf"))
 
 
-def random_network(section: Mapping[str, Any]) -> nn.Module:
-    """A network of a domain's section with initial weights."""
-    settings = {key: value for key, value in section.items() if key != "weights"}
+def random_network(section: Mapping[str, Any], **sizes: Any) -> Any:
+    """A network of a config's section with initial weights."""
+    settings = {key: value for key, value in section.items() if key != "weights"} | sizes
     return NETWORKS.build(Section(settings, settings["name"]))
 
 
@@ -91,33 +92,36 @@ def encoder_file(domain: Mapping[str, Any]) -> dict[str, Any]:
     return {"state_dict": state, "opts": options, "latent_avg": mean}
 
 
+def makers() -> dict[str, Callable[[], Any]]:
+    """What each public file holds, by its name, made when it is asked for: together they would fill the memory."""
+    domain = load_config(ROOT / DOMAIN).plain()
+    method = load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"]
+    attributes = len(domain["attributes"])
+
+    def state(section: Mapping[str, Any], **sizes: Any) -> Callable[[], Any]:
+        return lambda: random_network(section, **sizes).state_dict()
+
+    def weights(part: str) -> str:
+        return Path(domain[part]["weights"]).name
+
+    return {
+        weights("generator"): lambda: generator_file(domain),
+        weights("encoder"): lambda: encoder_file(domain),
+        **{weights(part): state(domain[part]) for part in ("teacher", "judge", "identity")},
+        "model_ir_se50.pth": state({"name": "ir_se_identity"}),
+        "prior-0010000": state(method["flow"], semantics=attributes, trainable_end_time=True),
+        "labeldist-0010000": state(method["semantic_encoder"], attributes=attributes),
+    }
+
+
 def write_stand_ins(folder: Path) -> None:
     """Files with the names, formats, keys and sizes that the domain's config and the manifest expect."""
-    domain = load_config(ROOT / DOMAIN).plain()
-    editor = load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"]
-    attributes = len(domain["attributes"])
-    makers: dict[str, Callable[[], Any]] = {
-        Path(domain["generator"]["weights"]).name: lambda: generator_file(domain),
-        Path(domain["encoder"]["weights"]).name: lambda: encoder_file(domain),
-        **{
-            Path(domain[part]["weights"]).name: lambda part=part: random_network(domain[part]).state_dict()
-            for part in ("teacher", "judge", "identity")
-        },
-        "model_ir_se50.pth": lambda: random_network({"name": "ir_se_identity"}).state_dict(),
-        "prior-0010000": lambda: random_network(
-            {**editor["flow"], "semantics": attributes, "trainable_end_time": True}
-        ).state_dict(),
-        "labeldist-0010000": lambda: random_network(
-            {**editor["semantic_encoder"], "attributes": attributes}
-        ).state_dict(),
-    }
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    for name, make in tqdm(makers.items(), desc="stand-ins", unit="file", dynamic_ncols=True):
+    for name, make in tqdm(makers().items(), desc="stand-ins", unit="file", dynamic_ncols=True):
         if not (folder / name).is_file():
             content = make()
-            write_atomically(folder / name, lambda path, content=content: torch.save(content, path))
-            del content
+            write_atomically(folder / name, partial(torch.save, content))
 
 
 def stand_in_domain(output: Path, weights: Path) -> Path:
@@ -148,7 +152,8 @@ def table(found: list[Measured], photos: int) -> str:
         allowed = f"{LIMITS[item.stage]:.0f} GB" if item.stage in LIMITS else ""
         failed = "" if item.status == 0 else f" (failed: status {item.status})"
         rows.append(f"| {item.stage}{failed} | {item.seconds:.0f} | {item.gigabytes:.1f} GB | {allowed} |")
-    about = f"{photos} photographs, {os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
+    machine = f"{os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
+    about = f"{photos} faces, {machine}"
     return "\n".join([*rows, "", about]) + "\n"
 
 
@@ -158,7 +163,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photographs, or folders of them")
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "output/rehearsal", help="default: output/rehearsal")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "output/rehearsal", help="folder (default: output/rehearsal)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the stand-ins (4 GB) for another call")
     options = parser.parse_args(arguments)
     options.output = options.output.resolve()
@@ -173,16 +180,17 @@ def rehearse(output: Path, photos: list[str]) -> list[Measured]:
     """All stages; those that need what a failed one makes fail too, and say so."""
     weights = output / "weights/ffhq"
     write_stand_ins(weights)
-    shutil.copy(ROOT / "pretrained/manifest.yaml", output / "weights/manifest.yaml")
+    manifest = output / "weights/manifest.yaml"
+    shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
     domain = stand_in_domain(output, weights)
     for name in ("edits", "run", "evaluation"):
         shutil.rmtree(output / name, ignore_errors=True)
     names = sorted(path.name for path in weights.iterdir())
-    manifest = yaml.safe_load((output / "weights/manifest.yaml").read_text("utf-8"))["files"]
-    known = [key for key, entry in manifest.items() if Path(entry["destination"]).name in names]
+    entries = yaml.safe_load(manifest.read_text("utf-8"))["files"]
+    known = [key for key, entry in entries.items() if Path(entry["destination"]).name in names]
     editor = ("--checkpoint", str(weights / "prior-0010000"), "--semantic-encoder", str(weights / "labeldist-0010000"))
     found = [
-        measure("download", "scripts/download.py", *known, "--check", "--manifest", str(output / "weights/manifest.yaml")),
+        measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest)),
         measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in names)),
         measure(
             "edit",
