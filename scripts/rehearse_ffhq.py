@@ -114,6 +114,11 @@ def makers() -> dict[str, Callable[[], Any]]:
     }
 
 
+def _save(content: Any, path: Path) -> None:
+    with path.open("wb") as stream:  # given a path, torch.save refuses one without a suffix
+        torch.save(content, stream)
+
+
 def write_stand_ins(folder: Path) -> None:
     """Files with the names, formats, keys and sizes that the domain's config and the manifest expect."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +126,7 @@ def write_stand_ins(folder: Path) -> None:
     for name, make in tqdm(makers().items(), desc="stand-ins", unit="file", dynamic_ncols=True):
         if not (folder / name).is_file():
             content = make()
-            write_atomically(folder / name, partial(torch.save, content))
+            write_atomically(folder / name, partial(_save, content))
 
 
 def stand_in_domain(output: Path, weights: Path) -> Path:
@@ -198,18 +203,20 @@ def rehearse(output: Path, photos: list[str]) -> list[Measured]:
             *("--flip", "Smiling", "--save-aligned"),
         ),
     ]
-    faces = {"name": "image_folder", "folder": str(output / "edits/aligned"), "side": 256}
+    aligned = output / "edits/aligned"
+    count = len(list(aligned.glob("*.png")))
+    faces = {"name": "image_folder", "folder": str(aligned), "side": 256, "first": 0, "count": count}
     data = json.dumps({"name": "latent_cache", "batch_size": 2, "cache": str(output / "cache"), "faces": faces})
     found += [
         measure(
             "train",
             *("train.py", "--config", "configs/sdflow/ffhq.yaml", "--run", str(output / "run"), f"domain={domain}"),
             *(f"data={data}", f"validation={data}", "training.steps=2", "training.batch_size=2", "training.workers=0"),
-            *("training.accumulate=2", "training.preview_every=0"),
+            "training.accumulate=2",
         ),
         measure(
             "evaluate",
-            *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(output / "edits/aligned")),
+            *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
             *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--editors", "sdflow"),
             *("-o", str(output / "evaluation")),
         ),

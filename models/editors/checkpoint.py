@@ -73,7 +73,8 @@ def load_editor(
     if semantic_encoder is not None:
         if path is None:
             raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
-        return _load_pair(Path(path).expanduser(), Path(semantic_encoder).expanduser(), domain_config, device)
+        files = Path(path).expanduser(), Path(semantic_encoder).expanduser()
+        return _load_pair(*files, domain_config, device, without)
     if domain_config is not None:
         raise ConfigError("a domain is named for a flow and its semantic encoder only; an editor's file names its own")
     file = editor_path(path)
@@ -101,7 +102,11 @@ def load_editor(
 
 
 def _load_pair(
-    flow_file: Path, encoder_file: Path, domain_config: str | Path | None, device: torch.device | str
+    flow_file: Path,
+    encoder_file: Path,
+    domain_config: str | Path | None,
+    device: torch.device | str,
+    without: Collection[str],
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """An SDFlow editor of two files, as its authors publish it; sizes are read off the tensors."""
     flow = load_network(flow_file, "continuous_flow")
@@ -138,6 +143,7 @@ def _load_pair(
         "domain": domain.config.plain(),
         "attributes": list(domain.attributes),
         "networks": {"flow": flow.sizes, "semantic_encoder": encoder.sizes},
+        "fingerprints": domain.fingerprints([part for part in ("generator", "encoder") if part not in without]),
         "file": f"{displayed(flow_file)} with {displayed(encoder_file)}",
         "hash": digest.hexdigest()[:16],
     }
