@@ -3,7 +3,8 @@
     python scripts/check_golden.py CASES_DIR [--only NAME ...] [--photos DIR]
 
 Each case is NAME.json with NAME.npz. The network that the name says is built with the sizes of the case's shapes,
-filled with the case's weights and compared output by output. One line a case; exit status 1 when a case failed.
+filled with the case's weights and compared output by output. Where NAME.pkl stands beside a case of NVlabs' generators,
+the network that it holds is compared as well. One line a case; exit status 1 when a case failed.
 """
 
 from __future__ import annotations

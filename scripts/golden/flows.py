@@ -14,10 +14,9 @@ from criteria.likelihood import negative_log_likelihood
 from models.editors.targets import labelled_target, labelled_wish, modify_one_attribute, slider_scale
 from models.flows.cnf import ContinuousFlow, flow_sizes
 from models.flows.moving_batch_norm import MovingBatchNorm1d
-from scripts.golden.case import GoldenCase
+from scripts.golden.case import CaseError, GoldenCase
 
 Outputs = dict[str, Any]
-RHS_TIME = 0.37  # at which the cases record the right-hand side
 TRUE_TOLERANCE = 1e-9
 _FLIP_SCALE = 0.8  # of the recorded flips of exact labels
 
@@ -30,7 +29,11 @@ def _flow(case: GoldenCase, tolerance: float = 1e-5) -> ContinuousFlow:
 
 
 def _context(case: GoldenCase) -> Tensor:
-    """What the flow is conditioned on, (B, A); StyleFlow's files give it with two further axes of one."""
+    """What the flow is conditioned on, (B, A).
+
+    StyleFlow gives it two more axes of one and 17 numbers: 9 lighting coefficients, then Gender, Glasses, Yaw, Pitch,
+    Baldness, Beard, Age and Expression in raw units.
+    """
     return case.tensor("context").flatten(1)
 
 
@@ -56,9 +59,13 @@ def _right_hand_side(case: GoldenCase, flow: ContinuousFlow) -> Outputs:
     w, probe, context = case.tensor("w"), case.tensor("e"), _context(case)
     velocity = flow.velocity
     condition = velocity.condition(context)
-    rate, tangent = velocity.with_tangents(RHS_TIME, w, probe[None], condition)
+    said = re.search(r"\bt = ([\d.]*\d)", case.outputs["rhs"]["what"])
+    if said is None:
+        raise CaseError("the case does not say at which t the right-hand side was recorded")
+    time = float(said[1])
+    rate, tangent = velocity.with_tangents(time, w, probe[None], condition)
     wide = flow.double()
-    exact = wide._exact_trace(torch.tensor(RHS_TIME).double(), w.double(), velocity.condition(context.double()))
+    exact = wide._exact_trace(torch.tensor(time).double(), w.double(), velocity.condition(context.double()))
     flow.float()
     return {
         "rhs": rate,

@@ -1,4 +1,4 @@
-"""e4e encoder and latent discriminator: published numbers, stages, sizes."""
+"""e4e and pSp encoders and latent discriminator: published numbers, stages, sizes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from models.encoders.e4e import E4eEncoder, e4e_sizes
 from models.encoders.irse import IRSEUnit, SqueezeExcitation, halved
 from models.encoders.latent_discriminator import LatentDiscriminator, latent_discriminator_sizes
+from models.encoders.psp import GradualStyleEncoder, psp_sizes
+from scripts.check_golden import find_builder
 from scripts.golden.case import run_case
-from scripts.golden.encoders import CASES
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NARROW: dict[str, Any] = {
@@ -40,10 +41,34 @@ def shapes_of(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
-def test_published_network_gives_the_recorded_codes() -> None:
-    result = run_case(GOLDEN / "e4e_encoder.json", CASES["e4e_encoder"])
-    assert len(result.comparisons) == 7
+@pytest.mark.parametrize(("name", "outputs"), [("e4e_encoder", 7), ("psp_gradual_encoder_256", 1)])
+def test_published_network_gives_the_recorded_codes(name: str, outputs: int) -> None:
+    result = run_case(GOLDEN / f"{name}.json", find_builder(name))
+    assert len(result.comparisons) == outputs
     assert result.passed, result.failures()
+
+
+@pytest.mark.parametrize(("name", "styles"), [("e4e_encoder", 18), ("psp_gradual_encoder_256", 14)])
+def test_psp_has_the_published_keys(name: str, styles: int) -> None:
+    """At 18 rows they are those of e4e."""
+    shapes = {k: tuple(v) for k, v in json.loads((GOLDEN / f"{name}.json").read_text())["shapes"].items()}
+    with torch.device("meta"):
+        network, default = GradualStyleEncoder(**psp_sizes(shapes)), GradualStyleEncoder(styles=styles)
+    assert shapes_of(network) == shapes
+    assert shapes_of(default) == shapes
+
+
+def test_psp_takes_each_row_from_its_own_head(encoder: E4eEncoder, images: torch.Tensor) -> None:
+    """On the same weights, e4e's rows are the first one plus what pSp reads as rows of their own."""
+    psp = GradualStyleEncoder(**NARROW).eval().requires_grad_(False)
+    psp.load_state_dict(encoder.state_dict())
+    rows = psp(images)
+    assert rows.shape == (3, NARROW["styles"], NARROW["style_dim"])
+    expected = torch.cat([rows[:, :1], rows[:, :1] + rows[:, 1:]], dim=1)
+    torch.testing.assert_close(encoder(images), expected, rtol=0, atol=0)
+    with torch.no_grad():
+        psp.styles[4].linear.bias += 1
+    assert (psp(images) != rows).any(dim=2).any(dim=0).nonzero().flatten().tolist() == [4]
 
 
 def test_keys_and_shapes_are_the_published_ones() -> None:
@@ -107,8 +132,9 @@ def test_one_face_alone_is_the_same_face_in_a_batch(encoder: E4eEncoder, images:
 )
 def test_any_input_size_and_number_of_styles(side: int, styles: int) -> None:
     with torch.device("meta"):
-        network = E4eEncoder(side, styles, 8, [1, 1, 1, 1], [4, 4, 4, 8, 12])
-        assert network(torch.empty(2, 3, side, side)).shape == (2, styles, 8)
+        for kind in (E4eEncoder, GradualStyleEncoder):
+            network = kind(side, styles, 8, [1, 1, 1, 1], [4, 4, 4, 8, 12])
+            assert network(torch.empty(2, 3, side, side)).shape == (2, styles, 8)
 
 
 @pytest.mark.parametrize("side", [32, 64, 128, 256, 1024])
@@ -128,7 +154,7 @@ def test_impossible_sizes_are_refused(encoder: E4eEncoder) -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError):
             E4eEncoder(**{**NARROW, key: value})
-    with pytest.raises(ValueError, match="no e4e encoder"):
+    with pytest.raises(ValueError, match="no pSp or e4e encoder"):
         e4e_sizes({"conv1.weight": (64, 3, 7, 7)})
     shapes = shapes_of(encoder)
     with pytest.raises(ValueError, match="four stages"):

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from scripts.check_golden import find_builder
 from scripts.golden.case import run_case
-from scripts.golden.flows import CASES, cnf
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
-@pytest.mark.parametrize("name", ["nll", "modify_one_attribute", "editor", "sdflow_cnf_3", "sdflow_cnf_train"])
+@pytest.mark.parametrize(
+    "name", ["nll", "modify_one_attribute", "editor", "sdflow_cnf_3", "sdflow_cnf_train", "styleflow_cnf"]
+)
 def test_recorded_numbers(name: str) -> None:
-    result = run_case(GOLDEN / f"{name}.json", CASES.get(name, cnf))
+    result = run_case(GOLDEN / f"{name}.json", find_builder(name))
     assert result.passed, "\n".join(result.failures())

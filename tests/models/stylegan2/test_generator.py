@@ -113,7 +113,11 @@ def test_path_lengths_have_right_gradients(generator):
 def test_sizes_are_read_from_shapes(generator):
     shapes = {key: tuple(value.shape) for key, value in generator.state_dict().items()}
     sizes = Generator.sizes_from_shapes(shapes)
-    assert sizes == {"size": 16, "style_dim": 9, "mapping_layers": 2, "channels": CHANNELS}
+    own = {"size": 16, "style_dim": 9, "mapping_layers": 2, "channels": CHANNELS, "z_dim": 9}
+    assert sizes == own | {"label_dim": 0, "stored_mean": False}
+    conditional = Generator(**sizes | {"z_dim": 5, "label_dim": 4, "stored_mean": True})
+    shapes = {key: tuple(value.shape) for key, value in conditional.state_dict().items()}
+    assert Generator.sizes_from_shapes(shapes) == own | {"z_dim": 5, "label_dim": 4, "stored_mean": True}
     published = Generator(32, style_dim=16, mapping_layers=1, channel_multiplier=1)
     assert published.convs[-1].conv.weight.shape[1] == 512
     with pytest.raises(ValueError, match="power of two"):
