@@ -41,7 +41,7 @@ from utils.weights import WeightsError, save_weights  # noqa: E402
 
 SECONDS = 10
 MEMORY = 2**30
-_SMALL = {"size": 8, "mapping_layers": 1, "channels": {4: 8, 8: 6}}
+_SMALL: dict[str, Any] = {"size": 8, "mapping_layers": 1, "channels": {4: 8, 8: 6}}
 # What a file that is only read never causes. Python reports these to audit hooks (PEP 578).
 _ACTIONS = ("exec", "compile", "import", "os.", "subprocess.", "shutil.", "socket.", "ctypes.", "pickle.find_class")
 
