@@ -248,12 +248,12 @@ def run(options: argparse.Namespace) -> None:
     editor, domain, metadata = load_editor(
         options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
     )
+    dataset = test_faces(options, domain)
     if not metadata.get("config") and ("linear" in options.editors or not options.no_latents):
         raise ConfigError(
             f"{metadata['file']}: does not say which faces it was trained on, and linear directions and probes are "
             f"fitted to those; leave both out: --editors sdflow --no-latents"
         )
-    dataset = test_faces(options, domain)
     count = min(options.count, len(dataset))
     image = images_of(dataset, count)
     drawn = counterfactuals(dataset, count, domain.attributes) if draws_counterfactuals(dataset) else None

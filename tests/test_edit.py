@@ -20,6 +20,7 @@ import edit
 from models.editors.base import SetTo
 from models.editors.checkpoint import load_editor
 from models.pipeline import EditingPipeline
+from scripts.checkpoint_samples import flow_file, save, state_of
 from utils.marks import read_mark
 from utils.paths import ROOT
 from utils.weights import load_weights, save_weights
@@ -208,6 +209,16 @@ def test_what_is_no_result_of_ours_is_not_replaced(photos: Path, tmp_path: Path,
     assert run(*common, "--overwrite") == 0 and report(out)["counts"] == {"edited": 5}
 
 
+def test_published_pair(photos: Path, tmp_path: Path, tiny_domain_folder: Path) -> None:
+    """SDFlow's two files and a domain in place of an editor of this project."""
+    flow = save(tmp_path / "prior-0010000", flow_file(state_of("continuous_flow")))
+    encoder = save(tmp_path / "labeldist-0010000", state_of("semantic_encoder"))
+    common = [photos, "-o", tmp_path / "out", "--checkpoint", flow, "--flip", "Smiling"]
+    assert run(*common, "--semantic-encoder", encoder, "--domain", tiny_domain_folder / "domain.yaml") == 0
+    assert report(tmp_path / "out")["counts"] == {"edited": 5}
+    assert report(tmp_path / "out")["editor"]["file"].endswith("labeldist-0010000")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -217,6 +228,8 @@ def test_what_is_no_result_of_ours_is_not_replaced(photos: Path, tmp_path: Path,
         (["--batch-size", "0"], "less than 1"),
         (["--device", "abacus"], "unknown device 'abacus'"),
         (["--checkpoint", "gone.safetensors"], "no such weight file"),
+        (["--domain", "configs/domains/ffhq.yaml"], "an editor's file names its own"),
+        (["--semantic-encoder", "gone"], "brings its own semantic encoder"),
         (["--checkpiont", "x"], "unrecognized arguments"),
     ],
 )

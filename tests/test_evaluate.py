@@ -17,6 +17,7 @@ from models.editors.base import Editor
 from models.editors.checkpoint import load_editor
 from models.evaluation.latents import closure, flow_nll, gaussian_nll, probe_accuracy
 from models.evaluation.protocol import Protocol, prepare, root_mean_square
+from scripts.checkpoint_samples import flow_file, save, state_of
 from utils.marks import read_mark
 from utils.weights import load_weights, save_weights
 
@@ -138,3 +139,16 @@ def test_wrong_usage_is_one_clear_line(
     assert evaluate.main(filled) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_published_pair_has_no_training_faces(
+    tiny_domain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = save(tmp_path / "prior-0010000", flow_file(state_of("continuous_flow")))
+    encoder = save(tmp_path / "labeldist-0010000", state_of("semantic_encoder"))
+    arguments = ["--checkpoint", str(flow), "--semantic-encoder", str(encoder), "-o", str(tmp_path / "out")]
+    arguments += ["--domain", str(tiny_domain_folder / "domain.yaml"), "--count", "4", "--device", "cpu"]
+    assert evaluate.main(arguments) == 2
+    assert "--editors sdflow --no-latents" in capsys.readouterr().err
+    assert evaluate.main([*arguments, "--editors", "sdflow", "--no-latents", "--strengths", "0.2"]) == 0
+    assert "labeldist-0010000" in json.loads((tmp_path / "out/report.json").read_text())["checkpoint"]

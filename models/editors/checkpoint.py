@@ -109,7 +109,10 @@ def _load_pair(
     without: Collection[str],
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """An SDFlow editor of two files, as its authors publish it; sizes are read off the tensors."""
-    flow = load_network(flow_file, "continuous_flow")
+    checkpoint = read_checkpoint(flow_file)
+    if "method" in checkpoint.metadata:
+        raise WeightsError(f"{displayed(flow_file)}: this editor brings its own semantic encoder; leave out the other")
+    flow = network_in(checkpoint, "continuous_flow")
     encoder = load_network(encoder_file, "semantic_encoder")
     count = encoder.sizes["attributes"]
     if flow.sizes["semantics"] != count:
