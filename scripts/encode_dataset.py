@@ -88,6 +88,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def distinct(photos: Sequence[Photo]) -> list[Photo]:
+    """The photos under names that tell them apart: whole paths where two folders have files of one name."""
+    if len({photo.name for photo in photos}) == len(photos):
+        return list(photos)
+    return [Photo(photo.path, photo.path) for photo in photos]
+
+
 def describe(options: argparse.Namespace, photos: Sequence[Photo]) -> dict[str, Any]:
     """The manifest of this call: everything that decides the shards."""
     domain = Domain.from_file(options.domain, pick_device(options.device))
@@ -189,6 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"encode_dataset.py: {reason}", file=sys.stderr)
     if not photos:
         return 2
+    photos = distinct(photos)
     try:
         manifest = describe(options, photos)
         begin(options.output, manifest)
