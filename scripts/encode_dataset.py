@@ -17,12 +17,13 @@ What a million photos cost, on paper (nothing of this was measured). Disk: a fac
 a GPU that reaches 9 TFLOP/s in float32 (an A100 at about half of its peak). Reading and aligning is assumed to take a
 CPU core 60 ms for an aligned 1024 x 1024 PNG of 1.3 MB and 1.5 s for a 12-megapixel JPEG of 4 MB.
 
-                                    one GPU                          eight GPUs               read
-    aligned, 4 cores a GPU          5.1 h (the GPU is the limit)     0.64 h, 2.0 GB/s         1.3 TB
-    photographs, 16 cores a GPU     26 h (the cores are the limit)   3.3 h, 0.34 GB/s         4 TB
+                                  one GPU    eight GPUs    read in all
+    aligned, --per-gpu 4          5.4 h      0.7 h         1.3 TB (at 0.5 GB/s for eight)
+    photographs, --per-gpu 16     26 h       3.3 h         4 TB (at 0.3 GB/s for eight)
 
-The default engine reads and computes by turns, so it needs 22 h for the aligned ones; --engine ray lets --per-gpu
-shards share a GPU, also on one machine.
+with --engine ray and a CPU core for each shard in work: N shards that share a GPU need (reading + 18 ms) / N a face,
+but no less than 18 ms. Photographs wait for the cores, not for the GPU. The default engine reads and computes by turns,
+one shard at a time: 22 h and 17 days on one GPU.
 """
 
 from __future__ import annotations
@@ -86,6 +87,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.engine != "ray" and (options.address or options.workers):
         parser.error("--address and --workers belong to --engine ray")
     return options
+
+
+def distinct(photos: Sequence[Photo]) -> list[Photo]:
+    """The photos under names that tell them apart: whole paths where two folders have files of one name."""
+    if len({photo.name for photo in photos}) == len(photos):
+        return list(photos)
+    return [Photo(photo.path, photo.path) for photo in photos]
 
 
 def describe(options: argparse.Namespace, photos: Sequence[Photo]) -> dict[str, Any]:
@@ -189,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"encode_dataset.py: {reason}", file=sys.stderr)
     if not photos:
         return 2
+    photos = distinct(photos)
     try:
         manifest = describe(options, photos)
         begin(options.output, manifest)

@@ -156,6 +156,16 @@ def test_an_editor_of_fewer_attributes_reads_its_columns(photos: Path, domain_fi
         EncodedFaces(Domain.from_file(tmp_path / "new.yaml"), str(tmp_path / "out"))
 
 
+def test_two_folders_may_have_files_of_one_name(tmp_path: Path, domain_file: Path) -> None:
+    for name in ("a", "b"):
+        draw_photos(tmp_path / name, 2)
+        (tmp_path / name / "01.png").write_bytes(b"")
+    words = [str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(tmp_path / "out"), "--domain", str(domain_file)]
+    assert encode_dataset.main([*words, "--quiet", "--device", "cpu"]) == 1
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["encoded"] == 2 and len(report["failures"]) == report["failed"] == 2
+
+
 @fork_only
 @pytest.mark.parametrize("moment", ["half a file", "before the rename", "after the rename"])
 def test_a_kill_at_any_moment_loses_and_doubles_nothing(
