@@ -192,7 +192,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "photos",
         nargs="+",
         metavar="PHOTOS",
-        help="picture files, folders, or patterns ('a/*.jpg'); or latents that --save-latents wrote",
+        help="picture files, folders, patterns ('a/*.jpg'), or latents saved earlier",
     )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument(

@@ -27,7 +27,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from models.alignment import AlignmentError
-from models.face_alignment import DlibAligner, Found
+from models.face_alignment import SEARCH_SIDE, DlibAligner, Found
 from utils.photos import PhotoError, decode_photo, read_photo
 
 SIDE = 256
@@ -59,7 +59,8 @@ def movement(data: bytes, aligner: DlibAligner) -> float:
     def distance(other: Found) -> float:
         return float(np.abs((other.box[:2] + other.box[2:]) / 2 - centre).max())
 
-    whole = min(aligner.detect(np.asarray(picture), "hog", 0), key=distance)
+    upsampled = int(2 * max(picture.size) <= SEARCH_SIDE["hog"])  # as photographs that need no copy are searched
+    whole = min(aligner.detect(np.asarray(picture), "hog", upsampled), key=distance)
     quads = [aligner.quad(picture, find) for find in (found, whole)]
     return float(np.abs(quads[0] - quads[1]).max() * SIDE / np.hypot(*(quads[1][3] - quads[1][0])))
 

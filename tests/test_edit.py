@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import weakref
 from pathlib import Path
 
@@ -325,10 +326,10 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     process = edit.EditRun.process
 
-    def interrupted(self: edit.EditRun, faces: list) -> None:
-        if "face-2" in str(faces[0].photo.path):
+    def interrupted(self: edit.EditRun, jobs: list) -> None:
+        if "face-2" in str(jobs[0].photo.path):
             raise KeyboardInterrupt
-        process(self, faces)
+        process(self, jobs)
 
     arguments = (photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 2)
     monkeypatch.setattr(edit.EditRun, "process", interrupted)
@@ -356,26 +357,51 @@ def test_one_face_that_cannot_be_computed(
     assert "the solver gave up" in by_name(tmp_path / "out")["face-3.png"]["reason"]
 
 
-def test_only_a_batch_is_held(photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(5, 12):
+def test_two_batches_are_held(photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is computed and one that is read meanwhile, however many photos there are."""
+    for number in range(5, 17):
         shutil.copy(photos / "face-0.png", photos / f"face-{number}.png")
     alive: weakref.WeakSet = weakref.WeakSet()
     most = [0]
-    align = EditingPipeline.align
+    to_tensor = edit.to_tensor
 
-    def counted(self: EditingPipeline, picture: Image.Image) -> torch.Tensor:
-        image = align(self, picture)
+    def counted(picture: Image.Image) -> torch.Tensor:
+        image = to_tensor(picture)
         alive.add(image)
         most[0] = max(most[0], len(alive))
         return image
 
-    monkeypatch.setattr(EditingPipeline, "align", counted)
+    monkeypatch.setattr(edit, "to_tensor", counted)
     assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 3) == 0
-    assert report(tmp_path / "out")["counts"] == {"edited": 12} and most[0] <= 3
+    assert report(tmp_path / "out")["counts"] == {"edited": 17} and most[0] <= 6
+
+
+def test_the_next_batch_is_read_meanwhile(
+    photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computing a batch waits here until the next one has begun to be read, which only a second thread can do."""
+    begun = [threading.Event() for _ in range(5)]
+    process, read_file = edit.EditRun.process, edit.read_file
+
+    def reading(path: Path) -> bytes:
+        begun[int(path.stem[-1])].set()
+        return read_file(path)
+
+    def waiting(self: edit.EditRun, jobs: list) -> None:
+        number = int(jobs[0].photo.path.stem[-1])
+        assert number == 4 or begun[number + 1].wait(60)
+        process(self, jobs)
+
+    monkeypatch.setattr(edit, "read_file", reading)
+    monkeypatch.setattr(edit.EditRun, "process", waiting)
+    arguments = (photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 1)
+    assert run(*arguments) == 0 and report(tmp_path / "out")["counts"] == {"edited": 5}
 
 
 def test_help(capsys: pytest.CaptureFixture) -> None:
     assert run("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert all(option in text for option in ("--set", "--flip", "--sweep", "--each", "--force", "--overwrite"))
+    assert all(
+        option in text for option in ("--set", "--sweep", "--each", "--force", "--faces", "--paste", "--save-latents")
+    )
     assert "default if nothing is asked" in text
