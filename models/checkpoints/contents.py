@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,6 +47,7 @@ class Found:
     settings: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
     def sizes(self) -> dict[str, Any]:
         """Constructor arguments, read off the shapes.
 
@@ -55,13 +57,13 @@ class Found:
         if len(self.state) > _MOST_TENSORS:
             raise RefusedFile(f"holds {len(self.state):,} tensors in one network, more than any known one has")
         try:
-            return {**self.kind.sizes(self._shapes(), self.settings), **self.arguments}
+            return {**self.kind.sizes(self._shapes, self.settings), **self.arguments}
         except _IMPOSSIBLE as error:
             raise self._impossible("its keys do not add up", error) from None
 
     def section(self) -> Section:
         """What a config would say of the network."""
-        return Section({"name": self.kind.name, **self.sizes()}, self.kind.name)
+        return Section({"name": self.kind.name, **self.sizes}, self.kind.name)
 
     def blueprint(self, section: Section) -> nn.Module:
         """The network of a section without memory for its weights.
@@ -70,7 +72,7 @@ class Found:
             RefusedFile: the sizes are impossible, or it is a network that the project has not.
         """
         if not self.kind.loadable:
-            summary = self.kind.summary(self.sizes())
+            summary = self.kind.summary(self.sizes)
             raise RefusedFile(f"is {self.kind.title} ({summary}), a network that this project has not yet")
         try:
             with torch.device("meta"):
@@ -88,10 +90,11 @@ class Found:
             RefusedFile: a tensor's shape is impossible.
         """
         try:
-            return self.kind.translated(self._shapes())
+            return self.kind.translated(self._shapes)
         except _IMPOSSIBLE as error:
             raise self._impossible("its keys do not add up", error) from None
 
+    @cached_property
     def _shapes(self) -> dict[str, Tensor]:
         """The state dict without numbers, but for the few that sizes depend on."""
         shapes = {k: torch.empty(tuple(t.shape), dtype=t.dtype, device="meta") for k, t in self.state.items()}

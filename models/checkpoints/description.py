@@ -51,7 +51,7 @@ def _own(checkpoint: Checkpoint) -> Rows:
 
 
 def _network(found: Found) -> Rows:
-    sizes = found.sizes()
+    sizes = found.sizes
     place = f" at {shown(found.place)}" if found.place else ""
     rows = [("network", f"{found.kind.title}{place}"), ("sizes", found.kind.summary(sizes))]
     mean = found.extra.get("latent_avg")

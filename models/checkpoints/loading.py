@@ -96,7 +96,7 @@ def network_in(
     if found.settings.get("start_from_latent_avg") is False:  # the encoder's codes are no offsets to it
         extra = {key: torch.zeros_like(value) for key, value in extra.items()}
     metadata = checkpoint.metadata or found.settings
-    return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes(), metadata, extra)
+    return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes, metadata, extra)
 
 
 def read_network(path: str | Path, expect: str | Sequence[str] | None = None) -> NetworkState:
@@ -112,7 +112,7 @@ def read_network(path: str | Path, expect: str | Sequence[str] | None = None) ->
         found = _chosen(checkpoint, expect)
         if found.kind.loadable:
             _check_whole(found, found.section())
-        sizes = found.sizes()
+        sizes = found.sizes
         tensors, extra = found.tensors(checkpoint.size)
     except RefusedFile as error:
         raise WeightsError(f"{displayed(path)}: {error}") from None

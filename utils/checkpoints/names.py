@@ -131,13 +131,14 @@ def _plain(*_: Any) -> Attributes:
     return Attributes()
 
 
+STORAGE_NAMES: Mapping[str, Any] = {f"torch.{name}": dtype for name, dtype in _STORAGES.items()}
 _TENSORS: Mapping[str, Any] = {
     "collections.OrderedDict": Builder(_ordered_dict),
     "torch._utils._rebuild_tensor_v2": Builder(_tensor),
     "torch._utils._rebuild_parameter": Builder(_parameter),
     "torch.Size": Builder(_shape),
     "torch.device": Builder(_device),
-    **{f"torch.{name}": dtype for name, dtype in _STORAGES.items()},
+    **STORAGE_NAMES,
     **{f"torch.{name}": f"torch.{name}" for name in _TYPES},
 }
 _SETTINGS: Mapping[str, Any] = {
@@ -149,7 +150,6 @@ _SETTINGS: Mapping[str, Any] = {
     "builtins.set": Builder(_set),
     "__builtin__.set": Builder(_set),
 }
-STORAGE_NAMES: Mapping[str, Any] = {f"torch.{name}": dtype for name, dtype in _STORAGES.items()}
 TORCH_NAMES: Mapping[str, Any] = {**_TENSORS, **_SETTINGS}
 
 
