@@ -24,7 +24,7 @@ from utils.download import Address, DownloadError, Expected, Fetched, Patience, 
 from utils.paths import ROOT
 
 DATA, OTHER = archive(1), archive(2)
-FAST = Patience(timeout=0.3, attempts=3, pause=0.01, longest_pause=2)
+FAST = Patience(timeout=0.5, attempts=3, pause=0.01, longest_pause=2)
 NOTHING = Expected()
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
@@ -287,7 +287,7 @@ def test_retry_after_as_a_date_is_understood(case: Case) -> None:
 
 def test_silence_ends_at_the_timeout_and_is_continued(case: Case) -> None:
     case.fetch(in_turn(Offer(DATA, pause=2), Offer(DATA)))
-    assert "nothing came within 0.3 seconds" in case.said[0] and case.server.ranges()[-1] == "bytes=8192-"
+    assert "nothing came within 0.5 seconds" in case.said[0] and case.server.ranges()[-1] == "bytes=8192-"
     assert case.destination.read_bytes() == DATA
 
 
@@ -319,7 +319,7 @@ def test_drive_is_told_to_go_on(case: Case, server: Server, method: str) -> None
         if method == "get":
             assert path == "/download?id=A1%26b&export=download&confirm=t&uuid=7f-0"
         assert headers["Host"] == other.url("").removeprefix("http://")
-        assert other.ranges() == [None, "bytes=100000-"]
+        assert other.ranges()[:2] == [None, "bytes=100000-"]
     assert case.destination.read_bytes() == DATA
 
 

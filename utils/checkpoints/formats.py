@@ -44,8 +44,8 @@ class Checkpoint:
 
     @property
     def is_own(self) -> bool:
-        """This project wrote the file, and not as the copy of another project's."""
-        return self.format == SAFETENSORS and "network" not in self.metadata
+        """This project wrote the file, and not as the copy of another project's, which names the kind of network."""
+        return self.format == SAFETENSORS and not isinstance(self.metadata.get("network"), str)
 
 
 def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
