@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -212,7 +213,9 @@ def test_a_destination_outside_is_refused_before_anything_is_fetched(
 def test_ctrl_c_keeps_what_arrived(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.server.routes["/encoder"] = Offer(NETS["encoder"], rate=15_000)
     words = [sys.executable, "scripts/download.py", "encoder", "--manifest", str(place.folder / "manifest.yaml")]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may be deaf to Ctrl-C
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
     part = place.path("encoder").with_name(".encoder.pt.part")
     deadline = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size > 0):
