@@ -29,7 +29,7 @@ from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
 from models.editors.base import Editor, Flip
-from models.editors.checkpoint import load_editor
+from models.editors.checkpoint import add_editor_options, load_editor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.sdflow import SDFlowEditor
 from models.evaluation import latents as latent_measures
@@ -59,15 +59,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--checkpoint", metavar="RUN", help="run folder or editor file (default: the shipped editor)")
-    parser.add_argument(
-        "--semantic-encoder",
-        metavar="FILE",
-        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
-    )
-    parser.add_argument(
-        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
-    )
+    add_editor_options(parser, "the shipped editor")
     parser.add_argument(
         "--faces", default="correlated", metavar="SET", help="correlated or decorrelated drawn faces, or a folder"
     )

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import edit
+from models.editing import run as editing_run
 from models.editors.base import SetTo
 from models.editors.checkpoint import load_editor
 from models.pipeline import EditingPipeline
@@ -297,10 +298,10 @@ def test_output_that_cannot_be_written(
         written.append(path)
         save_marked(path, *rest)
 
-    save_marked = edit.save_marked
+    save_marked = editing_run.save_marked
     out = tmp_path / "out"
     arguments = (photos, "-o", out, "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 2)
-    monkeypatch.setattr(edit, "save_marked", fill_up)
+    monkeypatch.setattr(editing_run, "save_marked", fill_up)
     assert run(*arguments) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert report(out)["counts"] == {"edited": 1, "failed": 1, "not done": 3}
@@ -363,7 +364,7 @@ def test_two_batches_are_held(photos: Path, tmp_path: Path, checkpoint: str, mon
         shutil.copy(photos / "face-0.png", photos / f"face-{number}.png")
     alive: weakref.WeakSet = weakref.WeakSet()
     most = [0]
-    to_tensor = edit.to_tensor
+    to_tensor = editing_run.to_tensor
 
     def counted(picture: Image.Image) -> torch.Tensor:
         image = to_tensor(picture)
@@ -371,7 +372,7 @@ def test_two_batches_are_held(photos: Path, tmp_path: Path, checkpoint: str, mon
         most[0] = max(most[0], len(alive))
         return image
 
-    monkeypatch.setattr(edit, "to_tensor", counted)
+    monkeypatch.setattr(editing_run, "to_tensor", counted)
     assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 3) == 0
     assert report(tmp_path / "out")["counts"] == {"edited": 17} and most[0] <= 6
 
@@ -381,7 +382,7 @@ def test_the_next_batch_is_read_meanwhile(
 ) -> None:
     """Computing a batch waits here until the next one has begun to be read, which only a second thread can do."""
     begun = [threading.Event() for _ in range(5)]
-    process, read_file = edit.EditRun.process, edit.read_file
+    process, read_file = edit.EditRun.process, editing_run.read_file
 
     def reading(path: Path) -> bytes:
         begun[int(path.stem[-1])].set()
@@ -392,7 +393,7 @@ def test_the_next_batch_is_read_meanwhile(
         assert number == 4 or begun[number + 1].wait(60)
         process(self, jobs)
 
-    monkeypatch.setattr(edit, "read_file", reading)
+    monkeypatch.setattr(editing_run, "read_file", reading)
     monkeypatch.setattr(edit.EditRun, "process", waiting)
     arguments = (photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 1)
     assert run(*arguments) == 0 and report(tmp_path / "out")["counts"] == {"edited": 5}

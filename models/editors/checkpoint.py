@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
@@ -46,6 +47,23 @@ def editor_path(path: str | Path | None) -> Path:
             f"(go on with: python train.py --resume {displayed(path)})"
         )
     return path / _FILE
+
+
+def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for `load_editor`.
+
+    Args:
+        default: what is used without a checkpoint.
+    """
+    parser.add_argument("--checkpoint", metavar="RUN", help=f"run folder or editor file (default: {default})")
+    parser.add_argument(
+        "--semantic-encoder",
+        metavar="FILE",
+        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
+    )
+    parser.add_argument(
+        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
+    )
 
 
 def load_editor(
