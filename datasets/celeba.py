@@ -16,6 +16,13 @@ SPLITS = {"train": 0, "validation": 1, "test": 2}
 _VALUES = {"1": 1.0, "-1": 0.0}
 
 
+def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Number, text and words of each line that is not blank."""
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if words := line.split():
+            yield number, line.strip(), words
+
+
 def read_celeba_attributes(path: Path, attributes: Sequence[str]) -> AttributeTable:
     """`list_attr_celeba.txt`, or `CelebAMask-HQ-attribute-anno.txt` of CelebA-HQ, which has the same form.
 
@@ -26,8 +33,7 @@ def read_celeba_attributes(path: Path, attributes: Sequence[str]) -> AttributeTa
         FileNotFoundError: no such file.
         TableError: another form, an unknown attribute, or a file that was cut off.
     """
-    lines = [(number, line.split()) for number, line in enumerate(read_text(path).splitlines(), start=1)]
-    lines = [(number, words) for number, words in lines if words]
+    lines = [(number, words) for number, _, words in _lines(path)]
     if not lines or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
         raise TableError(path, 1, "CelebA's list begins with the number of its pictures; this does not")
     if len(lines) < 2:
@@ -61,12 +67,9 @@ def read_partition(path: Path) -> dict[str, int]:
         TableError: another form.
     """
     parts = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        words = line.split()
-        if not words:
-            continue
+    for number, line, words in _lines(path):
         if len(words) != 2 or words[1] not in ("0", "1", "2"):
-            raise TableError(path, number, f"should be a picture and 0, 1 or 2, is '{line.strip()}'")
+            raise TableError(path, number, f"should be a picture and 0, 1 or 2, is '{line}'")
         parts[words[0]] = int(words[1])
     return parts
 
@@ -79,12 +82,11 @@ def read_mapping(path: Path) -> dict[int, str]:
         TableError: another form.
     """
     mapping = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        words = line.split()
-        if not words or number == 1 and not words[0].isdecimal():  # a header line
+    for number, line, words in _lines(path):
+        if number == 1 and not words[0].isdecimal():  # a header line
             continue
         if len(words) != 3 or not words[0].isdecimal():
-            raise TableError(path, number, f"should be idx, orig_idx and orig_file, is '{line.strip()}'")
+            raise TableError(path, number, f"should be idx, orig_idx and orig_file, is '{line}'")
         if int(words[0]) in mapping:
             raise TableError(path, number, f"the number {words[0]} is there twice", "idx")
         mapping[int(words[0])] = words[2]

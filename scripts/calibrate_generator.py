@@ -30,14 +30,14 @@ sys.path.insert(0, str(ROOT))
 from datasets import DATASETS  # noqa: E402
 from datasets.avatar_factors import COPULA, NORMALS  # noqa: E402
 from models.domain import Domain  # noqa: E402
-from scripts.measures.common import Batches, collect, drawn  # noqa: E402
+from scripts.measures.common import collect, drawn, pictures_of_random  # noqa: E402
 from scripts.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader, thirds, true_factors  # noqa: E402
 from utils.config import ConfigError, load_config  # noqa: E402
 from utils.devices import DEVICE_CHOICES, pick_device  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 from utils.weights import WeightsError, load_file, save_weights  # noqa: E402
 
-_BINS = 40
+_BINS, _BATCH = 40, 100
 _SCALE, _SHIFT = (0.7, 1.9), (-1.2, 1.2)  # sought between
 
 
@@ -82,15 +82,6 @@ def replace_number(generator: Any, number: int, scale: float, shift: float) -> N
         layer.weight[:, number] *= scale
 
 
-@torch.no_grad()
-def random_pictures(generator: Any, count: int, seed: int, batch: int = 100) -> Batches:
-    """Batches of `image` and of the `z` that they were drawn from."""
-    device = generator.input.input.device
-    for z in torch.randn(count, generator.style_dim, generator=torch.Generator().manual_seed(seed)).split(batch):
-        w = generator.mapping(z.to(device))
-        yield {"image": generator.synthesis(generator.broadcast(w), noise="none").clamp(-1, 1), "z": z}
-
-
 def calibrate(generator: Any, reader: nn.Module, real: np.ndarray, count: int, rounds: int, seed: int = 1000) -> None:
     """Change the mapping's first layer, in a few rounds, since one number moves the readings of others too.
 
@@ -101,7 +92,7 @@ def calibrate(generator: Any, reader: nn.Module, real: np.ndarray, count: int, r
     """
     device = generator.input.input.device
     for turn in range(rounds):
-        pictures = random_pictures(generator, count, seed + turn)
+        pictures = pictures_of_random(generator, count, seed + turn, _BATCH)
         found = collect(pictures, count, lambda image: {"factors": reader(image)}, f"round {turn + 1}", device)
         glasses = found["z"][:, NORMALS.index("Eyeglasses")] > 0
         for column, name in enumerate(NUISANCES):
@@ -155,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"calibrate_generator.py: {error}", file=sys.stderr)
         return 2
     count = min(options.faces, len(faces))
-    batches = drawn(Subset(faces, range(count)), 100)
+    batches = drawn(Subset(faces, range(count)), _BATCH)
     real = collect(batches, count, lambda image: {"factors": reader(image)}, "drawn faces", domain.device)["factors"]
     real[~np.isfinite(true_factors(faces, range(count)).numpy())] = np.nan
     calibrate(generator, reader, real, options.faces, options.rounds)

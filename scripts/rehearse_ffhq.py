@@ -34,13 +34,13 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from models import NETWORKS  # noqa: E402
+from scripts.checkpoint_samples import prefixed  # noqa: E402
 from utils.config import Section, load_config  # noqa: E402
 from utils.files import write_atomically, write_text  # noqa: E402
 from utils.paths import displayed  # noqa: E402
@@ -70,11 +70,6 @@ def random_network(section: Mapping[str, Any], **sizes: Any) -> Any:
     """A network of a config's section with initial weights."""
     settings = {key: value for key, value in section.items() if key != "weights"} | sizes
     return NETWORKS.build(Section(settings, settings["name"]))
-
-
-def prefixed(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The state with a prefix before each key."""
-    return {f"{prefix}{key}": value for key, value in state.items()}
 
 
 def generator_file(domain: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def begin_with_numbers(generator: Any, count: int, least_share: float = 0.0) -> 
     norm = weight.norm()
     weight[:, count:] = 0
     weight *= norm / weight.norm()
+    if not least_share:
+        return
     for _ in range(3):  # the other layers are not linear
         shares = shares_of_numbers(generator, count)
         weight[:, :count] *= (least_share / shares).sqrt().clamp(1, 4)

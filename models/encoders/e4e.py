@@ -6,8 +6,6 @@ each further row adds to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -26,21 +24,12 @@ class E4eEncoder(GradualStyleEncoder):
             and the rest repeat row 0; `styles` - 1 (the value after construction) or more uses all heads.
     """
 
-    def __init__(
-        self,
-        input_size: int = 256,
-        styles: int = 18,
-        style_dim: int = 512,
-        layers: Sequence[int] = (3, 4, 14, 3),
-        widths: Sequence[int] = (64, 64, 128, 256, 512),
-    ) -> None:
-        super().__init__(input_size, styles, style_dim, layers, widths)
-        self._stage = styles - 1
+    _stage: int | None = None
 
     @property
     def stage(self) -> int:
         """Highest row that has its own head's difference added."""
-        return self._stage
+        return self.style_count - 1 if self._stage is None else self._stage
 
     @stage.setter
     def stage(self, stage: int) -> None:

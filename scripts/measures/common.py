@@ -52,12 +52,18 @@ def drawn(dataset: Dataset, size: int) -> Batches:
 
 
 @torch.no_grad()
+def pictures_of_random(generator: Any, count: int, seed: int, size: int) -> Batches:
+    """Batches of `z` of a seed and `image`, the generator's picture of it: no truncation, constant noise maps."""
+    z = torch.randn(count, generator.style_dim, generator=torch.Generator().manual_seed(seed))
+    for part in z.to(generator.input.input.device).split(size):
+        latent = generator.broadcast(generator.mapping(part))
+        yield {"image": generator.synthesis(latent, noise="constant").clamp(-1, 1), "z": part}
+
+
 def generated(domain: Domain, count: int, seed: int, size: int) -> Batches:
-    """Batches {"image"} of the generator's faces: z of a seed, no truncation, constant noise maps."""
-    z = torch.randn(count, domain.style_dim, generator=torch.Generator().manual_seed(seed)).to(domain.device)
-    for part in z.split(size):
-        latent = domain.generator.mapping(part)[:, None].expand(-1, domain.styles, -1)
-        yield {"image": domain.synthesise(latent)}
+    """Batches {"image"} of the domain's generated faces at its side."""
+    for batch in pictures_of_random(domain.generator, count, seed, size):
+        yield {"image": domain.resized(batch["image"])}
 
 
 @torch.no_grad()
