@@ -29,6 +29,7 @@ _CURE = "pip install dlib-bin face_recognition_models"
 # Longer side of the copy that is searched. HOG takes 0.08 µs a pixel on one core and finds faces of 80 pixels or more,
 # the CNN takes 6.5 µs and finds those of 40.
 SEARCH_SIDE: dict[str, int] = {"hog": 2048, "cnn": 1024}
+_SMALLEST_FACE = 80  # pixels, of both detectors before doubling; pictures of 3 or 6 pixels crash the CNN
 _SURE_SCORE = 0.5  # of HOG: below it false finds are as common as faces, so that the CNN is asked
 _CONFIRMING_SIDE = 90  # pixels of a doubtful find when the CNN looks at it
 _REFINING_SIDES = range(88, 106)  # one step of HOG's pyramid (6/5) in whole pixels
@@ -146,6 +147,8 @@ class DlibAligner:
         Args:
             upsampled: how often the picture is doubled first, for small faces; the published codes do it once.
         """
+        if min(pixels.shape[:2]) * 2**upsampled < _SMALLEST_FACE:
+            return []
         if detector == "cnn":
             finds = [(find.rect, find.confidence) for find in _cnn()(pixels, upsampled)]
         else:

@@ -52,6 +52,13 @@ def test_where_hog_finds_nothing_the_cnn_is_asked() -> None:
         aligner(Image.new("RGB", (100, 100), "grey"))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (6, 2000), (3000, 3), (39, 39)])
+def test_pictures_too_narrow_for_a_face_are_not_searched(size: tuple[int, int]) -> None:
+    """dlib's CNN reads and writes beyond its memory on such, which ends the process sooner or later."""
+    with pytest.raises(AlignmentError, match="no face was found"):
+        DlibAligner(32)(Image.new("RGB", size, "grey"))
+
+
 def test_an_upright_head_is_aligned_as_published() -> None:
     """Of the CNN's box, too, which alone may mean a tilted head."""
     arrays, picture = recorded(), astronaut()
