@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from models import NETWORKS
 from models.checkpoints import network_in
@@ -34,6 +35,9 @@ _SETTINGS = {
     "weights_hint": str,
     "reconstruction_limit": float | None,
     "foreign_face_hint": str,
+    "precision": Literal["float32", "bfloat16"],
+    "recompute_from": int | None,
+    "synthesis_batch": int | None,
 }
 
 
@@ -42,7 +46,10 @@ class Domain:
 
     Args:
         config: the domain's section: `name`, `attributes`, `image_side` (side of the pictures that encoder and
-            classifiers see), one section a network (`name`, its sizes, `weights`).
+            classifiers see), one section a network (`name`, its sizes, `weights`). Three keys concern cost alone:
+            `precision` of generator and encoder (float32, bfloat16); `recompute_from` and `synthesis_batch` save
+            memory where gradients pass through the generator, by computing its levels of that side and above, or
+            each portion of so many faces, again in the backward pass.
         device: where the networks live.
     Raises:
         ConfigError: unknown or missing keys.
@@ -52,10 +59,12 @@ class Domain:
         for key in config:
             if key not in _SETTINGS and key not in PARTS:
                 raise ConfigError(f"{config.where(key)}: a domain has no such key{nearest(key, [*_SETTINGS, *PARTS])}")
-        try:
-            values = {key: convert(config[key], kind) for key, kind in _SETTINGS.items() if key in config}
-        except TypeError as error:
-            raise ConfigError(f"{config.where()}: {error}") from None
+        values = {}
+        for key in _SETTINGS.keys() & config.keys():
+            try:
+                values[key] = convert(config[key], _SETTINGS[key])
+            except TypeError as error:
+                raise ConfigError(f"{config.where(key)}: {error}") from None
         for key in ("name", "attributes", "image_side"):
             if key not in values:
                 raise ConfigError(f"{config.where()}: a domain needs '{key}'")
@@ -71,6 +80,12 @@ class Domain:
         self.reconstruction_limit: float | None = values.get("reconstruction_limit")
         self.foreign_face_hint: str = values.get("foreign_face_hint", "")
         self.weights_hint: str = values.get("weights_hint", "")
+        self.precision: str = values.get("precision", "float32")
+        self.recompute_from: int | None = values.get("recompute_from")
+        self.synthesis_batch: int | None = values.get("synthesis_batch")
+        for key in ("recompute_from", "synthesis_batch"):
+            if values.get(key) is not None and values[key] < 1:
+                raise ConfigError(f"{config.where(key)}: must be at least 1, not {values[key]}")
         unknown = [name for name in self.attributes if name not in self.classifier_outputs]
         if unknown:
             raise ConfigError(f"{config.where('attributes')}: the classifier has no output '{unknown[0]}'")
@@ -168,17 +183,31 @@ class Domain:
         """Hash of each named network's weights."""
         return {part: fingerprint(getattr(self, part)) for part in parts}
 
+    def _arithmetic(self) -> torch.autocast:
+        """Context in which generator and encoder compute."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
     def encode(self, image: Tensor) -> Tensor:
         """Latent codes (B, L, D) of pictures (B, 3, S, S) in [−1, 1]."""
-        return self.encoder(image) + self.latent_avg
+        with self._arithmetic():
+            offset = self.encoder(image)
+        return offset.to(image.dtype) + self.latent_avg
 
     def synthesise(self, latent: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in [−1, 1] at `image_side` of latent codes (B, L, D); differentiable."""
+        if self.synthesis_batch is None or not (torch.is_grad_enabled() and latent.requires_grad):
+            return self._synthesise_portion(latent)
+        portions = latent.split(self.synthesis_batch)
+        return torch.cat([checkpoint(self._synthesise_portion, part, use_reentrant=False) for part in portions])
+
+    def _synthesise_portion(self, latent: Tensor) -> Tensor:
         return self.resized(self.synthesise_full(latent))
 
     def synthesise_full(self, latent: Tensor) -> Tensor:
         """The same at the generator's own resolution."""
-        return self.generator.synthesis(latent).clamp(-1, 1)
+        with self._arithmetic():
+            picture = self.generator.synthesis(latent, recompute_from=self.recompute_from)
+        return picture.to(latent.dtype).clamp(-1, 1)
 
     def resized(self, image: Tensor) -> Tensor:
         """Pictures brought to `image_side` with the domain's rule (the authors' code takes the nearest pixel)."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.stylegan2.layers import FIR_TAPS, EqualLinear, PixelNorm, StyledConv, ToRGB
 
@@ -223,12 +224,14 @@ class Generator(nn.Module):
             raise ValueError(f"{len(noise)} noise maps given, the network has {len(constant)} layers with noise")
         return noise
 
-    def synthesis(self, latent: Tensor, noise: Noise = "constant") -> Tensor:
+    def synthesis(self, latent: Tensor, noise: Noise = "constant", recompute_from: int | None = None) -> Tensor:
         """Image (B, 3, size, size) of latents (B, L, D), differentiable twice.
 
         Args:
             noise: "constant" (the network's own maps), "random" (drawn from torch's global random state), "none", or
                 one map (B or 1, 1, H, W) a layer.
+            recompute_from: levels of this side and above keep nothing for the backward pass, which computes them
+                again: less memory for more time, the same gradients.
         Raises:
             ValueError: latents of another shape, unknown mode, wrong number of maps.
         """
@@ -240,12 +243,22 @@ class Generator(nn.Module):
         x = self.input.input.expand(latent.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = self.conv1(x, styles[0], maps[0])
         image = self.to_rgb1(x, styles[1])
-        for level, to_rgb in enumerate(self.to_rgbs):
+        for level in range(len(self.to_rgbs)):
             index = 2 * level + 1  # a level's ToRGB shares its style with the next level's first convolution
-            x = self.convs[index - 1](x, styles[index], maps[index])
-            x = self.convs[index](x, styles[index + 1], maps[index + 1])
-            image = to_rgb(x, styles[index + 2], image)
+            inputs = (level, x, image, styles[index : index + 3], maps[index : index + 2])
+            if recompute_from is not None and 8 * 2**level >= recompute_from and torch.is_grad_enabled():
+                x, image = checkpoint(self._level, *inputs, use_reentrant=False)
+            else:
+                x, image = self._level(*inputs)
         return image
+
+    def _level(
+        self, level: int, x: Tensor, image: Tensor, styles: Sequence[Tensor], maps: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Features and picture at twice the side."""
+        x = self.convs[2 * level](x, styles[0], maps[0])
+        x = self.convs[2 * level + 1](x, styles[1], maps[1])
+        return x, self.to_rgbs[level](x, styles[2], image)
 
     def forward(
         self,
