@@ -8,11 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from utils.torchvision_operators import torchvision
-
-BasicBlock = torchvision.models.resnet.BasicBlock
-Bottleneck = torchvision.models.resnet.Bottleneck
-
 # name -> (bottleneck blocks, blocks of the four stages)
 LAYOUTS: dict[str, tuple[bool, tuple[int, ...]]] = {
     "r18": (False, (2, 2, 2, 2)),
@@ -47,7 +42,7 @@ class ResNet(nn.Module):
         depths = tuple(depths) if depths is not None else published_depths
         if width < 1 or outputs < 0 or len(depths) != 4 or min(depths) < 1:
             raise ValueError(f"impossible sizes: width {width}, outputs {outputs}, blocks of the four stages {depths}")
-        block = Bottleneck if bottleneck else BasicBlock
+        block = _block(bottleneck)
         self.feature_dim = 8 * width * block.expansion
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -78,6 +73,13 @@ class ResNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """`fc` of the features, (B, outputs)."""
         return self.fc(self.features(image))
+
+
+def _block(bottleneck: bool) -> Any:
+    """torchvision's class; imported late, since that takes as long as PyTorch itself."""
+    from utils.torchvision_operators import torchvision
+
+    return torchvision.models.resnet.Bottleneck if bottleneck else torchvision.models.resnet.BasicBlock
 
 
 def _stage(block: Any, channels: int, planes: int, depth: int, stride: int) -> nn.Sequential:

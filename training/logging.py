@@ -9,7 +9,6 @@ from types import TracebackType
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from utils.files import write_atomically
@@ -23,6 +22,8 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, steps: int, first: int, batch_size: int, every: int, quiet: bool = False) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # imported late: `train.py --help` need not wait for it
+
         self.folder, self.every, self.batch_size = folder, every, batch_size
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first)
         self.bar = tqdm(total=steps, initial=first, unit="step", dynamic_ncols=True, disable=quiet, smoothing=0.05)
