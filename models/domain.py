@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from models import NETWORKS
-from models.checkpoints import network_in
+from models.checkpoints import fill_network, network_in
 from utils.celeba import CELEBA_ATTRIBUTES
 from utils.checkpoints.formats import read_checkpoint
 from utils.config import ConfigError, Section, convert, load_config, nearest
 from utils.paths import displayed, resolve
-from utils.weights import WeightsError, fingerprint, freeze, load_strict
+from utils.weights import WeightsError, fingerprint, freeze
 
 PARTS = ("generator", "encoder", "teacher", "judge", "identity")
 _SETTINGS = {
@@ -118,20 +118,27 @@ class Domain:
         section.pop("weights", None)
         return NETWORKS.build(section)
 
+    def started(self, part: str, path: Path) -> tuple[nn.Module, dict[str, Any]]:
+        """The same with the weights of a file of any known format, and the file's metadata if this project wrote it.
+
+        Raises:
+            WeightsError: no such file, or one that does not fit.
+        """
+        network, checkpoint = self.fresh(part), read_checkpoint(path)
+        fill_network(network, self.config.section(part)["name"], checkpoint)
+        return network, checkpoint.metadata
+
     def _load(self, part: str) -> tuple[nn.Module, dict[str, Tensor]]:
         """The frozen network and the tensors of its file that are no weights of it (`latent_avg`).
 
         A file of another project brings its sizes along, which must agree with what the config says of them.
         """
         path = self.weights_path(part)
-        checkpoint = read_checkpoint(path, self.weights_hint)
+        checkpoint, section = read_checkpoint(path, self.weights_hint), self.config.section(part)
         if checkpoint.is_own:
-            state = dict(checkpoint.content)
-            extra = {key: state.pop(key) for key in ("latent_avg",) if key in state}
             network = self.fresh(part)
-            load_strict(network, state, path)
+            extra = fill_network(network, section["name"], checkpoint)
         else:
-            section = self.config.section(part)
             section.pop("weights")
             loaded = network_in(checkpoint, section.get("name"), section)
             network, extra = loaded.module, loaded.extra

@@ -35,7 +35,7 @@ from scripts.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader,
 from utils.config import ConfigError, load_config  # noqa: E402
 from utils.devices import DEVICE_CHOICES, pick_device  # noqa: E402
 from utils.paths import displayed  # noqa: E402
-from utils.weights import WeightsError, load_file, save_weights  # noqa: E402
+from utils.weights import WeightsError, save_weights  # noqa: E402
 
 _BINS, _BATCH = 40, 100
 _SCALE, _SHIFT = (0.7, 1.9), (-1.2, 1.2)  # sought between
@@ -134,9 +134,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         training = load_config(ROOT / options.config)
         domain = Domain.from_file(training["domain"], pick_device(options.device))
-        generator: Any = domain.fresh("generator").eval()
-        metadata = load_file(generator, options.weights)
-        generator.to(domain.device)
+        generator, metadata = domain.started("generator", options.weights)
+        generator.eval().to(domain.device)
         sections = [training.section("data"), load_config(ROOT / "configs/avatars/judge.yaml").section("data")]
         for section in sections:
             section["cache"] = options.cache or None

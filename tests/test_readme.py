@@ -5,19 +5,34 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import edit
 import evaluate
 import train
+from scripts import (
+    build_avatars,
+    convert_checkpoint,
+    download,
+    encode_dataset,
+    inspect_checkpoint,
+    rehearse_ffhq,
+)
+from utils.manifest import SHIPPED_MANIFEST, Manifest
 from utils.paths import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-PARSERS: dict[str, Callable[[list[str]], object]] = {
+PARSERS: dict[str, Callable[[list[str]], Any]] = {
     "train.py": train.parse_arguments,
     "edit.py": edit.parse_arguments,
     "evaluate.py": evaluate.parse_arguments,
+}
+SCRIPTS: dict[str, Callable[[list[str]], Any]] = {
+    f"scripts/{module.__name__.rpartition('.')[2]}.py": module.parse_arguments
+    for module in (build_avatars, convert_checkpoint, download, encode_dataset, inspect_checkpoint, rehearse_ffhq)
 }
 
 
@@ -29,10 +44,17 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_commands_are_what_the_parsers_accept(words: list[str]) -> None:
+def test_commands_are_what_the_parsers_accept(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (ROOT / words[0]).is_file()
-    if words[0] in PARSERS and "--help" not in words:
-        PARSERS[words[0]](words[1:])
+    (tmp_path / "FOLDER").mkdir()
+    monkeypatch.chdir(tmp_path)
+    parse = {**PARSERS, **SCRIPTS}.get(words[0])
+    if parse and "--help" not in words:
+        options = parse(words[1:])
+        if words[0] == "scripts/download.py":
+            Manifest(SHIPPED_MANIFEST).chosen(options.names)
     for word in words:
         if word.startswith("configs/"):
             assert (ROOT / word).is_file()
@@ -40,7 +62,7 @@ def test_commands_are_what_the_parsers_accept(words: list[str]) -> None:
 
 def test_every_command_is_shown() -> None:
     shown = {words[0] for words in commands()}
-    assert set(PARSERS) <= shown
+    assert {*PARSERS, *SCRIPTS} <= shown
     assert "make demo" in TEXT and "make test" in TEXT
 
 

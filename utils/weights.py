@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from utils.checkpoints.refusal import shown
 from utils.files import write_atomically
 from utils.manifest import download_hint
 from utils.paths import displayed
@@ -43,10 +44,7 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
     Raises:
         WeightsError: missing or damaged file.
     """
-    path = Path(path)
-    if not path.is_file():
-        hint = hint or download_hint(path)
-        raise WeightsError(f"{displayed(path)}: no such weight file{'; ' + hint if hint else ''}")
+    path = existing(path, hint)
     try:
         with safe_open(path, framework="pt") as stream:
             header = stream.metadata() or {}
@@ -57,6 +55,26 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
         return state, metadata
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{displayed(path)}: not a whole safetensors file ({error})") from error
+
+
+def existing(path: str | Path, hint: str = "") -> Path:
+    """The path of a weight file, if there is one.
+
+    Args:
+        hint: as in `load_weights`.
+    Raises:
+        WeightsError: there is none, and how to get it.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise WeightsError(f"{displayed(path)}: is a folder, not a weight file")
+        if path.is_file():
+            return path
+    except OSError as error:  # a folder that is closed to us, or no possible name
+        raise WeightsError(f"{displayed(path)}: cannot be read: {error.strerror or error}") from error
+    hint = hint or download_hint(path)
+    raise WeightsError(f"{displayed(path)}: no such weight file{'; ' + hint if hint else ''}")
 
 
 @dataclass
@@ -81,7 +99,8 @@ class Differences:
 
 
 def _first(keys: list[str], count: int = 5) -> str:
-    return f"{', '.join(keys[:count])}{f' and {len(keys) - count} more' if len(keys) > count else ''}"
+    more = f" and {len(keys) - count} more" if len(keys) > count else ""
+    return ", ".join(shown(key) for key in keys[:count]) + more
 
 
 def key_differences(module: nn.Module, state: Mapping[str, Tensor]) -> Differences:
@@ -122,17 +141,6 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Pa
         raise WeightsError(f"{name}: does not fit {type(module).__name__}: {problems}")
     own = module.state_dict()
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
-
-
-def load_file(module: nn.Module, path: Path) -> dict[str, Any]:
-    """Fill a network from a weight file, strictly but for what the network can derive; returns the file's metadata.
-
-    Raises:
-        WeightsError: no such file, or one that does not fit.
-    """
-    state, metadata = load_weights(path)
-    load_strict(module, state, path)
-    return metadata
 
 
 def fingerprint(module: nn.Module) -> str:

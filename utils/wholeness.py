@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from pathlib import Path
 from typing import IO
 
 from utils.web_pages import is_page, read_page
 
-_ZIP, _PICKLE, _LFS = b"PK\x03\x04", b"\x80", b"version https://git-lfs.github.com/"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors allows no longer header
+# Other files that come in place of weights, by how they begin.
+_MISTAKEN = (
+    (b"\x1f\x8b", "is packed with gzip; unpack it first"),
+    (b"\x89HDF", "is an HDF5 file (Keras); only PyTorch and safetensors files are read"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run 'git lfs pull' where it came from"),
+)
+
+
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file that begins so is one of safetensors: JSON behind its length, whatever bytes that has."""
+    return head[8:9] == b"{"
+
+
+def mistaken_for(head: bytes) -> str | None:
+    """What a file that begins so is in place of weights, as the end of a sentence; nothing where that is not known."""
+    if is_page("", head) or head.lstrip().startswith(b"<"):
+        title = read_page(head).called()
+        return f"is a web page{title}, not weights: the download was refused or wanted a confirmation; fetch it again"
+    return next((reason for beginning, reason in _MISTAKEN if head.startswith(beginning)), None)
 
 
 def damage(path: Path) -> str | None:
     """Why `path` cannot be a whole weight file, as the end of a sentence; nothing where it may be one.
 
-    Known are PyTorch's zip archives (whose table of contents stands at the end), pickles (NVlabs' and PyTorch's older
-    ones: only their beginning is known) and safetensors (whose header has the length of the rest).
+    Known are PyTorch's zip archives (whose table of contents stands at the end and names their pickle), pickles
+    (NVlabs' and PyTorch's older ones: only their beginning is known) and safetensors (whose header has the length of
+    the rest).
 
     Raises:
         OSError: the file cannot be read.
@@ -27,17 +48,26 @@ def damage(path: Path) -> str | None:
         head = stream.read(4096)
         if not head:
             return "is empty"
-        if is_page("", head):
-            return f"is a web page{read_page(head).called()}, not weights"
-        if head.startswith(_LFS):
-            return "is a Git LFS pointer, not the weights that it points to"
-        if head.startswith(_ZIP):
-            return None if zipfile.is_zipfile(stream) else "is cut short: the end of the archive is missing"
-        if head.startswith(_PICKLE):
-            return None
-        if head[8:9] == b"{":
+        if is_safetensors(head):
             return _safetensors_damage(stream, size)
-    return f"is in none of the formats of weight files (it begins with {head[:12]!r})"
+        if head.startswith(_ZIP):
+            return _zip_damage(stream)
+    if head.startswith(_PICKLE):
+        return None
+    return mistaken_for(head) or f"is in none of the formats of weight files (it begins with {head[:12]!r})"
+
+
+def _zip_damage(stream: IO[bytes]) -> str | None:
+    if not zipfile.is_zipfile(stream):
+        return "is cut short: the end of the archive is missing"
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return "is damaged: the archive's table of contents cannot be read"
+    if any(name.endswith("/data.pkl") for name in names):
+        return None
+    return "is an archive of other files than PyTorch's; if your browser packed it, unpack it first"
 
 
 def _safetensors_damage(stream: IO[bytes], size: int) -> str | None:

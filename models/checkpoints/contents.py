@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +21,11 @@ from utils.config import Section
 
 _DEEPEST = 4  # nested dicts around a state dict, or of settings
 _MOST_SETTINGS = 10_000
+_LONGEST_SETTING = 1000  # characters
 _LEFT_OUT = object()
 _MOST_TENSORS = 5_000  # of one network: the largest published one has 1,558
+_MOST_NETWORKS = 20  # in one file: trainings keep up to six
+_LONGEST_PREFIX = 300  # characters before a tensor's name: `synthesis.b1024.torgb.affine.` has 29
 _WITH_MEAN = ("stylegan2_generator", "e4e_encoder", "psp_encoder")
 _AVERAGES = ("g_ema", "G_ema", "average")  # moving averages of a training, which make the better pictures
 # What building a network from shapes out of a damaged file may raise.
@@ -119,6 +123,8 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
 
     Args:
         preferred: name of a kind, for networks with equal keys (pSp and e4e) where the file does not say.
+    Raises:
+        RefusedFile: more networks, or more deeply nested ones, than any known file has.
     """
     top = checkpoint.content if isinstance(checkpoint.content, dict) else {}
     own = checkpoint.metadata
@@ -136,6 +142,8 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
                 unknown += [".".join(filter(None, (where, key))) for key in part]
                 continue
             found.append(Found(kind, where, part, settings=settings, arguments=arguments))
+            if len(found) > _MOST_NETWORKS:
+                raise RefusedFile(f"holds more than {_MOST_NETWORKS} networks, more than any known file")
     mean = top.get("latent_avg")
     for network in found:
         mean_code = network.state.pop("latent_avg", mean)
@@ -175,14 +183,14 @@ def _networks_in(state: dict[str, AnyTensor]) -> Iterator[tuple[str, dict[str, A
 def _state_dicts(content: Any) -> Iterator[tuple[tuple[str, ...], dict[str, AnyTensor], dict[str, Any]]]:
     """Place, tensors and settings of each dict or module with tensors in it; each once, however it is linked."""
     seen: set[int] = set()
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
     while waiting:
-        place, node = waiting.pop(0)
+        place, node = waiting.popleft()
         if id(node) in seen or len(place) > _DEEPEST:
             continue
         seen.add(id(node))
         if isinstance(node, PersistentModule):
-            yield place, _module_tensors(node), _constructor(node)
+            yield place, _module_tensors(node, seen), _constructor(node)
         elif isinstance(node, dict):
             tensors = {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, Tensor | StoredTensor)}
             if tensors:
@@ -190,30 +198,36 @@ def _state_dicts(content: Any) -> Iterator[tuple[tuple[str, ...], dict[str, AnyT
             waiting += [((*place, str(key)), value) for key, value in node.items()]
 
 
-def _module_tensors(module: PersistentModule) -> dict[str, AnyTensor]:
-    """What the module's `state_dict` would hold."""
+def _module_tensors(module: PersistentModule, seen: set[int]) -> dict[str, AnyTensor]:
+    """What the module's `state_dict` would hold.
+
+    Args:
+        seen: ids of what was visited; nothing is twice, whichever module it is linked from.
+    """
     tensors: dict[str, AnyTensor] = {}
-    seen: set[int] = set()
-    waiting = [("", module)]
+    waiting = deque([("", module)])
     while waiting:
-        prefix, node = waiting.pop(0)
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
+        prefix, node = waiting.popleft()
+        if len(prefix) > _LONGEST_PREFIX:
+            raise RefusedFile("its modules are nested more deeply than any known network's")
         temporary = node.attributes.get("_non_persistent_buffers_set")
         temporary = temporary if isinstance(temporary, set) else set()
         for group in ("_parameters", "_buffers"):
-            for key, value in _items(node.attributes.get(group)):
+            for key, value in _items(node.attributes.get(group), seen):
                 if isinstance(value, StoredTensor) and key not in temporary:
                     tensors[f"{prefix}{key}"] = value
-        for key, value in _items(node.attributes.get("_modules")):
-            if isinstance(value, PersistentModule):
+        for key, value in _items(node.attributes.get("_modules"), seen):
+            if isinstance(value, PersistentModule) and id(value) not in seen:
+                seen.add(id(value))
                 waiting.append((f"{prefix}{key}.", value))
     return tensors
 
 
-def _items(values: Any) -> list[tuple[Any, Any]]:
-    return list(values.items()) if isinstance(values, dict) else []
+def _items(values: Any, seen: set[int]) -> list[tuple[Any, Any]]:
+    if not isinstance(values, dict) or id(values) in seen:
+        return []
+    seen.add(id(values))
+    return list(values.items())
 
 
 def _constructor(module: PersistentModule) -> dict[str, Any]:
@@ -222,12 +236,14 @@ def _constructor(module: PersistentModule) -> dict[str, Any]:
 
 
 def settings_in(values: Any) -> dict[str, Any]:
-    """Settings out of a file as JSON can take them; what is neither text nor a number nor made of such is left out."""
+    """Settings out of a file as JSON takes them, without what is neither short text nor a number nor made of such."""
     left = [_MOST_SETTINGS]
 
     def plain(value: Any, depth: int) -> Any:
         left[0] -= 1
         if left[0] < 0 or depth > _DEEPEST:
+            return _LEFT_OUT
+        if isinstance(value, str) and len(value) > _LONGEST_SETTING:
             return _LEFT_OUT
         if value is None or isinstance(value, bool | int | float | str):
             return value

@@ -15,6 +15,7 @@ from models.checkpoints.contents import Found, find_networks
 from models.checkpoints.kinds import KINDS, title_of, with_article
 from utils.checkpoints.formats import Checkpoint, read_checkpoint
 from utils.checkpoints.refusal import RefusedFile, shown
+from utils.checkpoints.stored_tensor import read_tensors
 from utils.config import ConfigError, Section, check_arguments
 from utils.paths import displayed
 from utils.weights import WeightsError, key_differences, load_strict
@@ -97,6 +98,28 @@ def network_in(
         extra = {key: torch.zeros_like(value) for key, value in extra.items()}
     metadata = checkpoint.metadata or found.settings
     return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes, metadata, extra)
+
+
+def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Put the weights of a file of any known format into a network that is there already and stays what it is.
+
+    Args:
+        kind: what a config calls the network, for files that hold several.
+    Returns:
+        the tensors beside the weights (`latent_avg`).
+    Raises:
+        WeightsError: damaged or unsafe file, another network, or keys missing or surplus; names the file.
+    """
+    try:
+        if checkpoint.is_own:
+            tensors = read_tensors(checkpoint.content, checkpoint.size)
+            extra = {key: tensors.pop(key) for key in ("latent_avg",) if key in tensors}
+        else:
+            tensors, extra = _chosen(checkpoint, kind).tensors(checkpoint.size)
+    except RefusedFile as error:
+        raise WeightsError(f"{displayed(checkpoint.path)}: {error}") from None
+    load_strict(module, tensors, checkpoint.path)
+    return extra
 
 
 def read_network(path: str | Path, expect: str | Sequence[str] | None = None) -> NetworkState:

@@ -15,7 +15,7 @@ from datasets.avatar_factors import GEOMETRY, Factors
 from datasets.avatars import AvatarFaces
 from models.reader import Reader
 from utils.paths import resolve
-from utils.weights import freeze, load_file, save_weights
+from utils.weights import freeze, load_strict, load_weights, save_weights
 
 NUISANCES = (
     "skin", "eye_colour", "hair_colour", "hair_length", "parting", "shift_x", "shift_y", "tilt", "turn", "light",
@@ -92,7 +92,7 @@ def nuisance_reader(faces: AvatarFaces, cache: str | None, device: torch.device)
     path = None if cache is None else resolve(cache) / name
     if path is not None and path.exists():
         reader = NuisanceReader()
-        load_file(reader, path)
+        load_strict(reader, load_weights(path)[0], path)
         return freeze(reader.to(device))
     reader = _train(faces, device)
     if path is not None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from criteria.delta import delta_loss
 from models.domain import Domain
+from scripts.checkpoint_samples import prefixed, save
 from tests.training.runs import assert_resumes_exactly, backward, batch_of, with_gradients
 from training.methods.e4e import TERMS, E4eMethod, stage_at
 from utils.config import ConfigError, Section
@@ -215,7 +216,10 @@ def test_it_starts_from_an_earlier_encoder(domain: Domain, tmp_path: Path) -> No
             parameter.add_(0.1)
     state = {**trained.encoder.state_dict(), "latent_avg": torch.zeros(8, 8)}
     save_weights(tmp_path / "encoder.safetensors", state, {})
-    started = make(domain, initial=str(tmp_path / "encoder.safetensors"))
+    published = {"state_dict": prefixed(trained.encoder.state_dict(), "encoder."), "latent_avg": torch.zeros(8, 8)}
+    save(tmp_path / "encoder.pt", published)
     image = batch_of(2)["image"]
-    assert torch.equal(started.encoder.eval()(image), trained.encoder.eval()(image))
-    assert torch.equal(started.latent_avg, make(domain).latent_avg)
+    for name in ("encoder.safetensors", "encoder.pt"):
+        started = make(domain, initial=str(tmp_path / name))
+        assert torch.equal(started.encoder.eval()(image), trained.encoder.eval()(image))
+        assert torch.equal(started.latent_avg, make(domain).latent_avg)

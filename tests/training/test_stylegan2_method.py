@@ -11,11 +11,13 @@ from torch import nn
 
 from criteria.adversarial import generator_loss
 from models.domain import Domain
+from models.stylegan2.nvlabs import nvlabs_keys
+from scripts.checkpoint_samples import save, write_nvlabs
 from tests.training.runs import SIDE, assert_resumes_exactly, backward, batch_of, with_gradients
 from training.methods.stylegan2 import StyleGAN2Method, average_decay, lazy_adam
 from training.pairs import begin_with_numbers, shares_of_numbers
 from utils.config import ConfigError
-from utils.weights import save_weights
+from utils.weights import WeightsError, save_weights
 
 READER = {"name": "reader", "width": 8}
 DISCRIMINATOR = {"name": "stylegan2_discriminator", "size": SIDE, "channels": {4: 8, 8: 8, 16: 8, 32: 8}}
@@ -269,6 +271,23 @@ def test_exports_continue_a_training(domain: Domain, tmp_path: Path) -> None:
     assert torch.equal(continued.discriminator(image), method.discriminator(image))
     assert torch.equal(continued.reader.eval()(image), method.reader.eval()(image))
     assert continued.images_seen == 4
+
+
+def test_it_starts_from_public_files(domain: Domain, tmp_path: Path) -> None:
+    method = make(domain)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(0.1)
+    training = {"g_ema": method.generator.state_dict(), "d": method.discriminator.state_dict()}
+    of_rosinality, of_nvlabs = str(save(tmp_path / "training.pt", training)), tmp_path / "network.pkl"
+    write_nvlabs(of_nvlabs, {"G_ema": nvlabs_keys(method.generator.state_dict())}, "", z_dim=8)
+    for generator in (of_rosinality, str(of_nvlabs)):
+        started = make(domain, initial=generator, initial_discriminator=of_rosinality)
+        assert torch.equal(started.preview({}), method.preview({})) and started.images_seen == 0
+        image = batch_of(4)["image"]
+        assert torch.equal(started.discriminator(image), method.discriminator(image))
+    with pytest.raises(WeightsError, match=r"network\.pkl: holds a StyleGAN2 generator, not a StyleGAN2 discriminator"):
+        make(domain, initial_discriminator=str(of_nvlabs))
 
 
 def test_resumes_exactly(domain: Domain, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def archive(seed: int, size: int = 300_000) -> bytes:
-    """A real zip archive, the container of PyTorch's files, with `size` random bytes in it."""
+    """A real zip archive with the entries that PyTorch's files have, `size` random bytes among them."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as target:
+        target.writestr(zipfile.ZipInfo("archive/data.pkl"), b"\x80\2N.")
         target.writestr(zipfile.ZipInfo("archive/data/0"), random.Random(seed).randbytes(size))
     return stream.getvalue()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,13 @@ def test_a_destination_that_cannot_be_written(folder: Path, tmp_path: Path) -> N
         take_from(folder, PUBLISHED, tmp_path / "file" / "net.pt", Expected())
 
 
+def _folder_of_drive() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        packed.writestr("SDFlow/net.pt", DATA)
+    return stream.getvalue()
+
+
 def samples(folder: Path) -> dict[str, Path]:
     """A weight file of each format, as its own library writes it."""
     state = {"weight": torch.arange(100.0), "bias": torch.zeros(3)}
@@ -122,6 +131,8 @@ def test_files_cut_short_are_recognised(tmp_path: Path, name: str, share: float)
         (b"<html><title>Sign in</title>", r"is a web page \('Sign in'\), not weights"),
         (b"\xef\xbb\xbf\n<!doctype HTML>", "is a web page, not weights"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        (b"\x1f\x8b\x08", "is packed with gzip"),
+        (_folder_of_drive(), "is an archive of other files than PyTorch's; if your browser packed it, unpack it first"),
         (b"Too many requests", "in none of the formats"),
         (b'{"error": 404}', "in none of the formats"),
         (b"\xff" * 8 + b"{}", "its header does not fit"),

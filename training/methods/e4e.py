@@ -21,7 +21,6 @@ from training.pairs import drawn_z
 from utils.config import ConfigError, as_section, nearest
 from utils.images import grid
 from utils.paths import resolve
-from utils.weights import load_strict, load_weights
 
 TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent", "drawn_latent")
 FEATURE_LAYERS = ("extractor.relu", "extractor.layer1", "extractor.layer2", "extractor.layer3")  # halves: 1/2 … 1/16
@@ -65,7 +64,7 @@ class E4eMethod(Method):
         average_decay: decay per step of a moving average of the encoder that is exported; 0: none.
         latent_average_samples: number of mapped z whose mean is `latent_avg`.
         synthetic_batch: number of codes w' a step for the term `latent`.
-        initial: file of an encoder to start from, such as that of an earlier state of the generator.
+        initial: file of an encoder to start from, such as that of an earlier state of the generator or a published one.
     """
 
     latent_avg: Tensor
@@ -95,10 +94,8 @@ class E4eMethod(Method):
         self.domain = domain
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
         self.encoder: Any = domain.fresh("encoder")
-        if initial is not None:
-            state, _ = load_weights(resolve(initial))
-            state.pop("latent_avg", None)  # the mean code is the present generator's
-            load_strict(self.encoder, state, source=resolve(initial))
+        if initial is not None:  # without its mean code, which is the present generator's
+            self.encoder, _ = domain.started("encoder", resolve(initial))
         self.latent_discriminator: Any = None
         if latent_discriminator is not None:
             section = as_section(latent_discriminator, "method.latent_discriminator")

@@ -14,13 +14,14 @@ from criteria.adversarial import discriminator_loss, generator_loss, r1_penalty
 from criteria.path_length import path_length_penalty, path_lengths
 from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
+from models.checkpoints import fill_network
 from models.domain import Domain
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import begin_with_numbers, drawn_z, normals_of
+from utils.checkpoints.formats import read_checkpoint
 from utils.config import ConfigError, as_section
 from utils.images import grid
 from utils.paths import resolve
-from utils.weights import load_file
 
 
 def average_decay(batch_images: int, seen_images: int, half_life_images: float, ramp: float) -> float:
@@ -78,7 +79,7 @@ class StyleGAN2Method(Method):
             for pairs, which the mapping has to learn from nothing.
         least_share: without a discriminator, the least share of the variance of w that each drawn number begins with.
             A mapping learns to leave out what the layers do not draw yet, and then they never learn to draw it.
-        initial: file of a generator to start from (an earlier run's `generator.safetensors`).
+        initial: file of a generator to start from (an earlier run's `generator.safetensors`, or a published one).
         initial_discriminator, initial_reader: files of a discriminator and of a reader to start from.
         preview_side: pictures in a row and in a column of the preview.
     """
@@ -157,12 +158,13 @@ class StyleGAN2Method(Method):
 
     def _start_from(self, initial: str | None, initial_discriminator: str | None, initial_reader: str | None) -> None:
         if initial is not None:
-            metadata = load_file(self.generator, resolve(initial))
+            self.generator, metadata = self.domain.started("generator", resolve(initial))
             self.images_seen.fill_(int(metadata.get("images", 0)))
         if initial_discriminator is not None:
-            load_file(self.discriminator, resolve(initial_discriminator))
+            given = read_checkpoint(resolve(initial_discriminator))
+            fill_network(self.discriminator, "stylegan2_discriminator", given)
         if initial_reader is not None:
-            load_file(self.reader, resolve(initial_reader))
+            fill_network(self.reader, "reader", read_checkpoint(resolve(initial_reader)))
 
     def phases(self) -> list[Phase]:
         phases = []

@@ -11,17 +11,11 @@ from typing import Any
 from utils.checkpoints.refusal import RefusedFile
 from utils.checkpoints.torch_files import read_legacy, read_nvlabs, read_zip
 from utils.paths import displayed
-from utils.weights import WeightsError, load_weights
+from utils.weights import WeightsError, existing, load_weights
+from utils.wholeness import is_safetensors, mistaken_for
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY, NVLABS = "safetensors", "PyTorch zip", "PyTorch legacy", "NVlabs pickle"
 _LEGACY_START = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # the whole first pickle: protocol 2, the magic number
-# Files that come in place of weights, by how they begin.
-_MISTAKEN = (
-    (b"<", "is a web page, not a weight file: the download was refused or asked for a confirmation; fetch it again"),
-    (b"\x1f\x8b", "is packed with gzip; unpack it first"),
-    (b"\x89HDF", "is an HDF5 file (Keras); only PyTorch and safetensors files are read"),
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run 'git lfs pull' where it came from"),
-)
 
 
 @dataclass
@@ -54,13 +48,12 @@ def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
     Tensors stay in the file until they are used, so the memory that this takes is that of the pickle.
 
     Args:
-        hint: what to do when the file is missing (a command that makes or fetches it).
+        hint: what to do when the file is missing (a command that makes or fetches it); by default the call that
+            fetches it if it is a public one.
     Raises:
         WeightsError: missing, damaged, of no known format or not safe to read; one sentence that names the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"{displayed(path)}: no such weight file{'; ' + hint if hint else ''}")
+    path = existing(path, hint)
     try:
         data = _mapped(path)
         kind, reader = _recognised(data)
@@ -84,16 +77,14 @@ def _mapped(path: Path) -> memoryview:
 
 def _recognised(data: memoryview) -> tuple[str, Callable[[memoryview], Any] | None]:
     """Format and reader; none for safetensors, which its own library reads."""
-    start = bytes(data[:64])
+    start = bytes(data[:4096])
+    if is_safetensors(start):
+        return SAFETENSORS, None
     if start.startswith(b"PK\x03\x04"):
         return TORCH_ZIP, read_zip
     if start.startswith(_LEGACY_START):
         return TORCH_LEGACY, read_legacy
     if start.startswith(b"\x80"):
         return NVLABS, read_nvlabs
-    if start[8:9] == b"{":
-        return SAFETENSORS, None
-    for beginning, reason in _MISTAKEN:
-        if start.lstrip().startswith(beginning):
-            raise RefusedFile(reason)
-    raise RefusedFile("is no weight file of a known format (safetensors, PyTorch's .pt and .pth, NVlabs' .pkl)")
+    unknown = "is no weight file of a known format (safetensors, PyTorch's .pt and .pth, NVlabs' .pkl)"
+    raise RefusedFile(mistaken_for(start) or unknown)

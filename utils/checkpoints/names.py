@@ -105,7 +105,7 @@ def _encoded(text: Any, encoding: Any) -> bytes:
 
 
 def _number_type(code: Any, *_: Any) -> NumberType:
-    if code not in _NUMBERS:
+    if not isinstance(code, str) or code not in _NUMBERS:
         raise RefusedFile(f"holds NumPy values of type '{shown(code)}', which are no plain numbers")
     return NumberType(code)
 

@@ -23,6 +23,7 @@ from utils.checkpoints.refusal import RefusedFile, shown
 OPERATIONS = 1_000_000
 TEXT = 64 * 2**20  # characters of all strings together; Python may take four bytes for each
 _LONGEST_NUMBER = 16  # bytes of an integer: legacy files begin with one of 10
+_LONGEST_KEY = 300  # characters; keys are joined to name what is nested, and those of state dicts have some 60
 
 
 @dataclass
@@ -90,9 +91,7 @@ class PickleReader:
         """
         stop = ord(".")
         while True:
-            if self.budget.operations <= 0:
-                raise RefusedFile("its pickle takes more operations than any weight file needs")
-            self.budget.operations -= 1
+            self._spend(operations=1)
             if self.position >= len(self.data):
                 raise RefusedFile("ends in the middle of its pickle")
             code = self.data[self.position]
@@ -103,6 +102,21 @@ class PickleReader:
             if operation is None:
                 raise RefusedFile(f"its pickle is damaged (no operation {code:#04x} at byte {self.position - 1})")
             operation(self)
+
+    def _spend(self, operations: int = 0, text: int = 0) -> None:
+        self.budget.operations -= operations
+        self.budget.text -= text
+        if self.budget.operations < 0:
+            raise RefusedFile("its pickle takes more operations than any weight file needs")
+        if self.budget.text < 0:
+            raise RefusedFile("its pickle holds more text than any weight file needs")
+
+    def _spend_on(self, value: Any) -> None:
+        """Pay for what a builder may copy: it could be handed the same long list again and again."""
+        if isinstance(value, str):
+            self._spend(text=len(value))
+        elif isinstance(value, tuple | list | dict | set):
+            self._spend(operations=len(value))
 
     def _bytes(self, count: int) -> memoryview:
         end = self.position + count
@@ -140,9 +154,7 @@ class PickleReader:
 
     def _text(self, form: str, encoding: str) -> None:
         length = self._number(form)
-        self.budget.text -= length
-        if self.budget.text < 0:
-            raise RefusedFile("its pickle holds more text than any weight file needs")
+        self._spend(text=length)
         try:
             self._push(str(self._bytes(length), encoding))
         except UnicodeDecodeError:
@@ -210,6 +222,8 @@ class PickleReader:
         arguments, builder = self._pop(), self._pop()
         if not isinstance(builder, Builder) or not isinstance(arguments, tuple):
             raise RefusedFile("its pickle calls what cannot be called")
+        for value in (arguments, *arguments):
+            self._spend_on(value)
         try:
             self._push(builder.build(*arguments))
         except RefusedFile:
@@ -219,6 +233,7 @@ class PickleReader:
 
     def _build(self) -> None:
         state, target = self._pop(), self._top()
+        self._spend_on(state)
         if isinstance(target, Restored):
             target.set_state(state)
         elif type(target) is not dict:  # attributes of an OrderedDict (`_metadata` of a state dict) are not needed
@@ -234,10 +249,12 @@ def checked_key(value: Any) -> Any:
     """`value`, if it may be a key of a dict.
 
     Raises:
-        RefusedFile: hashing it might take for ever.
+        RefusedFile: hashing it might take for ever, or naming it much memory.
     """
     if not isinstance(value, _HASHABLE):
         raise RefusedFile("its pickle uses something other than text or a number as a key")
+    if isinstance(value, str | bytes) and len(value) > _LONGEST_KEY:
+        raise RefusedFile(f"its pickle uses a key of {len(value):,} characters, longer than any weight file's")
     return value
 
 

@@ -15,6 +15,7 @@ from utils.checkpoints.refusal import RefusedFile, shown
 _MOST_DIMENSIONS = 8
 # NumPy reads numbers at any address, PyTorch has types that NumPy lacks (bfloat16): bits are taken as integers.
 _BIT_PATTERNS = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}
+_NARROWEST = 2  # bytes of a float; of narrower ones PyTorch cannot tell everywhere whether they are finite
 _VIEWS = 64 * 2**20  # bytes that tensors may take beyond the file's own, for those that share numbers (expanded ones)
 
 
@@ -85,7 +86,7 @@ class StoredTensor:
             raise RefusedFile(f"a tensor of {len(self.shape)} dimensions has {len(self.stride)} strides")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
         if last >= self.storage.count and self.count:
-            raise RefusedFile(f"a tensor of shape {shown(list(self.shape))} reaches beyond its storage")
+            raise RefusedFile(f"a tensor of shape {shown(str(self.shape))} reaches beyond its storage")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -126,7 +127,7 @@ def read_tensors(state: Mapping[str, AnyTensor], file_size: int) -> dict[str, Te
     """The tensors of a state dict.
 
     Raises:
-        RefusedFile: together they are larger than the file, damaged, or not finite.
+        RefusedFile: together they are larger than the file, damaged, not finite, or of a type that is not read.
     """
     total = sum(stored.nbytes for stored in state.values())
     if total > file_size + _VIEWS:
@@ -134,6 +135,8 @@ def read_tensors(state: Mapping[str, AnyTensor], file_size: int) -> dict[str, Te
     tensors = {}
     for key, stored in state.items():
         tensors[key] = tensor = stored.tensor() if isinstance(stored, StoredTensor) else stored
+        if tensor.is_floating_point() and tensor.dtype.itemsize < _NARROWEST:
+            raise RefusedFile(f"'{shown(key)}' is of type {tensor.dtype}, which no known weight file has")
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise RefusedFile(f"'{shown(key)}' holds values that are not finite; the file is damaged")
     return tensors

@@ -53,6 +53,7 @@ def zip_entries(data: memoryview) -> dict[str, Entry]:
 
 def _entries(data: memoryview) -> dict[str, Entry]:
     position, count = _directory(data)
+    total = 0
     entries: dict[str, Entry] = {}
     for _ in range(count):
         header = struct.unpack_from("<4s6H3I5H2I", data, position)
@@ -67,6 +68,9 @@ def _entries(data: memoryview) -> dict[str, Entry]:
         size, packed, offset = _zip64(fields, size, packed, offset)
         if method != 0 or packed != size or flags & _ENCRYPTED:
             raise RefusedFile(f"its entry '{shown(name)}' is compressed or encrypted, which torch.save never does")
+        total += size
+        if total > len(data):  # each entry is checked as a whole: shared bytes would be summed up again and again
+            raise RefusedFile("its entries overlap, which torch.save never lets them")
         if name in entries:
             raise RefusedFile(f"has two entries '{shown(name)}'")
         entries[name] = Entry(_content(data, offset, size, name), checksum)

@@ -36,6 +36,7 @@ from scripts.checkpoint_samples import (
 from utils.config import ConfigError, load_config
 from utils.paths import ROOT
 from utils.weights import WeightsError, key_differences, save_weights
+from utils.wholeness import damage
 
 State = dict[str, Tensor]
 GENERATOR = "stylegan2_generator"
@@ -115,6 +116,29 @@ def test_nvlabs_pickle(sizes: dict[str, Any], tmp_path: Path) -> None:
     assert same(loaded.module.state_dict(), state)
     assert loaded.sizes["conv_clamp"] == 256 and loaded.sizes["label_dim"] == 3 * bool(sizes)
     assert loaded.metadata["c_dim"] == 3 * bool(sizes)
+
+
+@pytest.mark.parametrize("first", [0x80, 0x08])
+def test_safetensors_are_recognised_whatever_their_header_measures(first: int, tmp_path: Path) -> None:
+    """They begin with the header's length, which may be 0x80 modulo 256: how a pickle begins."""
+    path = tmp_path / "x"
+    for spaces in range(0, 256, 8):
+        save_weights(path, state_of("continuous_flow"), {"network": "continuous_flow", "note": " " * spaces})
+        if path.read_bytes()[0] == first:
+            break
+    assert path.read_bytes()[0] == first
+    assert load_network(path).format == "safetensors" and damage(path) is None
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "header says" in str(damage(path))
+
+
+def test_a_missing_public_file_is_named_with_the_call_that_brings_it(tmp_path: Path) -> None:
+    call = r"prior-0010000: no such weight file; 'python scripts/download\.py sdflow-prior' says how to bring it"
+    with pytest.raises(WeightsError, match=call):
+        load_editor(tmp_path / "prior-0010000", "cpu", tmp_path / "labeldist-0010000")
+    for path, reason in ((tmp_path, "is a folder"), (tmp_path / ("a" * 300), "cannot be read")):
+        with pytest.raises(WeightsError, match=reason):
+            load_network(path)
 
 
 def test_nvlabs_and_rosinality_weights_give_one_picture(tmp_path: Path) -> None:
