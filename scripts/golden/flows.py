@@ -21,7 +21,7 @@ TRUE_TOLERANCE = 1e-9
 _FLIP_SCALE = 0.8  # of the recorded flips of exact labels
 
 
-def _flow(case: GoldenCase, tolerance: float = 1e-5) -> ContinuousFlow:
+def _flow(case: GoldenCase, tolerance: float = 1e-6) -> ContinuousFlow:
     """The case's network in evaluation mode."""
     flow = ContinuousFlow(**flow_sizes(case.shapes), tolerance=tolerance)  # type: ignore[arg-type]
     case.fill(flow, derivable=flow.derivable)
