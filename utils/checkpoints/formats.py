@@ -89,9 +89,11 @@ def _recognised(data: memoryview) -> tuple[str, Callable[[memoryview], Any] | No
         return TORCH_ZIP, read_zip
     if start.startswith(_LEGACY_START):
         return TORCH_LEGACY, read_legacy
-    if start.startswith(b"\x80"):
+    # Safetensors begin with the length of their header, whose first byte may be a pickle's.
+    header = start[8:9] == b"{"
+    if start.startswith(b"\x80") and not (header and int.from_bytes(start[:8], "little") <= len(data) - 8):
         return NVLABS, read_nvlabs
-    if start[8:9] == b"{":
+    if header:
         return SAFETENSORS, None
     for beginning, reason in _MISTAKEN:
         if start.lstrip().startswith(beginning):

@@ -209,6 +209,17 @@ def test_published_keys_and_shapes_fit(kind: str, name: str) -> None:
     assert str(key_differences(found.blueprint(found.section()), found.outline())) == ""
 
 
+@pytest.mark.parametrize("first", [0x00, 0x50, 0x80])  # of any file, of a zip archive, of a pickle
+def test_own_files_are_told_by_more_than_their_first_byte(first: int, tmp_path: Path) -> None:
+    for length in range(256):
+        save_weights(tmp_path / "x", state_of("latent_classifier"), {"note": "." * length})
+        if (tmp_path / "x").read_bytes()[0] == first:
+            break
+    else:
+        raise AssertionError("no header of such a length")
+    assert load_network(tmp_path / "x").format == "safetensors"
+
+
 def test_inspection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = save(tmp_path / "good", encoder_file()), tmp_path / "bad.pt"
     bad.write_bytes(b"<html>")
