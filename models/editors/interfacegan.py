@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 
 from models.editors.base import Editor
+from models.editors.stored import StoredEditor
 
 
 class InterFaceGANEditor(Editor):
     """w_e = w + Σ_a (ŝ_a − s_a) u_a, u_a along attribute a's normal n_a, freed of the other attributes' normals.
 
-    Semantics are places along the normals: s_a = ½ + (n_a·w + b_a) / g_a, with s = ½ on the hyperplane and a difference
-    of 1 between the typical absent and the typical present code. A conditional edit is so long that s becomes ŝ, and
+    Semantics are places along the normals: s_a = ½ + (n_a·w + b_a) / g_a, with s = ½ on the hyperplane and g_a the
+    distance that goes with a classifier's score from 0 to 1. A conditional edit is so long that s becomes ŝ, and
     leaves the semantics of all other attributes as they are.
 
     Args:
         normals: unit normals (A, L, D) in W+; (A, 1, D) in W, where the mean of a code's rows is looked at and all rows
             move alike.
         intercepts: b (A,), signed distance of the origin.
-        gaps: g (A,), distance along the normal between the mean codes with and without the attribute.
+        gaps: g (A,), slope of the codes' distances over their scores; of scores 0 and 1 the distance of the two means.
         conditional: move along n_a projected off the other normals, not along n_a itself.
     Raises:
         ValueError: a normal that depends linearly on the others.
@@ -43,6 +44,11 @@ class InterFaceGANEditor(Editor):
         self.register_buffer("intercepts", intercepts)
         self.register_buffer("gaps", gaps)
         self.register_buffer("directions", self._directions(conditional), persistent=False)
+
+    @classmethod
+    def restore(cls, stored: StoredEditor) -> InterFaceGANEditor:
+        state = stored.state
+        return cls(state["normals"], state["intercepts"], state["gaps"], stored.attributes, **stored.settings)
 
     def _directions(self, conditional: bool) -> Tensor:
         """u (A, L, D) or (A, 1, D)."""

@@ -6,6 +6,7 @@ METHODS = Catalogue(
     "method",
     {
         "sdflow": "training.methods.sdflow:SDFlowMethod",
+        "interfacegan": "training.methods.interfacegan:InterFaceGANMethod",
         "classifier": "training.methods.classifier:ClassifierMethod",
         "identity": "training.methods.identity:IdentityMethod",
         "stylegan2": "training.methods.stylegan2:StyleGAN2Method",
