@@ -7,6 +7,7 @@ EDITORS = Catalogue(
     {
         "sdflow": "models.editors.sdflow:SDFlowEditor",
         "styleflow": "models.editors.styleflow:StyleFlowEditor",
+        "latent_transformer": "models.editors.latent_transformer:LatentTransformerEditor",
         "interfacegan": "models.editors.interfacegan:InterFaceGANEditor",
         "linear": "models.editors.linear:LinearDirectionsEditor",
     },

@@ -110,7 +110,7 @@ def load_editor(
     kind: type[Editor] = EDITORS.find(Section({"name": metadata["method"]}, "method", {"method": source}))
     domain = Domain(Section(metadata["domain"], "domain", {"domain": source}), device)
     used = {part: value for part, value in metadata["fingerprints"].items() if part not in without}
-    _check_fingerprints(domain, used, source)
+    check_fingerprints(domain, used, source)
     metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
     editor = kind.restore(StoredEditor(state, metadata, domain, file))
     load_strict(editor, state, file)
@@ -169,12 +169,19 @@ def _load_pair(
     return editor, domain, metadata
 
 
-def _check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str) -> None:
-    """The latent space is the generator's and the encoder's: with others an editor's codes mean nothing."""
+def check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str, what: str = "editor") -> None:
+    """The latent space is the generator's and the encoder's: with others an editor's codes mean nothing.
+
+    Args:
+        trained_with: part of the domain → its fingerprint, see `Domain.fingerprints`.
+        source, what: of what was trained, for messages.
+    Raises:
+        WeightsError: a part is another one.
+    """
     present = domain.fingerprints(tuple(trained_with))
     for part, expected in trained_with.items():
         if present[part] != expected:
             raise WeightsError(
-                f"{source}: this editor was trained with {part} {expected}, but "
+                f"{source}: this {what} was trained with {part} {expected}, but "
                 f"{displayed(domain.weights_path(part))} is {part} {present[part]}"
             )

@@ -6,6 +6,8 @@ METHODS = Catalogue(
     "method",
     {
         "sdflow": "training.methods.sdflow:SDFlowMethod",
+        "latent_transformer": "training.methods.latent_transformer:LatentTransformerMethod",
+        "latent_classifier": "training.methods.latent_classifier:LatentClassifierMethod",
         "interfacegan": "training.methods.interfacegan:InterFaceGANMethod",
         "classifier": "training.methods.classifier:ClassifierMethod",
         "identity": "training.methods.identity:IdentityMethod",
