@@ -9,6 +9,7 @@ EDITORS = Catalogue(
         "styleflow": "models.editors.styleflow:StyleFlowEditor",
         "latent_transformer": "models.editors.latent_transformer:LatentTransformerEditor",
         "interfacegan": "models.editors.interfacegan:InterFaceGANEditor",
+        "adatrans": "models.editors.adatrans:AdaTransEditor",
         "linear": "models.editors.linear:LinearDirectionsEditor",
     },
 )
