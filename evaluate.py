@@ -67,9 +67,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--strengths", type=float, nargs="+", default=STRENGTHS, metavar="D", help="default: -0.5 … 2 in 12 steps"
     )
-    parser.add_argument(
-        "--editors", nargs="+", default=["sdflow", "linear"], choices=["sdflow", "linear"], help="default: both"
-    )
+    parser.add_argument("--no-linear", action="store_true", help="leave out linear directions, the yardstick")
     parser.add_argument(
         "--fit-count", type=int, default=2000, metavar="N", help="training faces for linear directions (default: 2000)"
     )
@@ -241,20 +239,19 @@ def run(options: argparse.Namespace) -> None:
         options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
     )
     dataset = test_faces(options, domain)
-    if not metadata.get("config") and ("linear" in options.editors or not options.no_latents):
+    if not metadata.get("config") and not (options.no_linear and options.no_latents):
         raise ConfigError(
             f"{metadata['file']}: does not say which faces it was trained on, and linear directions and probes are "
-            f"fitted to those; leave both out: --editors sdflow --no-latents"
+            f"fitted to those; leave both out: --no-linear --no-latents"
         )
     count = min(options.count, len(dataset))
     image = images_of(dataset, count)
     drawn = counterfactuals(dataset, count, domain.attributes) if draws_counterfactuals(dataset) else None
     faces = prepare(domain, image, drawn)
-    editors: dict[str, Editor] = {}
-    if "sdflow" in options.editors:
-        editors["SDFlow"] = editor
-    if "linear" in options.editors:
-        editors["linear directions"] = linear_editor(metadata, domain, options.fit_count)
+    editors: dict[str, Editor] = {editor.title: editor}
+    if not options.no_linear:
+        linear = linear_editor(metadata, domain, options.fit_count)
+        editors[linear.title] = linear
     outcomes = measure(editors, domain, faces, tuple(options.strengths))
     semantics = in_batches(editor.semantics, faces.latent, faces.image, device=domain.device)
     report: dict[str, Any] = {

@@ -16,5 +16,9 @@ NETWORKS = Catalogue(
         "iresnet_identity": "models.identity:IResNetIdentity",
         "reader": "models.reader:Reader",
         "continuous_flow": "models.flows.cnf:ContinuousFlow",
+        "realnvp": "models.flows.realnvp:RealNVP",
+        "latent_transformer": "models.latent_transformer:LatentTransformer",
+        "latent_classifier": "models.latent_transformer:LatentClassifier",
+        "adatrans": "models.adatrans:AdaTrans",
     },
 )

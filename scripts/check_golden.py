@@ -26,6 +26,7 @@ from scripts.golden.case import Builder, CaseError, GoldenCase, check_case
 
 BUILDERS = (
     "scripts.golden.stylegan2", "scripts.golden.encoders", "scripts.golden.flows", "scripts.golden.alignment",
+    "scripts.golden.peers",
 )  # fmt: skip
 
 

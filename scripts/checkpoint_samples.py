@@ -36,6 +36,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "attribute_classifier": {"backbone": "r18", "width": 2, "attribute_heads": 3, "age_logits": 2},
     "semantic_encoder": {"backbone": "r18", "width": 2, "attributes": 5, "head": []},
     "continuous_flow": {"style_dim": 8, "semantics": 5, "hidden": [8, 8], "trainable_end_time": True},
+    "latent_transformer": {"styles": 6, "style_dim": 8},
+    "latent_classifier": {"inputs": 48, "hidden": [16, 8], "outputs": 40},
+    "adatrans": {"styles": 6, "style_dim": 8, "layers": 2, "width": 12},
+    "realnvp": {"style_dim": 8, "couplings": 2, "width": 4},
 }  # fmt: skip
 OPTIONS = {"stylegan_size": 16, "start_from_latent_avg": True, "learning_rate": 1e-4, "exp_dir": "/home/a/b", "w": None}
 
@@ -73,6 +77,15 @@ def flow_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return OrderedDict({
         **state, "chain.0.step": torch.zeros(1), "chain.1.odefunc._num_evals": torch.tensor(0.0),
         "chain.2.step": torch.zeros(1),
+    })  # fmt: skip
+
+
+def realnvp_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state as AdaTrans' density has it, with the statistics of the last training batch."""
+    means = [key for key in state if key.endswith("log_gamma")]
+    return OrderedDict({
+        **state, **{key.replace("log_gamma", f"batch_{name}"): torch.ones_like(state[key])
+                    for key in means for name in ("mean", "var")},
     })  # fmt: skip
 
 

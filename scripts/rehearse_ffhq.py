@@ -212,7 +212,7 @@ def rehearse(output: Path, photos: list[str]) -> list[Measured]:
         measure(
             "evaluate",
             *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
-            *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--editors", "sdflow"),
+            *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--no-linear"),
             *("-o", str(output / "evaluation")),
         ),
     ]

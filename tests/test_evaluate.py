@@ -149,6 +149,6 @@ def test_published_pair_has_no_training_faces(
     arguments = ["--checkpoint", str(flow), "--semantic-encoder", str(encoder), "-o", str(tmp_path / "out")]
     arguments += ["--domain", str(tiny_domain_folder / "domain.yaml"), "--count", "4", "--device", "cpu"]
     assert evaluate.main(arguments) == 2
-    assert "--editors sdflow --no-latents" in capsys.readouterr().err
-    assert evaluate.main([*arguments, "--editors", "sdflow", "--no-latents", "--strengths", "0.2"]) == 0
+    assert "--no-linear --no-latents" in capsys.readouterr().err
+    assert evaluate.main([*arguments, "--no-linear", "--no-latents", "--strengths", "0.2"]) == 0
     assert "labeldist-0010000" in json.loads((tmp_path / "out/report.json").read_text())["checkpoint"]

@@ -17,6 +17,7 @@ from training.checkpoints import checkpoint_names, prune_checkpoints, restore_ch
 from training.logging import RunLog
 from training.method import Batch, Method, Phase
 from training.settings import TrainingSettings
+from utils.config import ConfigError
 from utils.paths import displayed
 from utils.weights import save_weights
 
@@ -56,6 +57,9 @@ class Trainer:
         self.settings, self.folder, self.config, self.device = settings, folder, dict(config), device
         self.quiet = quiet
         self.phases = method.phases()
+        if bool(self.phases) != bool(settings.steps):
+            steps = "has nothing to learn in steps" if settings.steps else "learns in steps"
+            raise ConfigError(f"training.steps: is {settings.steps}, but the method {steps}")
         self.base_rates = {
             id(phase.optimiser): [group["lr"] for group in phase.optimiser.param_groups] for phase in self.phases
         }
@@ -101,6 +105,8 @@ class Trainer:
             ) as log,
             _deferred_signals() as received,
         ):
+            if not self.step:
+                self._fit(log)
             for batch in loader:
                 self._train_step({key: value.to(self.device) for key, value in batch.items()}, log)
                 log.step(self.step, self.method.status())
@@ -123,6 +129,15 @@ class Trainer:
         path = save_checkpoint(self.checkpoints, name, self.method, self.phases, self.step, self.config)
         prune_checkpoints(self.checkpoints, self.settings.keep_checkpoints)
         return path
+
+    def _fit(self, log: RunLog) -> None:
+        measures = self.method.fit(self.data)
+        if measures:
+            log.scalars(0, measures, "fit")
+            log.say(f"fitted: {_listed(measures)}")
+        if not self.settings.steps:
+            self._show(log)
+            self.save()
 
     def _train_step(self, batch: Batch, log: RunLog) -> None:
         self.method.train()
@@ -177,7 +192,7 @@ class Trainer:
             preview = self.method.preview(self._items(source, self.settings.preview_images))
         if measures:
             log.scalars(self.step, measures, "validation")
-            log.say(f"step {self.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in measures.items()))
+            log.say(f"step {self.step}: {_listed(measures)}")
         log.histograms(self.step, self.method.histograms())
         path = log.picture(self.step, preview)
         log.say(f"step {self.step}: preview in {displayed(path)}")
@@ -186,6 +201,10 @@ class Trainer:
         count = min(count, len(source))  # type: ignore[arg-type]
         batch = default_collate([source[index] for index in range(count)])
         return {key: value.to(self.device) for key, value in batch.items()}
+
+
+def _listed(measures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in measures.items())
 
 
 @contextmanager

@@ -39,6 +39,13 @@ class Method(nn.Module):
             ConfigError: saying what differs.
         """
 
+    def fit(self, data: Dataset) -> dict[str, float]:
+        """Learn what is learned from all training data at once, into buffers; returns measures of it.
+
+        Called before the first step of a new run. A method without phases learns nothing else, in no steps.
+        """
+        return {}
+
     def phases(self) -> list[Phase]:
         """The phases of a step, in order. Called once, after the method was moved to its device."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ class TrainingSettings:
     """How long and in what portions to train.
 
     Args:
-        steps: optimiser steps.
+        steps: optimiser steps; 0 for methods that learn all at once.
         batch_size: images a step; with `accumulate` > 1 they pass in that many equal portions and their gradients add
             up to the large batch's, except through batch statistics (BatchNorm, minibatch deviation), which are
             those of a portion.
@@ -42,7 +42,9 @@ class TrainingSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "preview_every", "checkpoint_every"):
+        if self.steps < 0:
+            raise ConfigError(f"training.steps must not be negative, as {self.steps} is")
+        for name in ("batch_size", "accumulate", "log_every", "preview_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} must be at least 1, not {getattr(self, name)}")
         if self.keep_checkpoints < 1:

@@ -73,11 +73,8 @@ class Found:
         """The network of a section without memory for its weights.
 
         Raises:
-            RefusedFile: the sizes are impossible, or it is a network that the project has not.
+            RefusedFile: the sizes are impossible.
         """
-        if not self.kind.loadable:
-            summary = self.kind.summary(self.sizes)
-            raise RefusedFile(f"is {self.kind.title} ({summary}), a network that this project has not yet")
         try:
             with torch.device("meta"):
                 return NETWORKS.build(section)
@@ -134,7 +131,7 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
     found: list[Found] = []
     unknown: list[str] = []
     for place, state, settings in _state_dicts(checkpoint.content):
-        named = {key.replace("module.", ""): tensor for key, tensor in state.items()}
+        named = {key.removeprefix("module."): tensor for key, tensor in state.items()}
         for prefix, part in _networks_in(named):
             where = ".".join(filter(None, (*place, prefix)))
             kind = kind_of(part, preferred)

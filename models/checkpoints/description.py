@@ -57,8 +57,6 @@ def _network(found: Found) -> Rows:
     mean = found.extra.get("latent_avg")
     beside = f", mean code of {' x '.join(str(n) for n in mean.shape)} beside them" if mean is not None else ""
     rows.append(("tensors", f"{len(found.state)} of {_bytes(sum(t.nbytes for t in found.state.values()))}{beside}"))
-    if not found.kind.loadable:
-        return [*rows, ("note", "recognised only: this project has not this network yet")]
     differences = key_differences(found.blueprint(found.section()), found.outline())
     labelled = (("missing", differences.missing), ("surplus", differences.surplus), ("shapes", differences.shapes))
     rows += [(label, _some(keys)) for label, keys in labelled if keys]

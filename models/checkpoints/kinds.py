@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from models.adatrans import adatrans_sizes
 from models.classifiers import attribute_classifier_sizes
 from models.encoders.latent_discriminator import latent_discriminator_sizes
 from models.encoders.psp import psp_sizes
 from models.flows.cnf import flow_sizes
+from models.flows.realnvp import realnvp_sizes
 from models.identity import iresnet_identity_sizes, irse_identity_sizes
+from models.latent_transformer import latent_classifier_sizes, latent_transformer_sizes
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
@@ -35,10 +37,8 @@ class Kind:
         name: what a config calls it, see `models.NETWORKS`.
         title: what a person calls it.
         signature: keys that such a file has.
-        sizes: constructor arguments (of a network that this project has not: what there is to tell) from the state
-            dict, whose tensors need no numbers, and the file's own settings.
+        sizes: constructor arguments from the state dict, whose tensors need no numbers, and the file's own settings.
         summary: one line about these sizes.
-        loadable: the project has this network.
         translate: key map from the public names to this project's, where they differ.
         read_first: keys of small tensors whose numbers `sizes` needs.
     """
@@ -48,7 +48,6 @@ class Kind:
     signature: tuple[str, ...]
     sizes: Callable[[State, Settings], Mapping[str, Any]]
     summary: Callable[[Mapping[str, Any]], str]
-    loadable: bool = True
     translate: Callable[[State], dict[str, Tensor]] | None = None
     read_first: tuple[str, ...] = ()
 
@@ -118,26 +117,20 @@ def _critic_summary(sizes: Mapping[str, Any]) -> str:
     return f"{sizes['layers']} layers, styles of {sizes['style_dim']}"
 
 
-def _latent_transformer_sizes(shapes: Shapes) -> Mapping[str, Any]:
-    layers = sum(bool(re.fullmatch(r"dense\.\d+\.weight", key)) for key in shapes)
-    return {"styles": layers, "style_dim": int(shapes["dense.0.weight"][0])}
+def _latent_classifier_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['inputs']} numbers to {sizes['outputs']} attributes"
 
 
-def _latent_classifier_sizes(shapes: Shapes) -> Mapping[str, Any]:
-    layers = sum(bool(re.fullmatch(r"fcs\.\d+\.weight", key)) for key in shapes)
-    return {"inputs": int(shapes["fcs.0.weight"][1]), "outputs": int(shapes[f"fcs.{layers - 1}.weight"][0])}
+def _transformer_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['styles']} styles of {sizes['style_dim']}"
 
 
-def _adatrans_sizes(shapes: Shapes) -> Mapping[str, Any]:
-    width = int(shapes["func.output_layer.3.weight"][0])
-    return {"styles": int(shapes["func.input_layer.0.weight"][1]) // width, "style_dim": width}
+def _adatrans_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{_transformer_summary(sizes)}, {sizes['layers']} layers, {sizes['conditions']} attributes"
 
 
-def _realnvp_sizes(shapes: Shapes) -> Mapping[str, Any]:
-    return {
-        "layers": len({key.split(".")[3] for key in shapes if key.startswith("flow.net.layers.")}),
-        "style_dim": int(shapes["flow.net.layers.0.running_mean"][-1]),
-    }
+def _realnvp_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['couplings']} couplings, styles of {sizes['style_dim']}"
 
 
 KINDS: tuple[Kind, ...] = (
@@ -225,33 +218,29 @@ KINDS: tuple[Kind, ...] = (
         "latent_transformer",
         "Latent Transformer",
         ("dense.0.weight", "dense.1.weight"),
-        _by_shape(_latent_transformer_sizes),
-        lambda sizes: f"{sizes['styles']} styles of {sizes['style_dim']}",
-        loadable=False,
+        _by_shape(latent_transformer_sizes),
+        _transformer_summary,
     ),
     Kind(
         "latent_classifier",
         "Latent Transformer's classifier of codes",
         ("fcs.0.weight", "fcs.1.weight"),
-        _by_shape(_latent_classifier_sizes),
-        lambda sizes: f"{sizes['inputs']} numbers to {sizes['outputs']} attributes",
-        loadable=False,
+        _by_shape(latent_classifier_sizes),
+        _latent_classifier_summary,
     ),
     Kind(
         "adatrans",
         "AdaTrans",
         ("func.rnn.weight_ih_l0", "func.input_layer.0.weight", "func.output_layer.3.weight"),
-        _by_shape(_adatrans_sizes),
-        lambda sizes: f"{sizes['styles']} styles of {sizes['style_dim']}",
-        loadable=False,
+        _by_shape(adatrans_sizes),
+        _adatrans_summary,
     ),
     Kind(
         "realnvp",
         "AdaTrans' RealNVP",
         ("flow.net.layers.0.log_gamma", "flow.net.layers.0.running_mean"),
-        _by_shape(_realnvp_sizes),
-        lambda sizes: f"{sizes['layers']} layers, styles of {sizes['style_dim']}",
-        loadable=False,
+        _by_shape(realnvp_sizes),
+        _realnvp_summary,
     ),
 )
 

@@ -60,8 +60,9 @@ def load_network(path: str | Path, expect: str | Sequence[str] | None = None, hi
     """Build the network that a weight file holds and fill it; sizes are read off the tensors.
 
     The file may be this project's safetensors or a public one, whatever its name: StyleGAN2 of rosinality, e4e, pSp,
-    SDFlow and NVlabs, encoders of e4e and pSp, IR-SE and iresnet recognition networks, AdaTrans' classifiers, the
-    semantic encoders and flows of SDFlow and StyleFlow. Nothing in it is executed.
+    SDFlow and NVlabs, encoders of e4e and pSp, IR-SE and iresnet recognition networks, the
+    semantic encoders and flows of SDFlow and StyleFlow, the networks of AdaTrans and Latent Transformer. Nothing in it
+    is executed.
 
     Args:
         expect: name of the wanted kind of network, as configs have it (`stylegan2_generator`), or several; default:
@@ -125,16 +126,13 @@ def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[s
 def read_network(path: str | Path, expect: str | Sequence[str] | None = None) -> NetworkState:
     """The weights of a file as they stand there, without their network; arguments as in `load_network`.
 
-    Of networks that this project has not (AdaTrans', Latent Transformer's) the tensors come under their own names.
-
     Raises:
         WeightsError: missing, damaged or unsafe file, or another network; names the file.
     """
     checkpoint = read_checkpoint(path)
     try:
         found = _chosen(checkpoint, expect)
-        if found.kind.loadable:
-            _check_whole(found, found.section())
+        _check_whole(found, found.section())
         sizes = found.sizes
         tensors, extra = found.tensors(checkpoint.size)
     except RefusedFile as error:

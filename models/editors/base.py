@@ -5,11 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from utils.config import nearest
+
+if TYPE_CHECKING:
+    from models.editors.stored import StoredEditor
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,30 @@ class Editor(nn.Module, ABC):
 
     Edits run without gradients and without state that depends on the batch.
 
+    Its state dict is what a file keeps of it.
+
     Args:
         attributes: names, in the order of the semantics' columns.
+    Attributes:
+        name: what files call this kind of editor, see `models.editors.EDITORS`.
+        title: what people call it.
     """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
 
     def __init__(self, attributes: Sequence[str]) -> None:
         super().__init__()
         self.attributes = tuple(attributes)
+
+    @classmethod
+    def restore(cls, stored: StoredEditor) -> Editor:
+        """The editor that a file describes, ready to take its tensors.
+
+        Raises:
+            ConfigError: the description fits no network here.
+        """
+        raise NotImplementedError(f"{cls.__name__} is not kept in files")
 
     @abstractmethod
     def semantics(self, w: Tensor, image: Tensor) -> Tensor:

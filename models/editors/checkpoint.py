@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from models import NETWORKS
 from models.checkpoints import load_network, network_in
 from models.checkpoints.kinds import title_of
 from models.domain import Domain
+from models.editors import EDITORS
 from models.editors.base import Editor
-from models.editors.sdflow import SDFlowEditor
+from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
+from models.editors.stored import REQUIRED, StoredEditor, editor_metadata
 from models.flows.cnf import ContinuousFlow
 from models.semantic_encoder import SemanticEncoder
 from utils.checkpoints.formats import read_checkpoint
@@ -27,9 +27,6 @@ from utils.weights import WeightsError, freeze, load_strict
 SHIPPED_EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
 _FILE = "editor.safetensors"
 PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
-# A training may solve more coarsely than an edit. Of the shipped flow w_e was 2e-4 from the float64 solution at 1e-3,
-# 2e-6 at 1e-5 and 2e-7 at 1e-6, for 7, 13 and 19 evaluations.
-EDITING_TOLERANCE = 1e-5
 
 
 def editor_path(path: str | Path | None) -> Path:
@@ -105,18 +102,20 @@ def load_editor(
             f"--checkpoint FLOW --semantic-encoder FILE"
         )
     state, metadata = checkpoint.content, checkpoint.metadata
-    missing = [key for key in ("method", "domain", "attributes", "networks", "fingerprints") if key not in metadata]
+    missing = [key for key in REQUIRED if key not in metadata]
     if missing:
         what = "a training checkpoint: give its run's folder" if "config" in metadata else "no editor's file"
         raise WeightsError(f"{displayed(file)}: {what} (its metadata lack {', '.join(missing)})")
-    if metadata["method"] not in _LOADERS:
-        raise WeightsError(f"{displayed(file)}: unknown kind of editor '{metadata['method']}'")
     source = displayed(file)
+    kind: type[Editor] = EDITORS.find(Section({"name": metadata["method"]}, "method", {"method": source}))
     domain = Domain(Section(metadata["domain"], "domain", {"domain": source}), device)
     used = {part: value for part, value in metadata["fingerprints"].items() if part not in without}
-    _check_fingerprints(domain, used, source)
+    check_fingerprints(domain, used, source)
     metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
-    return _LOADERS[metadata["method"]](state, metadata, domain, file), domain, metadata
+    editor = kind.restore(StoredEditor(state, metadata, domain, file))
+    load_strict(editor, state, file)
+    freeze(editor.to(domain.device))
+    return editor, domain, metadata
 
 
 def _load_pair(
@@ -159,42 +158,30 @@ def _load_pair(
     assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, SemanticEncoder)
     flow.module.tolerance = min(flow.module.tolerance, EDITING_TOLERANCE)
     digest = hashlib.sha256(flow_file.read_bytes() + encoder_file.read_bytes())
+    editor = SDFlowEditor(flow.module, encoder.module, domain.attributes)
+    networks = {"flow": flow.sizes, "semantic_encoder": encoder.sizes}
+    parts = [part for part in ("generator", "encoder") if part not in without]
     metadata = {
-        "method": "sdflow",
-        "domain": domain.config.plain(),
-        "attributes": list(domain.attributes),
-        "networks": {"flow": flow.sizes, "semantic_encoder": encoder.sizes},
-        "fingerprints": domain.fingerprints([part for part in ("generator", "encoder") if part not in without]),
+        **editor_metadata(editor, domain, networks, parts, {}),
         "file": f"{displayed(flow_file)} with {displayed(encoder_file)}",
         "hash": digest.hexdigest()[:16],
     }
-    return SDFlowEditor(flow.module, encoder.module, domain.attributes), domain, metadata
+    return editor, domain, metadata
 
 
-def _check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str) -> None:
-    """The latent space is the generator's and the encoder's: with others an editor's codes mean nothing."""
+def check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str, what: str = "editor") -> None:
+    """The latent space is the generator's and the encoder's: with others an editor's codes mean nothing.
+
+    Args:
+        trained_with: part of the domain → its fingerprint, see `Domain.fingerprints`.
+        source, what: of what was trained, for messages.
+    Raises:
+        WeightsError: a part is another one.
+    """
     present = domain.fingerprints(tuple(trained_with))
     for part, expected in trained_with.items():
         if present[part] != expected:
             raise WeightsError(
-                f"{source}: this editor was trained with {part} {expected}, but "
+                f"{source}: this {what} was trained with {part} {expected}, but "
                 f"{displayed(domain.weights_path(part))} is {part} {present[part]}"
             )
-
-
-def _load_sdflow(state: dict[str, Tensor], metadata: dict[str, Any], domain: Domain, file: Path) -> Editor:
-    attributes = tuple(metadata["attributes"])
-    sizes = {"style_dim": domain.style_dim, "semantics": len(attributes), "attributes": len(attributes)}
-    networks: dict[str, Any] = {}
-    for name in ("flow", "semantic_encoder"):
-        section = Section(metadata["networks"][name], f"networks.{name}", {"networks": displayed(file)})
-        network = NETWORKS.build(section, **sizes)
-        prefix = f"{name}."
-        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        load_strict(network, own, file)
-        networks[name] = freeze(network.to(domain.device))
-    networks["flow"].tolerance = min(networks["flow"].tolerance, EDITING_TOLERANCE)
-    return SDFlowEditor(networks["flow"], networks["semantic_encoder"], attributes)
-
-
-_LOADERS = {"sdflow": _load_sdflow}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from models.editors.base import Editor
+from models.editors.stored import StoredEditor
 
 
 class LinearDirectionsEditor(Editor):
@@ -22,6 +24,8 @@ class LinearDirectionsEditor(Editor):
         readout: (L·D + 1, A), from a code with a 1 appended to its semantics.
     """
 
+    name: ClassVar[str] = "linear"
+    title: ClassVar[str] = "linear directions"
     directions: Tensor
     readout: Tensor
 
@@ -54,6 +58,10 @@ class LinearDirectionsEditor(Editor):
         offset = scores.mean(0) - codes.mean(0) @ weights
         readout = torch.cat([weights, offset[None]])
         return cls(directions.to(latents.dtype).reshape(-1, *latents.shape[1:]), readout.to(latents.dtype), attributes)
+
+    @classmethod
+    def restore(cls, stored: StoredEditor) -> LinearDirectionsEditor:
+        return cls(stored.state["directions"], stored.state["readout"], stored.attributes)
 
     @torch.no_grad()
     def semantics(self, w: Tensor, image: Tensor) -> Tensor:

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from tests.training.toy import ToyData, ToyMethod
 from training.batches import batch_indices
 from training.checkpoints import checkpoint_names
 from training.loop import Interrupted, NonFiniteLoss, Trainer
+from training.method import Batch, Method, Phase
 from training.settings import TrainingSettings
 from utils.config import ConfigError
 from utils.weights import WeightsError
 
 
-def make(folder: Path, steps: int, seed: int = 0, method: ToyMethod | None = None, **settings: object) -> Trainer:
+def make(folder: Path, steps: int, seed: int = 0, method: Method | None = None, **settings: object) -> Trainer:
     torch.manual_seed(seed)
     chosen = TrainingSettings(steps=steps, batch_size=8, preview_every=4, checkpoint_every=3, **settings)  # type: ignore[arg-type]
     return Trainer(
@@ -119,6 +121,58 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_that_depends_on_seed_and_s
     assert batch_indices(2, 37, 8, 5) != order[40:48]
 
 
+class Mean(Method):
+    """Learns at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+
+    def fit(self, data: Dataset) -> dict[str, float]:
+        assert isinstance(data, ToyData)
+        self.mean = data.x.mean(0)
+        return {"spread": float(data.x.std())}
+
+    def phases(self) -> list[Phase]:
+        return []
+
+    def preview(self, batch: Batch) -> torch.Tensor:
+        return torch.zeros(3, 4, 4)
+
+
+def test_a_method_without_phases_learns_at_once_and_is_kept(tmp_path: Path) -> None:
+    trainer = make(tmp_path, 0, method=Mean())
+    trainer.run()
+    torch.testing.assert_close(trainer.method.mean, ToyData().x.mean(0))
+    again = make(tmp_path, 0, method=Mean())
+    assert again.resume() == 0 and torch.equal(again.method.mean, trainer.method.mean)
+    assert '"group": "fit", "spread"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_what_is_fitted_at_once_is_fitted_before_the_first_step_alone(tmp_path: Path) -> None:
+    class Fitted(ToyMethod):
+        fits = 0
+
+        def fit(self, data: Dataset) -> dict[str, float]:
+            assert self.finished == 0
+            self.fits += 1
+            return {}
+
+    first, later = Fitted(), Fitted()
+    make(tmp_path, 3, method=first).run()
+    resumed = make(tmp_path, 6, method=later)
+    resumed.resume()
+    resumed.run()
+    assert (first.fits, later.fits) == (1, 0)
+
+
+def test_steps_are_for_methods_that_learn_in_steps(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is 0, but the method learns in steps"):
+        make(tmp_path, 0)
+    with pytest.raises(ConfigError, match="nothing to learn in steps"):
+        make(tmp_path, 1, method=Mean())
+
+
 def test_learning_rate_follows_warm_up_and_cosine() -> None:
     settings = TrainingSettings(steps=12, batch_size=1, schedule="cosine", warmup_steps=2)
     factors = [settings.learning_rate_factor(step) for step in range(12)]
@@ -127,7 +181,7 @@ def test_learning_rate_follows_warm_up_and_cosine() -> None:
     assert TrainingSettings(steps=9, batch_size=1).learning_rate_factor(8) == 1.0
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 6, "accumulate": 4}, {"keep_checkpoints": 0}])
+@pytest.mark.parametrize("wrong", [{"steps": -1}, {"batch_size": 6, "accumulate": 4}, {"keep_checkpoints": 0}])
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         TrainingSettings(**{"steps": 1, "batch_size": 4, **wrong})

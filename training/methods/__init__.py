@@ -6,6 +6,11 @@ METHODS = Catalogue(
     "method",
     {
         "sdflow": "training.methods.sdflow:SDFlowMethod",
+        "latent_transformer": "training.methods.latent_transformer:LatentTransformerMethod",
+        "latent_classifier": "training.methods.latent_classifier:LatentClassifierMethod",
+        "adatrans": "training.methods.adatrans:AdaTransMethod",
+        "realnvp": "training.methods.realnvp:RealNVPMethod",
+        "interfacegan": "training.methods.interfacegan:InterFaceGANMethod",
         "classifier": "training.methods.classifier:ClassifierMethod",
         "identity": "training.methods.identity:IdentityMethod",
         "stylegan2": "training.methods.stylegan2:StyleGAN2Method",

@@ -129,24 +129,10 @@ class ClassifierMethod(Method):
         return {f"accuracy_{name}": number / count for name, number, count in outputs if count}
 
     @torch.no_grad()
-    def preview(self, batch: Batch, columns: int = 12) -> Tensor:
-        """A row for each of the domain's attributes, from the surest no to the surest yes.
-
-        Frames are green: right, red: wrong, grey: unclear or not known.
-        """
-        image = batch["image"]
-        logits = self.result(image)
-        truth, clear = truth_and_clarity(batch["values"])
-        columns = min(columns, len(image))
-        shown = []
-        for attribute in map(self.domain.classifier_outputs.index, self.domain.attributes):
-            order = logits[:, attribute].argsort()
-            picks = order[torch.linspace(0, len(order) - 1, columns, device=order.device).round().long()]
-            for index in picks.tolist():
-                right = bool((logits[index, attribute] > 0) == truth[index, attribute])
-                colour = (_RIGHT if right else _WRONG) if clear[index, attribute] else _OPEN
-                shown.append(framed(image[index], colour))
-        return grid(torch.stack(shown), columns)
+    def preview(self, batch: Batch) -> Tensor:
+        columns = [self.domain.classifier_outputs.index(name) for name in self.domain.attributes]
+        truth, clear = truth_and_clarity(batch["values"][:, columns])
+        return ranked_faces(batch["image"], self.result(batch["image"])[:, columns], truth, clear)
 
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         network = self.domain.config.section(self.part).plain()
@@ -158,6 +144,27 @@ class ClassifierMethod(Method):
             "attributes": list(self.domain.classifier_outputs),
         }
         return {self.part: (self.result.state_dict(), metadata)}
+
+
+def ranked_faces(image: Tensor, logits: Tensor, truth: Tensor, clear: Tensor, count: int = 12) -> Tensor:
+    """A row for each attribute of `count` pictures, from the surest no to the surest yes.
+
+    Frames are green: right, red: wrong, grey: unclear or not known.
+
+    Args:
+        image: (B, 3, S, S).
+        logits, truth, clear: (B, A).
+    """
+    count = min(count, len(image))
+    shown = []
+    for attribute in range(logits.shape[1]):
+        order = logits[:, attribute].argsort()
+        picks = order[torch.linspace(0, len(order) - 1, count, device=order.device).round().long()]
+        for index in picks.tolist():
+            right = bool((logits[index, attribute] > 0) == truth[index, attribute])
+            colour = (_RIGHT if right else _WRONG) if clear[index, attribute] else _OPEN
+            shown.append(framed(image[index], colour))
+    return grid(torch.stack(shown), count)
 
 
 def framed(image: Tensor, colour: tuple[float, float, float], width: int = 2) -> Tensor:

@@ -1,0 +1,98 @@
+"""AdaTrans: an edit as a path of adaptive steps ("Adaptive Nonlinear Latent Transformation for Conditional Face
+Editing", 2023). Keys and numbers are those of the published `model-latest`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, outputs))
+
+
+class _Modulated(nn.Module):
+    """A perceptron whose outputs are scaled and shifted by what is wanted."""
+
+    def __init__(self, width: int, conditions: int) -> None:
+        super().__init__()
+        self.layer = _perceptron(width, width, width)
+        self.affine = nn.ModuleDict({name: _perceptron(conditions, width, width) for name in ("scale", "bias")})
+
+    def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
+        return self.layer(x) * self.affine["scale"](wanted).exp() + self.affine["bias"](wanted)
+
+
+class _Direction(nn.Module):
+    """Where to and how far the next step goes, given all of the path so far."""
+
+    def __init__(self, styles: int, style_dim: int, conditions: int, layers: int, width: int) -> None:
+        super().__init__()
+        self.input_layer = _perceptron(styles * style_dim, width, width)
+        self.rnn = nn.LSTM(width, width, num_layers=2)
+        self.main = nn.ModuleList(_Modulated(width, conditions) for _ in range(layers))
+        self.output_layer = _perceptron(width, width, style_dim)
+        self.step_layer = _perceptron(width, width, 1)
+
+    def forward(self, path: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Unit direction (B, D) and length in (0, 1), (B, 1), after the states (T, B, L, D)."""
+        seen = self.input_layer(path.flatten(2).flatten(0, 1)).unflatten(0, path.shape[:2])
+        x = self.rnn(seen)[0][-1]
+        for layer in self.main:
+            x = layer(x, wanted)
+        return F.normalize(self.output_layer(x), dim=-1), self.step_layer(x).sigmoid()
+
+
+class AdaTrans(nn.Module):
+    """A path of codes from w towards wanted attributes; all style vectors of a code take the same steps.
+
+    Args:
+        styles: L, style vectors in a code.
+        style_dim: D.
+        conditions: attributes that are wanted or not.
+        layers: number of modulated perceptrons.
+        width: of all hidden layers.
+    Raises:
+        ValueError: sizes that are not positive.
+    """
+
+    def __init__(
+        self, styles: int = 18, style_dim: int = 512, conditions: int = 1, layers: int = 10, width: int = 512
+    ) -> None:
+        super().__init__()
+        if min(styles, style_dim, conditions, layers, width) < 1:
+            raise ValueError(
+                f"impossible sizes: {styles} styles of {style_dim}, {conditions} attributes, width {width}"
+            )
+        self.func = _Direction(styles, style_dim, conditions, layers, width)
+
+    def forward(self, w: Tensor, wanted: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+        """The path (steps + 1, B, L, D), whose first state is w, and the lengths of its steps (B, steps).
+
+        Args:
+            wanted: (B, conditions): 1 where an attribute is to be there, −1 where not.
+        """
+        path, lengths = [w], []
+        for _ in range(steps):
+            direction, length = self.func(torch.stack(path), wanted)
+            path.append(path[-1] + (direction * length)[:, None])
+            lengths.append(length)
+        return torch.stack(path), torch.cat(lengths, dim=1) if lengths else w.new_zeros(len(w), 0)
+
+
+def adatrans_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Constructor arguments of the network whose checkpoint has these keys and shapes."""
+    style_dim = int(shapes["func.output_layer.3.weight"][0])
+    return {
+        "styles": int(shapes["func.input_layer.0.weight"][1]) // style_dim,
+        "style_dim": style_dim,
+        "conditions": int(shapes["func.main.0.affine.scale.0.weight"][1]),
+        "layers": sum(bool(re.fullmatch(r"func\.main\.\d+\.layer\.0\.weight", key)) for key in shapes),
+        "width": int(shapes["func.input_layer.0.weight"][0]),
+    }

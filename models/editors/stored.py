@@ -1,0 +1,82 @@
+"""What an editor's file holds: the tensors of the editor, and metadata of which it can be built again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from models import NETWORKS
+from models.domain import Domain
+from utils.config import Section, as_section
+from utils.paths import displayed
+
+if TYPE_CHECKING:
+    from models.editors.base import Editor
+
+REQUIRED = ("method", "domain", "attributes", "networks", "fingerprints")
+
+
+@dataclass
+class StoredEditor:
+    """An editor's file, read.
+
+    Attributes:
+        state: the editor's own state dict.
+        domain: what it was trained in.
+    """
+
+    state: Mapping[str, Tensor]
+    metadata: Mapping[str, Any]
+    domain: Domain
+    file: Path
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names, in the order of the semantics' columns."""
+        return tuple(self.metadata["attributes"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Constructor arguments of the editor that are neither networks nor tensors."""
+        return dict(self.metadata.get("settings", {}))
+
+    def network(self, name: str) -> Any:
+        """The network of this name as the editor's method described it, without its weights."""
+        sources = {"networks": displayed(self.file)}
+        return build_network(Section(self.metadata["networks"][name], f"networks.{name}", sources), self.domain)
+
+
+def build_network(section: Mapping[str, Any], domain: Domain, path: str = "network") -> Any:
+    """A network of an editor; the sizes that the domain knows are not in its section."""
+    count = len(domain.attributes)
+    sizes = {"styles": domain.styles, "style_dim": domain.style_dim}
+    sizes |= {"semantics": count, "attributes": count, "conditions": count}
+    return NETWORKS.build(as_section(section, path), **sizes)
+
+
+def editor_metadata(
+    editor: Editor,
+    domain: Domain,
+    networks: Mapping[str, Mapping[str, Any]],
+    parts: Sequence[str],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The metadata of an editor's file, whose tensors are the editor's state dict.
+
+    Args:
+        networks: name → section of each network that `Editor.restore` asks for.
+        parts: parts of the domain without which the editor means nothing.
+        settings: see `StoredEditor.settings`.
+    """
+    return {
+        "method": editor.name,
+        "domain": domain.config.plain(),
+        "attributes": list(editor.attributes),
+        "networks": {name: dict(section) for name, section in networks.items()},
+        "settings": dict(settings),
+        "fingerprints": domain.fingerprints(parts),
+    }

@@ -1,0 +1,136 @@
+"""AdaTrans and its density: terms, the place on a path that an edit asks for, and both runs as a user makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from models.adatrans import AdaTrans
+from models.domain import PARTS, Domain
+from models.editors.adatrans import AdaTransEditor
+from models.editors.base import SetTo
+from models.flows.realnvp import RealNVP
+from tests.training.editors import (
+    assert_configs_fit,
+    assert_independent_of_the_batch,
+    assert_usable,
+    faces_of,
+    logged,
+    trained,
+    write_config,
+)
+from tests.training.runs import backward
+from training.method import Batch
+from training.methods.adatrans import AdaTransMethod
+from utils.config import ConfigError
+from utils.weights import WeightsError, save_weights
+
+NETWORK = {"name": "adatrans", "layers": 2, "width": 16}
+TERMS = {"class", "reg", "nll", "identity", "perceptual"}
+
+
+@pytest.fixture(scope="module")
+def domain(tiny_domain_folder: Path) -> Domain:
+    return Domain.from_file(tiny_domain_folder / "domain.yaml")
+
+
+def density_file(path: Path, style_dim: int = 8, fingerprints: dict[str, str] | None = None) -> str:
+    torch.manual_seed(0)
+    network = RealNVP(style_dim, couplings=2, width=4)
+    save_weights(path, network.state_dict(), {"network": "realnvp", "fingerprints": fingerprints or {}})
+    return str(path)
+
+
+def batch(domain: Domain) -> Batch:
+    latent, image = faces_of(domain, 4)
+    return {"image": image, "latent": latent, "teacher": domain.teacher_probabilities(image).detach()}
+
+
+def test_terms_are_the_published_ones(domain: Domain, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    method = AdaTransMethod(domain, NETWORK, density_file(tmp_path / "d.safetensors"), steps=3).eval()
+    data = batch(domain)
+    torch.manual_seed(2)
+    terms = method.losses("editor", data)
+    torch.manual_seed(2)
+    chosen = torch.randint(0, 5, (4, 1))[:, 0]
+    wanted = data["teacher"].clone()
+    rows = torch.arange(4)
+    wanted[rows, chosen] = 1 - (wanted[rows, chosen] > 0.5).float()
+    path, _ = method.transformer(data["latent"], torch.where(wanted > 0.5, 1.0, -1.0), steps=3)
+    picture, inversion = domain.synthesise(path[-1]), domain.synthesise(data["latent"])
+    cosine = (domain.identity_embedding(picture) * domain.identity_embedding(inversion)).sum(1)
+    density = RealNVP(8, couplings=2, width=4).eval()
+    density.load_state_dict(method._density[0].state_dict())
+    z, log_det = density(path[1:])
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    expected = {
+        "class": F.binary_cross_entropy(domain.teacher_probabilities(picture), wanted),
+        "reg": (path[-1] - data["latent"]).square().mean(),
+        "nll": -(normal + log_det).mean() / 8,
+        "identity": 1 - cosine.mean(),
+    }
+    assert set(terms) == TERMS
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_path_learns(domain: Domain, tmp_path: Path) -> None:
+    method = AdaTransMethod(domain, NETWORK, density_file(tmp_path / "d.safetensors"))
+    backward(method, method.phases()[0], batch(domain))
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.transformer.parameters())
+    frozen = [method._density[0], *(getattr(domain, part) for part in PARTS)]
+    assert all(p.grad is None for network in frozen for p in network.parameters())
+    assert {name.split(".")[0] for name in method.state_dict()} == {"transformer"}
+
+
+def test_what_does_not_fit_is_refused(domain: Domain, tmp_path: Path) -> None:
+    path = tmp_path / "d.safetensors"
+    with pytest.raises(ConfigError, match="must be 1 to 10, not 11"):
+        AdaTransMethod(domain, NETWORK, density_file(path), steps=11)
+    with pytest.raises(ConfigError, match="is of style vectors of 6"):
+        AdaTransMethod(domain, NETWORK, density_file(path, style_dim=6))
+    with pytest.raises(WeightsError, match="this density of codes was trained with generator other"):
+        AdaTransMethod(domain, NETWORK, density_file(path, fingerprints={"generator": "other"}))
+
+
+def test_an_edit_is_the_place_on_the_path_that_its_strength_asks_for(domain: Domain) -> None:
+    torch.manual_seed(0)
+    network = AdaTrans(domain.styles, domain.style_dim, 5, layers=2, width=16).eval()
+    editor = AdaTransEditor(network, domain, domain.attributes, steps=4)
+    w, _ = faces_of(domain, 2)
+    semantics = torch.tensor([[0.1, 0.9, 0.2, 0.6, 0.4], [0.8, 0.3, 0.7, 0.2, 0.9]])
+    wanted = semantics.clone()
+    wanted[0, 3] -= 0.625  # two steps and a half towards absent
+    wanted[1, 0] += 9.0  # further than any path
+    with torch.no_grad():
+        moved = editor.move(w, semantics, wanted)
+        first, _ = network(w[:1], torch.tensor([[-1.0, 1.0, -1.0, -1.0, -1.0]]), steps=3)
+        second, _ = network(w[1:], torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0]]), steps=10)
+    torch.testing.assert_close(moved[0], (first[2, 0] + first[3, 0]) / 2)
+    torch.testing.assert_close(moved[1], second[10, 0])
+    assert torch.equal(editor.move(w, semantics, semantics), w)
+
+
+def test_two_runs_make_an_editor(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    section: dict[str, Any] = {"name": "realnvp", "couplings": 2, "width": 4, "learning_rate": 1e-2}
+    first = trained(write_config(tiny_domain_folder, tmp_path, section, steps=30), tmp_path / "density")
+    lines = [line for line in (first / "log.jsonl").read_text().splitlines() if '"train"' in line]
+    assert logged(first, "train")["nll"] < float(lines[0].split('"nll": ')[1].split(",")[0].rstrip("}"))
+    density = str(first / "realnvp.safetensors")
+    section = {"name": "adatrans", "transformer": NETWORK, "density": density, "steps": 2, "learning_rate": 1e-3}
+    run = trained(write_config(tiny_domain_folder, tmp_path, section, steps=3), tmp_path / "run")
+    editor, domain = assert_usable(run, tmp_path, "AdaTrans")
+    assert isinstance(editor, AdaTransEditor) and editor.steps == 2
+    assert_independent_of_the_batch(editor, domain)
+    w, image = faces_of(domain)
+    assert (editor.edit(w, image, {"Young": SetTo(1.5)}) - w).abs().max() > 1e-3
+
+
+def test_configs() -> None:
+    assert_configs_fit("realnvp")
+    assert_configs_fit("adatrans", TERMS)

@@ -1,0 +1,64 @@
+"""What methods share whose result is an editor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from models.domain import Domain
+from models.editors.base import Editor, Flip
+from models.editors.stored import editor_metadata
+from training.method import Batch, Method
+from utils.config import ConfigError
+from utils.images import grid
+
+
+class EditorMethod(Method):
+    """A method that makes an editor: `editor()` is shown in previews and written at the end.
+
+    Batches hold `image` (B, 3, S, S), `latent` (B, L, D) and `teacher` (B, A), as `LatentCache` gives them.
+
+    Attributes:
+        parts: parts of the domain without which the editor means nothing.
+        sections: name → section of each network that the editor is built of again.
+        settings: further constructor arguments of the editor.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        super().__init__()
+        self.domain = domain
+        self.parts: tuple[str, ...] = ("generator", "encoder")
+        self.sections: dict[str, dict[str, Any]] = {}
+        self.settings: dict[str, Any] = {}
+
+    def editor(self) -> Editor:
+        """The editor as it has been learned so far."""
+        raise NotImplementedError
+
+    def preview(self, batch: Batch) -> Tensor:
+        """Rows are faces; columns: picture, its inversion, then one flipped attribute each."""
+        editor, latent, image = self.editor(), batch["latent"], batch["image"]
+        columns = [image, self.domain.synthesise(latent)]
+        for name in self.domain.attributes:
+            columns.append(self.domain.synthesise(editor.edit(latent, image, {name: Flip(0.2)})))
+        return grid(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))
+
+    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        editor = self.editor()
+        metadata = editor_metadata(editor, self.domain, self.sections, self.parts, self.settings)
+        return {"editor": (editor.state_dict(), metadata)}
+
+
+def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
+    """All codes (N, L, D) of a data set and the teacher's probabilities (N, A), in memory.
+
+    Raises:
+        ConfigError: it is none of encoded faces.
+    """
+    if not hasattr(data, "numbers"):
+        raise ConfigError("data: this method looks at all codes at once; use latent_cache or encoded_faces")
+    return data.numbers()

@@ -1,0 +1,100 @@
+"""AdaTrans: a path of adaptive steps that turns attributes in the picture and stays among probable codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from criteria.identity import identity_loss
+from criteria.latent_distance import latent_distance
+from criteria.perceptual import output_and_features, perceptual_distance
+from models.checkpoints import load_network
+from models.domain import Domain
+from models.editors.adatrans import MOST_STEPS, AdaTransEditor, signs
+from models.editors.checkpoint import check_fingerprints
+from models.editors.stored import build_network
+from training.editing import EditorMethod
+from training.method import Batch, Phase
+from training.methods.e4e import FEATURE_LAYERS
+from utils.config import ConfigError, as_section
+from utils.paths import displayed, resolve
+from utils.weights import freeze
+
+
+class AdaTransMethod(EditorMethod):
+    """One phase, `editor`: one attribute of each face, chosen uniformly, is to turn.
+
+    Terms, with w_e the end of the path and Î its picture:
+      class       cross-entropy of C's probabilities on Î and what is wanted: the chosen attribute's other side, the
+                  face's own probabilities elsewhere;
+      reg         mean squared difference of w_e and w;
+      nll         −log density of the codes along the path, nats per dimension;
+      identity    1 − cosine of the face embeddings of Î and of the inversion;
+      perceptual  distance of the teacher's features on them. (Published: LPIPS, whose weights are no part of a domain.)
+    The published weights are 1, 1, 1, 0.1 and 0.1.
+
+    Args:
+        transformer: section of the network; codes and attributes come from the domain.
+        density: file of the RealNVP of codes: `train.py`'s or the public one.
+        steps: of a path (published: training 5, at most 10 in an edit).
+        learning_rate: of AdamW without weight decay (published 1e-4).
+    Raises:
+        ConfigError: the density is of other style vectors, or the path longer than edits may be.
+        WeightsError: it is not there, or was trained with another generator or encoder.
+    """
+
+    def __init__(
+        self, domain: Domain, transformer: dict, density: str, steps: int = 5, learning_rate: float = 1e-4
+    ) -> None:
+        super().__init__(domain)
+        if not 1 <= steps <= MOST_STEPS:
+            raise ConfigError(f"method.steps: must be 1 to {MOST_STEPS}, not {steps}")
+        self.steps, self.learning_rate = steps, learning_rate
+        self.transformer = build_network(as_section(transformer, "method.transformer"), domain)
+        self.sections, self.settings = {"transformer": dict(transformer)}, {"steps": steps}
+        self.parts = (*self.parts, "teacher")
+        path = resolve(density)
+        loaded = load_network(path, "realnvp", "train.py makes it: configs/peers/realnvp_*.yaml")
+        check_fingerprints(domain, loaded.metadata.get("fingerprints", {}), displayed(path), "density of codes")
+        if loaded.sizes["style_dim"] != domain.style_dim:
+            raise ConfigError(
+                f"method.density: {displayed(path)} is of style vectors of {loaded.sizes['style_dim']}, "
+                f"those of domain '{domain.name}' have {domain.style_dim}"
+            )
+        self._density: list[Any] = [freeze(loaded.module.to(domain.device))]  # frozen: outside of the module tree
+        self._lengths = torch.zeros(1)
+
+    def phases(self) -> list[Phase]:
+        parameters = list(self.transformer.parameters())
+        return [Phase("editor", parameters, torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=0.0))]
+
+    def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        w, present = batch["latent"], batch["teacher"]
+        chosen = torch.randint(0, present.shape[1], (len(w), 1), device=w.device)
+        wanted = present.scatter(1, chosen, (present.gather(1, chosen) <= 0.5).to(present.dtype))
+        path, lengths = self.transformer(w, signs(wanted - 0.5), self.steps)
+        self._lengths = lengths.detach().sum(1)
+        edited = path[-1]
+        picture = self.domain.synthesise(edited)
+        with torch.no_grad():
+            inversion = self.domain.synthesise(w)
+            embedding = self.domain.identity_embedding(inversion)
+            _, features = output_and_features(self.domain.teacher, FEATURE_LAYERS, inversion)
+        logits, edited_features = output_and_features(self.domain.teacher, FEATURE_LAYERS, picture)
+        columns = [self.domain.classifier_outputs.index(name) for name in self.domain.attributes]
+        return {
+            "class": F.binary_cross_entropy_with_logits(logits[:, columns], wanted),
+            "reg": latent_distance(edited, w),
+            "nll": -self._density[0].log_prob(path[1:]).mean() / self.domain.style_dim,
+            "identity": identity_loss(self.domain.identity_embedding(picture), embedding),
+            "perceptual": perceptual_distance(edited_features, features),
+        }
+
+    def status(self) -> dict[str, float]:
+        return {"path_length": float(self._lengths.mean())}
+
+    def editor(self) -> AdaTransEditor:
+        return AdaTransEditor(self.transformer, self.domain, self.domain.attributes, self.steps)
