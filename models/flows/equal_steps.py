@@ -89,9 +89,8 @@ def solve(
 
 
 def _integrate(problem: Problem, field: _Field, start: Tensor, end_time: Tensor) -> Solution:
-    finish = end_time.item()
-    times = (0.0, finish) if problem.forward else (finish, 0.0)
-    solution = integrate(field, start, *times, problem.tolerance, field.keep)
+    begin, finish = (0.0, end_time.item()) if problem.forward else (end_time.item(), 0.0)
+    solution = integrate(field, start, begin, finish, problem.tolerance, field.keep)
     problem.evaluations = solution.evaluations
     return solution
 

@@ -158,7 +158,9 @@ def _attempt(
     keep: bool,
 ) -> _Attempt:
     """One step; its error is the root mean square of the estimate over 1 + max(|z|) at both ends."""
-    rates, kept, integral = [], [], None
+    rates: list[Tensor] = []
+    kept: list[Any] = []
+    integral = None
     for stage in range(6):
         if stage == 0:
             rate, evaluation = first
