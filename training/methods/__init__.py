@@ -10,6 +10,7 @@ METHODS = Catalogue(
         "latent_classifier": "training.methods.latent_classifier:LatentClassifierMethod",
         "adatrans": "training.methods.adatrans:AdaTransMethod",
         "realnvp": "training.methods.realnvp:RealNVPMethod",
+        "linear": "training.methods.linear:LinearDirectionsMethod",
         "interfacegan": "training.methods.interfacegan:InterFaceGANMethod",
         "classifier": "training.methods.classifier:ClassifierMethod",
         "identity": "training.methods.identity:IdentityMethod",
