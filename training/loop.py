@@ -102,7 +102,7 @@ class Trainer:
             _deferred_signals() as received,
         ):
             for batch in loader:
-                self._train_step({key: value.to(self.device) for key, value in batch.items()}, log)
+                self.train_step({key: value.to(self.device) for key, value in batch.items()}, log)
                 log.step(self.step, self.method.status())
                 last = self.step == settings.steps
                 if self.step % settings.preview_every == 0 or last:
@@ -124,7 +124,8 @@ class Trainer:
         prune_checkpoints(self.checkpoints, self.settings.keep_checkpoints)
         return path
 
-    def _train_step(self, batch: Batch, log: RunLog) -> None:
+    def train_step(self, batch: Batch, log: RunLog) -> None:
+        """One optimiser step of every phase whose turn it is, on a batch that lies on the device."""
         self.method.train()
         self.method.before_step(self.step)
         factor = self.settings.learning_rate_factor(self.step)
