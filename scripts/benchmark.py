@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.folder.resolve() / ("small" if options.quick else "ffhq")
     plan = Plan(options.quick, folder, options.device, options.threads, rounds)
     where = machine(plan)  # before the work: its load is that of others
-    apart(plan.networks.write, folder)  # a process that held large networks would pass its peak on to those it starts
+    if not (folder / "editor.safetensors").is_file():
+        apart(plan.networks.write, folder)  # the peak of a process is passed on to those that it starts
     rows = []
     for row in ROWS:
         if options.only is None or row.name in options.only:

@@ -291,9 +291,9 @@ class _Batch(Dataset):
         return {name: values[index] for name, values in self.items.items()}
 
 
-def training_step(setting: Setting, variant: str, batch: int = 2) -> Work:
+def training_step(setting: Setting, variant: str) -> Work:
     """A step of SDFlow's training as train.py takes it: losses, gradients, optimiser, running statistics."""
-    domain = setting.domain(published=variant == PUBLISHED)
+    domain, batch = setting.domain(published=variant == PUBLISHED), setting.networks.training_batch
     data = _Batch(setting, domain, batch)
     method: Any = METHODS.build(as_section(dict(setting.networks.method), "method"), domain=domain)
     state, _ = load_weights(setting.folder / "editor.safetensors")

@@ -63,17 +63,19 @@ class StandIns:
         domain: section without weight files.
         method: section of the SDFlow method.
         sides: resolution of the generator, and a lower one.
+        training_batch: faces of a training step; batch norm of few faces and few pixels blows rounding up.
     """
 
     domain: Mapping[str, Any]
     method: Mapping[str, Any]
     sides: tuple[int, int]
+    training_batch: int
 
     @classmethod
     def ffhq(cls) -> StandIns:
         """Those of FFHQ, as the configs say."""
         domain = load_config(ROOT / "configs/domains/ffhq.yaml").plain()
-        return cls(domain, load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"], (1024, 256))
+        return cls(domain, load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"], (1024, 256), 2)
 
     @classmethod
     def small(cls) -> StandIns:
@@ -100,7 +102,7 @@ class StandIns:
             "flow": {"name": "continuous_flow", "hidden": [32, 32]},
             "semantic_encoder": {"name": "semantic_encoder", "backbone": "r18", "head": [8]},
         }
-        return cls(domain, method, (128, 32))
+        return cls(domain, method, (128, 32), 8)
 
     @property
     def styles(self) -> int:
@@ -134,9 +136,7 @@ class StandIns:
         return _fill(holder, _FLOW)["flow"]  # type: ignore[index]
 
     def write(self, folder: Path) -> None:
-        """Files of the domain's networks and of an editor, unless the editor's, the last one, is there."""
-        if (folder / "editor.safetensors").is_file():
-            return
+        """Files of the domain's networks and of an editor, the editor's last."""
         folder.mkdir(parents=True, exist_ok=True)
         domain = Domain(self.section(folder))
         for part in _PARTS:
