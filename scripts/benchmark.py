@@ -115,8 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         write_text(options.json, json.dumps(results, indent=1) + "\n")
     print(table(rows, where))
-    for row in failed:
-        print(f"{row['name']}: {row['error']}", file=sys.stderr)
+    for failure in failed:
+        print(f"{failure['name']}: {failure['error']}", file=sys.stderr)
     for path in filter(None, (options.json, options.plot)):
         print(displayed(path))
     return 1 if failed else 0
