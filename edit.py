@@ -141,7 +141,7 @@ def _check_output(output: Path) -> None:
         raise RequestError(f"cannot write to {displayed(output)}: {error.strerror or error}") from None
 
 
-def _edit_all(run: EditRun, jobs: Sequence[Job], quiet: bool) -> str:
+def edit_all(run: EditRun, jobs: Sequence[Job], quiet: bool) -> str:
     """Process all inputs, the next batch being read meanwhile; returns why the run stopped early, or nothing."""
     portions = list(batches(jobs, run.settings.batch_size))
     with tqdm(total=len(jobs), unit="photo", disable=quiet) as bar, ThreadPoolExecutor(1) as reader:
@@ -246,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in empty:
         _say(problem)
     jobs = run.jobs(photos)
-    stopped = _edit_all(run, jobs, options.quiet)
+    stopped = edit_all(run, jobs, options.quiet)
     report = _report(options, run, jobs)
     try:
         write_text(options.output / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")

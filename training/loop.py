@@ -108,7 +108,7 @@ class Trainer:
             if not self.step:
                 self._fit(log)
             for batch in loader:
-                self._train_step({key: value.to(self.device) for key, value in batch.items()}, log)
+                self.train_step({key: value.to(self.device) for key, value in batch.items()}, log)
                 log.step(self.step, self.method.status())
                 last = self.step == settings.steps
                 if self.step % settings.preview_every == 0 or last:
@@ -139,7 +139,8 @@ class Trainer:
             self._show(log)
             self.save()
 
-    def _train_step(self, batch: Batch, log: RunLog) -> None:
+    def train_step(self, batch: Batch, log: RunLog) -> None:
+        """One optimiser step of every phase whose turn it is, on a batch that lies on the device."""
         self.method.train()
         self.method.before_step(self.step)
         factor = self.settings.learning_rate_factor(self.step)

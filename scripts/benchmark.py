@@ -1,0 +1,127 @@
+#!/usr/bin/env python
+"""How fast this project is: the published way of computing the same numbers, ours, and the arithmetic floor.
+
+    python scripts/benchmark.py                                    all rows at FFHQ's sizes; about an hour on 2 cores
+    python scripts/benchmark.py --only synthesis encoding          two rows
+    python scripts/benchmark.py --quick                            all rows on small networks: does everything run?
+    python scripts/benchmark.py --device cuda --json results.json --plot growth.png
+
+Each row is timed in a process of its own, the published formulation (scripts/published) and ours in float32 and
+bfloat16 in turn, on the same weights and inputs, after their results were compared; peak memory is that of one more
+process each. The networks have drawn weights (1.6 GB, written to --folder once). Exit status: 0 all measured, 1 a row
+failed or its results disagree, 2 wrong usage. Goals do not count: they are for a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.benchmarks.measure import Plan, machine, memory_of, time_row
+from scripts.benchmarks.report import figure, line, table
+from scripts.benchmarks.rows import ROWS, Row, growth
+from utils.devices import DEVICE_CHOICES, pick_device
+from utils.files import write_text
+from utils.paths import ROOT, displayed
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function gives in a process of its own.
+
+    Raises:
+        RuntimeError: the process was killed.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise RuntimeError("its process was killed (too little memory?)") from None
+
+
+def measure(row: Row, plan: Plan, memory: bool) -> dict[str, Any]:
+    """What `time_row` gives with the peak memory of each variant, or why it gives nothing."""
+    try:
+        result = apart(time_row, row.name, plan)
+        if memory:
+            result["memory"] = {variant: apart(memory_of, row.name, variant, plan) for variant in row.variants}
+        return result
+    except (RuntimeError, ArithmeticError, OSError, ValueError) as error:
+        return {"name": row.name, "title": row.title, "error": f"{type(error).__name__}: {error}"}
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of benchmark.py."""
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"rows, of {', '.join(names)}")
+    parser.add_argument("--quick", action="store_true", help="small networks, two rounds")
+    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds to take the median of (default: 5)")
+    parser.add_argument("--no-memory", action="store_true", help="leave the processes out that measure memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how the cost grows (PNG)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "output/benchmark",
+        help="for the networks' files (default: output/benchmark)",
+    )
+    options = parser.parse_args(arguments)
+    if options.threads < 0 or (options.rounds is not None and options.rounds < 1):
+        parser.error("--threads and --rounds count from 1")
+    try:
+        options.device = str(pick_device(options.device))
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = parse_arguments(arguments)
+    rounds = options.rounds or (2 if options.quick else 5)
+    folder = options.folder.resolve() / ("small" if options.quick else "ffhq")
+    plan = Plan(options.quick, folder, options.device, options.threads, rounds)
+    where = machine(plan)  # before the work: its load is that of others
+    if not (folder / "editor.safetensors").is_file():
+        apart(plan.networks.write, folder)  # the peak of a process is passed on to those that it starts
+    rows = []
+    for row in ROWS:
+        if options.only is None or row.name in options.only:
+            rows.append(measure(row, plan, not options.no_memory))
+            print(line(rows[-1]), file=sys.stderr, flush=True)
+    results: dict[str, Any] = {"machine": where, "rounds": rounds, "rows": rows}
+    failed = [row for row in rows if "error" in row]
+    if options.plot:
+        series = growth(plan.networks)
+        points = [point for one in series for line_points in one.lines.values() for _, point in line_points]
+        results["growth"] = [measure(point, plan, memory=False) for point in points]
+        failed += [row for row in results["growth"] if "error" in row]
+        figure(series, {row["name"]: row for row in results["growth"] if "error" not in row}, options.plot)
+    if options.json:
+        write_text(options.json, json.dumps(results, indent=1) + "\n")
+    print(table(rows, where))
+    for failure in failed:
+        print(f"{failure['name']}: {failure['error']}", file=sys.stderr)
+    for path in filter(None, (options.json, options.plot)):
+        print(displayed(path))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONPATH", str(ROOT))
+    sys.exit(main())

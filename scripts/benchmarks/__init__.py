@@ -1,0 +1,1 @@
+"""What scripts/benchmark.py and scripts/benchmark_accuracy.py are made of."""

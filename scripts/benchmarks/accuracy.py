@@ -1,0 +1,125 @@
+"""What speed costs in accuracy, on the shipped avatars: the solver's error in an edited code, and bfloat16."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datasets.avatars import AvatarFaces
+from models.domain import Domain
+from models.editors.base import Flip, resolve_targets
+from models.editors.checkpoint import load_editor
+from models.editors.sdflow import SDFlowEditor
+from models.pipeline import EditingPipeline, Inversion
+from scripts.benchmarks.precision import use_bfloat16
+from scripts.published.flow import Flow
+
+PUBLISHED_TOLERANCE, TRUE_TOLERANCE = 1e-5, 1e-9
+PEAK = 2.0  # pictures lie in [−1, 1]
+_BATCH = 50
+
+
+def shipped(device: torch.device) -> tuple[SDFlowEditor, Domain]:
+    """The editor of drawn faces as the commands load it."""
+    editor, domain, _ = load_editor(None, device)
+    assert isinstance(editor, SDFlowEditor)
+    return editor, domain
+
+
+def faces(count: int) -> Iterator[Tensor]:
+    """Held-out drawn faces in batches."""
+    data = AvatarFaces(count, "test")
+    for start in range(0, count, _BATCH):
+        yield torch.stack([data[index]["image"] for index in range(start, min(start + _BATCH, count))])
+
+
+def picture_psnr(picture: Tensor, reference: Tensor) -> Tensor:
+    """PSNR (B,) of pictures (B, 3, H, W) in [−1, 1], in dB."""
+    error = (picture.clamp(-1, 1) - reference.clamp(-1, 1)).square().flatten(1).mean(1)
+    return 10 * torch.log10(PEAK**2 / error)
+
+
+@dataclass(frozen=True)
+class SolverErrors:
+    """Distances of edited codes to the true ones: ‖w_e − true‖ / ‖true‖ of each edit, (N,)."""
+
+    published: Tensor
+    ours: Tensor
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Mean and largest of each."""
+        return {name: {"mean": float(v.mean()), "largest": float(v.max())} for name, v in vars(self).items()}
+
+
+@torch.no_grad()
+def solver_errors(count: int, device: torch.device) -> SolverErrors:
+    """w → z → w_e for every flip of `count` faces, against float64 at a tolerance of 1e-9.
+
+    Both start from the same codes and semantics. The published flow solves to 1e-5 under its own norm and ends with an
+    interpolation; ours is the editor as it is loaded.
+    """
+    editor, domain = shipped(device)
+    published = Flow.with_weights(editor.flow.state_dict(), PUBLISHED_TOLERANCE).to(device).eval()
+    true = copy.deepcopy(editor.flow).double()
+    true.tolerance = TRUE_TOLERANCE
+    errors: dict[str, list[Tensor]] = {"published": [], "ours": []}
+    for image in faces(count):
+        w = domain.encode(image.to(device))
+        semantics = editor.semantics(w, image.to(device))
+        z_true, z_published = true.transport(w.double(), semantics.double()), published.transport(w, semantics)
+        z_ours = editor.prepare(w, semantics)
+        for name in editor.attributes:
+            wanted = resolve_targets(semantics, {name: Flip()}, editor.attributes)
+            reference = true.inverse(z_true, wanted.double())
+            results = {
+                "published": published.inverse(z_published, wanted),
+                "ours": editor.move(z_ours, semantics, wanted),
+            }
+            for kind, value in results.items():
+                distance = (value.double() - reference).flatten(1).norm(dim=1)
+                errors[kind].append(distance / reference.flatten(1).norm(dim=1))
+    return SolverErrors(**{kind: torch.cat(values).cpu() for kind, values in errors.items()})
+
+
+@torch.no_grad()
+def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
+    """PSNR of the pictures of bfloat16 against those of float32, and the judge's decisions that come out otherwise.
+
+    Each face is inverted, each of its attributes flipped, until there are `edits` edits. The judge runs in float32 on
+    both. `decisions` counts all of an edit's, `changed` those that differ, `edits_changed` the edits that have one;
+    `margin_of_changed` says how far from 0.5 the changed ones were in float32.
+    """
+    exact, low = (EditingPipeline(domain, editor) for editor, domain in (shipped(device) for _ in range(2)))
+    assert isinstance(low.editor, SDFlowEditor)
+    use_bfloat16(low.domain, low.editor.semantic_encoder)
+    attributes = exact.editor.attributes
+    quality: list[Tensor] = []
+    differing: list[Tensor] = []
+    margins: list[Tensor] = []
+    for image in faces(-(-edits // len(attributes))):
+        inversions: tuple[Inversion, Inversion] = exact.invert(image), low.invert(image)
+        for name in attributes:
+            # the same wish for both: a semantic variable at 0.5 would otherwise be turned to opposite sides
+            wanted = resolve_targets(inversions[0].semantics, {name: Flip()}, attributes)
+            pictures = []
+            for pipeline, inversion in zip((exact, low), inversions, strict=True):
+                code = pipeline.editor.move(inversion.prepared, inversion.semantics, wanted)
+                pictures.append(pipeline.domain.synthesise_full(code))
+            quality.append(picture_psnr(pictures[1], pictures[0]))
+            probabilities = [exact.domain.judge_probabilities(exact.domain.resized(picture)) for picture in pictures]
+            differing.append((probabilities[0] > 0.5) != (probabilities[1] > 0.5))
+            margins.append((probabilities[0] - 0.5).abs())
+    psnr, changed, margin = (torch.cat(values)[:edits].cpu() for values in (quality, differing, margins))
+    return {
+        "edits": len(psnr),
+        "psnr": {"mean": float(psnr.mean()), "least": float(psnr.min())},
+        "decisions": changed.numel(),
+        "changed": int(changed.sum()),
+        "edits_changed": int(changed.any(1).sum()),
+        "margin_of_changed": sorted(round(float(value), 4) for value in margin[changed]),
+    }
