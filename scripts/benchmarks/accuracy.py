@@ -16,7 +16,6 @@ from models.editors.base import Flip, resolve_targets
 from models.editors.checkpoint import load_editor
 from models.editors.sdflow import SDFlowEditor
 from models.pipeline import EditingPipeline, Inversion
-from scripts.benchmarks.precision import use_bfloat16
 from scripts.published.flow import Flow
 
 PUBLISHED_TOLERANCE, TRUE_TOLERANCE = 1e-5, 1e-9
@@ -96,7 +95,7 @@ def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
     """
     exact, low = (EditingPipeline(domain, editor) for editor, domain in (shipped(device) for _ in range(2)))
     assert isinstance(low.editor, SDFlowEditor)
-    use_bfloat16(low.domain, low.editor.semantic_encoder)
+    low.domain.precision = "bfloat16"
     attributes = exact.editor.attributes
     quality: list[Tensor] = []
     differing: list[Tensor] = []

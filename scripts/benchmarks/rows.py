@@ -22,15 +22,14 @@ from models.domain import Domain
 from models.editing.records import Settings
 from models.editing.run import EditRun
 from models.editors.base import Flip
-from models.editors.checkpoint import EDITING_TOLERANCE, load_editor
+from models.editors.checkpoint import load_editor
 from models.editors.requests import Request
-from models.editors.sdflow import SDFlowEditor
+from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
 from models.encoders.e4e import e4e_sizes
 from models.pipeline import EditingPipeline
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.generator import checked_channels
 from scripts.benchmarks import flops
-from scripts.benchmarks.precision import in_bfloat16, use_bfloat16
 from scripts.benchmarks.stand_ins import StandIns
 from scripts.published.editing import PublishedDomain, published_pipeline
 from scripts.published.encoders import E4eEncoder, SemanticEncoder
@@ -162,7 +161,7 @@ def synthesis(
     if variant == PUBLISHED:
         synthesise = Generator.with_weights(generator.state_dict()).synthesis
     elif variant == BFLOAT16:
-        synthesise = in_bfloat16(generator.synthesis, setting.device)
+        synthesise = _in_bfloat16(generator.synthesis)
     channels = checked_channels(resolution, setting.networks.domain["generator"].get("channels"), 2)
     kept = _Kept()
 
@@ -181,17 +180,28 @@ def synthesis(
     return Work(run, kept.read, lambda: passes * flops.synthesis(channels, setting.networks.style_dim, batch))
 
 
+def _in_bfloat16(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """As a domain of that precision calls it."""
+
+    def low(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return function(x).float()
+
+    return low
+
+
 def encoding(setting: Setting, variant: str, batch: int = 4) -> Work:
     """Latent codes of pictures."""
     domain = setting.domain(published=variant == PUBLISHED)
-    encode = in_bfloat16(domain.encode, setting.device) if variant == BFLOAT16 else domain.encode
+    if variant == BFLOAT16:
+        domain.precision = BFLOAT16
     side = domain.image_side
     image = setting.uniform(batch, 3, side, side) * 2 - 1
     kept = _Kept()
 
     @torch.no_grad()
     def run() -> None:
-        kept.outputs = {"codes": encode(image)}
+        kept.outputs = {"codes": domain.encode(image)}
 
     return Work(run, kept.read, lambda: _encoder_flop(domain.encoder, batch, side))
 
@@ -309,7 +319,7 @@ def training_step(setting: Setting, variant: str) -> Work:
         learning = {"flow": networks[0], "semantic encoder": networks[1]}
     else:
         if variant == BFLOAT16:
-            use_bfloat16(domain, method.semantic_encoder)
+            domain.precision = BFLOAT16
         folder = Path(tempfile.mkdtemp(dir=setting.scratch))
         settings = TrainingSettings(steps=1, batch_size=batch)
         trainer = Trainer(method, data, settings, folder, {}, setting.device, quiet=True)
@@ -345,7 +355,7 @@ def editing(setting: Setting, variant: str, photos: int = 2) -> Work:
     if variant == PUBLISHED:
         pipeline, batch_size = published_pipeline(domain, editor), 1
     elif variant == BFLOAT16:
-        use_bfloat16(domain, editor.semantic_encoder)
+        domain.precision = BFLOAT16
     folder = Path(tempfile.mkdtemp(dir=setting.scratch))
     given = [_aligned_photo(folder / f"{index}.png", domain.image_side, index) for index in range(photos)]
     request = Request.of({editor.attributes[0]: Flip()})
