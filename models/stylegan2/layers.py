@@ -1,9 +1,9 @@
 """Layers of StyleGAN2, named as in the public PyTorch checkpoints.
 
-Three rules keep a layer down to its convolution and few passes over the pixels:
-modulation scales the activations and demodulates the outputs, so one weight serves the whole batch; the gain √2 of an
-activation goes into the weights and biases before it (a leaky ReLU is positively homogeneous); activations work in
-place.
+Three rules keep a layer down to its convolution and few passes over the pixels: modulation scales the activations and
+demodulates the outputs, so one weight serves the whole batch; what follows a convolution is one operation, which may
+take part in it (`ops.styled_conv2d`); elsewhere the gain √2 of an activation goes into the weights and biases before it
+(a leaky ReLU is positively homogeneous).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.stylegan2.ops import conv2d, setup_filter, upfirdn2d
+from models.stylegan2.ops import conv2d, conv2d_enlarged, setup_filter, styled_conv2d, upfirdn2d
 
 SLOPE = 0.2  # of every leaky ReLU
 GAIN = math.sqrt(2)  # behind every leaky ReLU: keeps the variance
@@ -158,9 +158,7 @@ class ModulatedConv2d(nn.Module):
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The shared-weight convolution with its resampling."""
         if self.resample == "up":
-            spare = self.blur.taps - self.kernel_size
-            x = conv2d(x, weight.transpose(0, 1), stride=2, transposed=True)
-            return self.blur(x, ((spare + 2) // 2, (spare + 1) // 2))
+            return conv2d_enlarged(x, weight, self.blur.kernel)
         if self.resample == "down":
             width = self.blur.taps + self.kernel_size
             x = self.blur(x, ((width - 2) // 2, (width - 3) // 2))
@@ -185,7 +183,8 @@ class StyledConv(nn.Module):
     """Modulated convolution, noise, bias, leaky ReLU, √2, clamp.
 
     Args:
-        resample, taps: as in `ModulatedConv2d`.
+        resample: "up" doubles the side, "" keeps it.
+        taps: as in `ModulatedConv2d`.
         clamp: bound of the result's absolute values.
     """
 
@@ -207,11 +206,20 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """noise: (B or 1, 1, H', W'), or None to add nothing."""
-        x = self.conv(x, style, gain=GAIN)
-        if noise is not None:
-            x = x.add_((noise * (self.noise.weight * GAIN)).to(x.dtype))
-        x = x.add_((self.activate.bias * GAIN).to(x.dtype)[None, :, None, None])
-        return clamped(F.leaky_relu_(x, SLOPE), self.clamp)
+        scales = self.conv.modulation(style)
+        return styled_conv2d(
+            x,
+            self.conv.weight,
+            scales,
+            self.conv.demodulation(self.conv.weight[0] * self.conv.scale, scales),
+            noise=None if noise is None else noise * self.noise.weight,
+            bias=self.activate.bias,
+            weight_scale=self.conv.scale,
+            blur=self.conv.blur.kernel if self.conv.resample == "up" else None,
+            alpha=SLOPE,
+            gain=GAIN,
+            clamp=self.clamp,
+        )
 
 
 class ToRGB(nn.Module):

@@ -56,6 +56,40 @@ class Upfirdn2d(ctypes.Structure):
     ]
 
 
+class Winograd(ctypes.Structure):
+    """`Winograd` of csrc/arguments.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "y", "modulation", "scale", "noise", "bias", "taps")),
+        *((name, ctypes.c_void_p) for name in ("other", "sums")),
+        *((name, ctypes.c_int64) for name in ("dtype", "kind", "batch", "height", "width", "inputs", "out_height")),
+        *((name, ctypes.c_int64) for name in ("out_width", "outputs", "noise_per_sample", "threads")),
+        *((name, ctypes.c_double) for name in ("slope", "gain", "limit")),
+    ]
+
+
+class WinogradWeight(ctypes.Structure):
+    """`WinogradWeight` of csrc/arguments.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("weight", "packed")),
+        *((name, ctypes.c_int64) for name in ("dtype", "kind", "outputs", "inputs", "threads", "adjoint")),
+        ("scale", ctypes.c_double),
+        ("size", ctypes.c_int64),
+    ]
+
+
+class WinogradGradient(ctypes.Structure):
+    """`WinogradGradient` of csrc/arguments.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("grad", "y", "grad_x", "scale", "noise", "bias", "sums")),
+        *((name, ctypes.c_int64) for name in ("dtype", "batch", "pixels", "channels", "noise_per_sample", "chunks")),
+        ("threads", ctypes.c_int64),
+        *((name, ctypes.c_double) for name in ("slope", "gain", "limit")),
+    ]
+
+
 class Status(NamedTuple):
     """The form in use on a kind of device, and why it is this one."""
 
@@ -180,8 +214,10 @@ def _load(device: str) -> tuple[ctypes.CDLL | None, str]:
         return None, f"the operators cannot be cached: {error}"
     except _BuildFailed as error:
         return None, str(error)
-    for name in ("bias_act", "bias_act_backward", "upfirdn2d"):
-        function = getattr(library, name)
+    for name in ("bias_act", "bias_act_backward", "upfirdn2d", "winograd", "winograd_gradient", "winograd_pack"):
+        function = getattr(library, name, None)
+        if function is None:  # Winograd's are for the CPU alone
+            continue
         function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_char_p
     return library, str(path)
 

@@ -31,3 +31,45 @@ struct Upfirdn2d {
   int64_t mirrored;  // convolution; else correlation
   double gain;
 };
+
+// 3x3 convolutions: stride 1 with padding 1; transposed with stride 2, then a FIR filter that leaves twice the input's
+// side; stride 2 without padding.
+enum Convolution : int64_t { kSame, kUp, kDown };
+
+// Images have their channels last and are float32 or bfloat16; everything else is float32.
+struct Winograd {
+  const void* x;            // (batch, height, width, inputs)
+  const void* weight;       // packed
+  void* y;                  // (batch, out_height, out_width, outputs)
+  const float* modulation;  // (batch, inputs), in front of the convolution, or null
+  const float* scale;       // (batch, outputs), behind it, or null
+  const float* noise;       // (batch or 1, out_height, out_width) or null
+  const float* bias;        // (outputs) or null
+  const float* taps;        // kUp: 4, of the filter along an axis
+  const void* other;        // not kUp: images of y's shape, beside `sums`
+  float* sums;              // not kUp: (batch, outputs), sum over the pixels of convolution · other, or null
+  int64_t dtype, kind, batch, height, width, inputs, out_height, out_width, outputs, noise_per_sample, threads;
+  double slope, gain, limit;
+};
+
+struct WinogradWeight {
+  const float* weight;  // (outputs, inputs, 3, 3), adjoint (inputs, outputs, 3, 3)
+  void* packed;         // null: only `size` is wanted
+  int64_t dtype, kind, outputs, inputs, threads;
+  int64_t adjoint;  // mirrors both axes of the kernel
+  double scale;     // factor of the weight
+  int64_t size;     // out: numbers that `packed` holds; 0 where this processor has no kernel for the dtype
+};
+
+// Of clamp(gain · lrelu(u)), u = x · scale + noise + bias; channels last.
+struct WinogradGradient {
+  const void* grad;  // gradient of y
+  const void* y;
+  void* grad_x;
+  const float* scale;
+  const float* noise;
+  const float* bias;
+  float* sums;  // (batch, chunks, channels), zeros: becomes the sum over a chunk's pixels of dy/du · x · scale
+  int64_t dtype, batch, pixels, channels, noise_per_sample, chunks, threads;
+  double slope, gain, limit;
+};
