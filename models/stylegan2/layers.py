@@ -1,9 +1,9 @@
 """Layers of StyleGAN2, named as in the public PyTorch checkpoints.
 
-Three rules keep a layer down to its convolution and few passes over the pixels:
-modulation scales the activations and demodulates the outputs, so one weight serves the whole batch; the gain √2 of an
-activation goes into the weights and biases before it (a leaky ReLU is positively homogeneous); activations work in
-place.
+Three rules keep a layer down to its convolution and few passes over the pixels: modulation scales the activations and
+demodulates the outputs, so one weight serves the whole batch; what follows a convolution is one operation, which may
+take part in it (`ops.styled_conv2d`); elsewhere the gain √2 of an activation goes into the weights and biases before it
+(a leaky ReLU is positively homogeneous).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.stylegan2.ops import conv2d, setup_filter, upfirdn2d
+from models.stylegan2.ops import conv2d, conv2d_enlarged, derived, mix_channels, setup_filter, styled_conv2d, upfirdn2d
 
 SLOPE = 0.2  # of every leaky ReLU
 GAIN = math.sqrt(2)  # behind every leaky ReLU: keeps the variance
@@ -143,24 +143,22 @@ class ModulatedConv2d(nn.Module):
         """x (B, I, H, W), style (B, D) -> (B, O, H', W'), times `gain`."""
         scales = self.modulation(style)
         weight = self.weight[0] * self.scale
-        demodulation = self.demodulation(weight, scales) * gain if self.demodulate else None
+        demodulation = self.demodulation(scales) * gain if self.demodulate else None
         x = x * scales.to(x.dtype)[:, :, None, None]
         x = self.convolve(x, weight if self.demodulate or gain == 1 else weight * gain)
         return x if demodulation is None else x * demodulation.to(x.dtype)[:, :, None, None]
 
-    @staticmethod
-    def demodulation(weight: Tensor, scales: Tensor) -> Tensor:
-        """weight (O, I, k, k), scales (B, I) -> (B, O): 1 / norm of each output's modulated weight."""
-        with torch.autocast(weight.device.type, enabled=False):  # squares and their sums need the range of float32
-            energy = weight.square().sum(dim=(2, 3))
-            return torch.rsqrt(scales.to(energy.dtype).square() @ energy.t() + EPSILON)
+    def demodulation(self, scales: Tensor) -> Tensor:
+        """scales (B, I) -> (B, O): 1 / norm of each output's modulated weight."""
+        with torch.autocast(scales.device.type, enabled=False):  # squares and their sums need the range of float32
+            energy = derived(self.weight, "energy", lambda weight: weight[0].square().sum(dim=(2, 3)).t())
+            energy = energy * self.scale**2
+            return torch.rsqrt(scales.to(energy.dtype).square() @ energy + EPSILON)
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """The shared-weight convolution with its resampling."""
         if self.resample == "up":
-            spare = self.blur.taps - self.kernel_size
-            x = conv2d(x, weight.transpose(0, 1), stride=2, transposed=True)
-            return self.blur(x, ((spare + 2) // 2, (spare + 1) // 2))
+            return conv2d_enlarged(x, weight, self.blur.kernel)
         if self.resample == "down":
             width = self.blur.taps + self.kernel_size
             x = self.blur(x, ((width - 2) // 2, (width - 3) // 2))
@@ -185,7 +183,8 @@ class StyledConv(nn.Module):
     """Modulated convolution, noise, bias, leaky ReLU, √2, clamp.
 
     Args:
-        resample, taps: as in `ModulatedConv2d`.
+        resample: "up" doubles the side, "" keeps it.
+        taps: as in `ModulatedConv2d`.
         clamp: bound of the result's absolute values.
     """
 
@@ -207,11 +206,20 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """noise: (B or 1, 1, H', W'), or None to add nothing."""
-        x = self.conv(x, style, gain=GAIN)
-        if noise is not None:
-            x = x.add_((noise * (self.noise.weight * GAIN)).to(x.dtype))
-        x = x.add_((self.activate.bias * GAIN).to(x.dtype)[None, :, None, None])
-        return clamped(F.leaky_relu_(x, SLOPE), self.clamp)
+        scales = self.conv.modulation(style)
+        return styled_conv2d(
+            x,
+            self.conv.weight,
+            scales,
+            self.conv.demodulation(scales),
+            noise=None if noise is None else noise * self.noise.weight,
+            bias=self.activate.bias,
+            weight_scale=self.conv.scale,
+            blur=self.conv.blur.kernel if self.conv.resample == "up" else None,
+            alpha=SLOPE,
+            gain=GAIN,
+            clamp=self.clamp,
+        )
 
 
 class ToRGB(nn.Module):
@@ -241,12 +249,9 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
-        batch, channels, height, width = x.shape
         weight = self.conv.weight[0, :, :, 0, 0] * self.conv.scale
-        vectors = self.conv.modulation(style)[:, :, None] * weight.t()
-        pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        image = torch.bmm(pixels, vectors.to(x.dtype)).reshape(batch, height, width, 3).permute(0, 3, 1, 2)
-        image = clamped(image + self.bias.to(x.dtype), self.clamp)
+        vectors = self.conv.modulation(style)[:, None, :] * weight
+        image = clamped(mix_channels(x, vectors.to(x.dtype)) + self.bias.to(x.dtype), self.clamp)
         if skip is None:
             return image
         taps = self.upsample.taps

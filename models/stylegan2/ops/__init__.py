@@ -1,7 +1,22 @@
-"""The operations StyleGAN2 is built from: bias with activation, convolution, resampling by a FIR filter."""
+"""The operations StyleGAN2 is built from: bias with activation, convolution, resampling by FIR filters."""
 
 from models.stylegan2.ops.bias_act import bias_act
 from models.stylegan2.ops.conv2d import conv2d
+from models.stylegan2.ops.derived import derived
+from models.stylegan2.ops.mix_channels import mix_channels
+from models.stylegan2.ops.styled_conv2d import conv2d_enlarged, styled_conv2d
 from models.stylegan2.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
-__all__ = ["bias_act", "conv2d", "downsample2d", "filter2d", "setup_filter", "upfirdn2d", "upsample2d"]
+__all__ = [
+    "bias_act",
+    "conv2d",
+    "conv2d_enlarged",
+    "derived",
+    "downsample2d",
+    "filter2d",
+    "mix_channels",
+    "setup_filter",
+    "styled_conv2d",
+    "upfirdn2d",
+    "upsample2d",
+]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
+from models.stylegan2.ops import compiled
 from models.stylegan2.ops.conv2d import conv2d
 
 Pair = int | tuple[int, int]
@@ -64,6 +67,7 @@ def upfirdn2d(
     padding: Padding = 0,
     flip_filter: bool = False,
     gain: float = 1.0,
+    form: compiled.Form | None = None,
 ) -> Tensor:
     """Insert up − 1 zeros after each pixel, pad or crop, convolve, keep every down-th pixel from the first.
 
@@ -77,19 +81,108 @@ def upfirdn2d(
         padding: of the zero-inserted image; a number, (x, y) or (x0, x1, y0, y1); negative values crop.
         flip_filter: False convolves (the kernel is mirrored), True correlates.
         gain: factor of the result.
+        form: "reference" for plain PyTorch, "compiled" for the compiled kernels; None as the environment variable
+            SDFLOW_OPS says, by default compiled where they can be built.
     Returns:
         (B, C, (H·up_y + y0 + y1 − kh) // down_y + 1, (W·up_x + x0 + x1 − kw) // down_x + 1), differentiable twice.
     """
     up_x, up_y = _pair(up)
     down_x, down_y = _pair(down)
     x0, x1, y0, y1 = _padding(padding)
-    kernel = kernel.to(device=x.device, dtype=x.dtype) * gain ** (kernel.ndim / 2)
-    if flip_filter:
-        kernel = kernel.flip(tuple(range(kernel.ndim)))
+    gain = gain ** (kernel.ndim / 2)  # a vector is applied twice
     if kernel.ndim == 1:
-        x = _resample(x, kernel[:, None], (up_y, 1), (down_y, 1), (y0, y1, 0, 0))
-        return _resample(x, kernel[None, :], (1, up_x), (1, down_x), (0, 0, x0, x1))
-    return _resample(x, kernel, (up_y, up_x), (down_y, down_x), (y0, y1, x0, x1))
+        first = _Settings((1, up_y), (1, down_y), (0, 0, y0, y1), flip_filter, gain)
+        second = _Settings((up_x, 1), (down_x, 1), (x0, x1, 0, 0), flip_filter, gain)
+        return _apply(_apply(x, kernel[:, None], first, form), kernel[None, :], second, form)
+    return _apply(x, kernel, _Settings((up_x, up_y), (down_x, down_y), (x0, x1, y0, y1), flip_filter, gain), form)
+
+
+class _Settings(NamedTuple):
+    """Pairs are (x, y), padding is (x0, x1, y0, y1)."""
+
+    up: tuple[int, int]
+    down: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    flip_filter: bool
+    gain: float
+
+    def out_size(self, x: Tensor, kernel: Tensor) -> tuple[int, int]:
+        """(width, height) of the result."""
+        x0, x1, y0, y1 = self.padding
+        width = (x.shape[3] * self.up[0] + x0 + x1 - kernel.shape[1]) // self.down[0] + 1
+        height = (x.shape[2] * self.up[1] + y0 + y1 - kernel.shape[0]) // self.down[1] + 1
+        return width, height
+
+    def adjoint(self, x: torch.Size, y: torch.Size, kernel: Tensor) -> _Settings:
+        """Settings of the operation that takes the gradient of the output y to the gradient of the input x."""
+        x0, _, y0, _ = self.padding
+        height, width = kernel.shape
+        padding = (
+            width - 1 - x0,
+            x[3] * self.up[0] - y[3] * self.down[0] + x0 - self.up[0] + 1,
+            height - 1 - y0,
+            x[2] * self.up[1] - y[2] * self.down[1] + y0 - self.up[1] + 1,
+        )
+        return _Settings(self.down, self.up, padding, not self.flip_filter, self.gain)
+
+
+def _apply(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form | None) -> Tensor:
+    if not kernel.requires_grad and min(settings.out_size(x, kernel)) > 0 and compiled.use_compiled(x, form):
+        kernel = kernel.to(x.device, compiled.compute_dtype(x)).contiguous()
+        return _Upfirdn2d.apply(x, kernel, settings)
+    kernel = kernel.to(device=x.device, dtype=x.dtype) * settings.gain
+    if settings.flip_filter:
+        kernel = kernel.flip((0, 1))
+    x0, x1, y0, y1 = settings.padding
+    return _resample(x, kernel, settings.up[::-1], settings.down[::-1], (y0, y1, x0, x1))
+
+
+class _Upfirdn2d(Function):
+    """The compiled form; its gradient is another resampling."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, settings: _Settings) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.settings = settings
+        ctx.shape = x.shape
+        image, channels_last = compiled.dense(x)
+        batch, channels, height, width = x.shape
+        out_width, out_height = settings.out_size(x, kernel)
+        y = torch.empty(
+            (batch, channels, out_height, out_width),
+            dtype=x.dtype,
+            device=x.device,
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+        )
+        arguments = compiled.Upfirdn2d(
+            x=image.data_ptr(),
+            y=y.data_ptr(),
+            kernel=kernel.data_ptr(),
+            dtype=compiled.dtype_code(x),
+            planes=batch if channels_last else batch * channels,
+            depth=channels if channels_last else 1,
+            height=height,
+            width=width,
+            out_height=out_height,
+            out_width=out_width,
+            kernel_height=kernel.shape[0],
+            kernel_width=kernel.shape[1],
+            up_x=settings.up[0],
+            up_y=settings.up[1],
+            down_x=settings.down[0],
+            down_y=settings.down[1],
+            before_x=settings.padding[0],
+            before_y=settings.padding[2],
+            mirrored=not settings.flip_filter,
+            gain=settings.gain,
+        )
+        compiled.run("upfirdn2d", x, arguments)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (kernel,) = ctx.saved_tensors
+        return _Upfirdn2d.apply(grad, kernel, ctx.settings.adjoint(ctx.shape, grad.shape, kernel)), None, None
 
 
 def _resample(

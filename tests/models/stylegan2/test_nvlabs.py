@@ -190,7 +190,7 @@ def test_any_filter_enlarges_as_nvlabs_does(taps):
     edges = (1 + (count + 1) // 2, 1 + (count - 2) // 2) * 2
     enlarged = upfirdn2d(x * scales[:, :, None, None], kernel, up=2, padding=edges, gain=4)
     weight = layer.conv.weight[0] * layer.conv.scale
-    expected = F.conv2d(enlarged, weight.flip((2, 3))) * layer.conv.demodulation(weight, scales)[:, :, None, None]
+    expected = F.conv2d(enlarged, weight.flip((2, 3))) * layer.conv.demodulation(scales)[:, :, None, None]
     torch.testing.assert_close(layer.conv(x, style), expected)
 
     rgb = ToRGB(4, 6, taps=taps).double()
