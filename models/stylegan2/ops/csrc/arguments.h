@@ -30,4 +30,5 @@ struct Upfirdn2d {
   int64_t up_x, up_y, down_x, down_y, before_x, before_y;  // `before`: padding in front, negative crops
   int64_t mirrored;  // convolution; else correlation
   double gain;
+  const BiasAct* then;  // applied to the result, x and y aside; or null
 };
