@@ -1,7 +1,7 @@
 """The operations StyleGAN2 is built from: bias with activation, convolution, resampling by a FIR filter.
 
-`bias_act` and `upfirdn2d` have three forms: plain PyTorch, compiled C++ for the CPU, CUDA; `styled_conv2d` has the first
-two. `status` tells which is in use.
+`bias_act` and `upfirdn2d` have three forms: plain PyTorch, compiled C++ for the CPU, CUDA; `styled_conv2d` has the
+first two. `status` tells which is in use.
 """
 
 from models.stylegan2.ops.bias_act import bias_act
