@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchdiffeq import odeint, odeint_adjoint
 
 from models.flows.equal_steps import Problem, solve
 from models.flows.moving_batch_norm import MovingBatchNorm1d
@@ -217,6 +216,8 @@ class ContinuousFlow(nn.Module):
         Raises:
             FloatingPointError: no step is small enough, or a value is not finite.
         """
+        from torchdiffeq import odeint, odeint_adjoint  # here, since it brings all of SciPy's integrators along
+
         self.evaluations = 0
         sample = start[0] if isinstance(start, tuple) else start
         times = torch.tensor([0.0, 1.0] if forward else [1.0, 0.0], dtype=sample.dtype, device=sample.device)
