@@ -74,9 +74,7 @@ class _Field:
         return self.velocity.pull_back(kept.evaluation, rate, pairs, self.of_condition, self.of_parameters)
 
 
-def solve(
-    problem: Problem, start: Tensor, condition: Conditioning, end_time: Tensor
-) -> tuple[Tensor, Tensor | None]:
+def solve(problem: Problem, start: Tensor, condition: Conditioning, end_time: Tensor) -> tuple[Tensor, Tensor | None]:
     """End point (B, L, D) and integral (B, L), if there are directions.
 
     Gradients reach start, conditioning, end time and the network's linear layers, not the directions.
@@ -91,7 +89,7 @@ def solve(
 def _integrate(problem: Problem, field: _Field, start: Tensor, end_time: Tensor) -> Solution:
     finish = end_time.item()
     times = (0.0, finish) if problem.forward else (finish, 0.0)
-    solution = integrate(field, start, *times, problem.tolerance, field.keep)
+    solution = integrate(field, start, times[0], times[1], problem.tolerance, field.keep)
     problem.evaluations = solution.evaluations
     return solution
 
