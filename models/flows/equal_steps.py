@@ -74,9 +74,7 @@ class _Field:
         return self.velocity.pull_back(kept.evaluation, rate, pairs, self.of_condition, self.of_parameters)
 
 
-def solve(
-    problem: Problem, start: Tensor, condition: Conditioning, end_time: Tensor
-) -> tuple[Tensor, Tensor | None]:
+def solve(problem: Problem, start: Tensor, condition: Conditioning, end_time: Tensor) -> tuple[Tensor, Tensor | None]:
     """End point (B, L, D) and integral (B, L), if there are directions.
 
     Gradients reach start, conditioning, end time and the network's linear layers, not the directions.

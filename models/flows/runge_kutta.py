@@ -80,9 +80,7 @@ def combine(start: Tensor | None, rates: list[Tensor], weights: tuple[float, ...
     return total
 
 
-def integrate(
-    field: Field, start: Tensor, begin: float, finish: float, tolerance: float, keep: bool
-) -> Solution:
+def integrate(field: Field, start: Tensor, begin: float, finish: float, tolerance: float, keep: bool) -> Solution:
     """Solve from time `begin` to `finish`.
 
     Args:
@@ -160,7 +158,7 @@ def _attempt(
     """One step; its error is the root mean square of the estimate over 1 + max(|z|) at both ends."""
     rates: list[Tensor] = []
     kept: list[Any] = []
-    integral = None
+    integral: Any = None
     for stage in range(6):
         if stage == 0:
             rate, evaluation = first
