@@ -208,6 +208,7 @@ def _report(options: argparse.Namespace, run: EditRun, jobs: Sequence[Job]) -> d
         "domain": domain.name,
         "reconstruction_limit": domain.reconstruction_limit,
         "device": str(domain.device),
+        "precision": domain.precision,
         "edits": {r.label: {name: describe(target) for name, target in r.targets.items()} for r in run.requests},
         "strength": options.strength,
         "forced": options.force,
@@ -234,6 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.domain,
             without=("encoder",) if only_latents else (),
         )
+        domain.precision = options.precision or domain.precision
         requests = parse_requests(
             editor.attributes, options.set, options.flip, options.sweep, options.strength, options.each
         )

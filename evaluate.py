@@ -238,6 +238,7 @@ def run(options: argparse.Namespace) -> None:
     editor, domain, metadata = load_editor(
         options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
     )
+    domain.precision = options.precision or domain.precision
     dataset = test_faces(options, domain)
     if not metadata.get("config") and not (options.no_linear and options.no_latents):
         raise ConfigError(

@@ -25,6 +25,7 @@ from utils.paths import displayed, resolve
 from utils.weights import WeightsError, fingerprint, freeze
 
 PARTS = ("generator", "encoder", "teacher", "judge", "identity")
+PRECISIONS = ("float32", "bfloat16")
 _SETTINGS = {
     "name": str,
     "attributes": tuple[str, ...],
@@ -35,7 +36,7 @@ _SETTINGS = {
     "weights_hint": str,
     "reconstruction_limit": float | None,
     "foreign_face_hint": str,
-    "precision": Literal["float32", "bfloat16"],
+    "precision": Literal[PRECISIONS],
     "recompute_from": int | None,
     "synthesis_batch": int | None,
 }

@@ -407,3 +407,16 @@ def test_help(capsys: pytest.CaptureFixture) -> None:
         option in text for option in ("--set", "--sweep", "--each", "--force", "--faces", "--paste", "--save-latents")
     )
     assert "default if nothing is asked" in text
+
+
+def test_bfloat16_is_not_seen_in_a_picture(tmp_path: Path) -> None:
+    pictures = {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / precision
+        sample = str(ROOT / "pretrained/avatars/samples/face-01.png")
+        assert edit.main([sample, "-o", str(out), "--flip", "Smiling", "--precision", precision, "--quiet"]) == 0
+        assert report(out)["precision"] == precision
+        (path,) = (out / "faces").glob("*Smiling*.png")
+        pictures[precision] = np.asarray(Image.open(path), dtype=float)
+    error = np.square(pictures["float32"] - pictures["bfloat16"]).mean()
+    assert error > 0 and 10 * np.log10(255**2 / error) > 40

@@ -12,7 +12,7 @@ import torch
 
 from models.checkpoints import load_network, network_in
 from models.checkpoints.kinds import title_of
-from models.domain import Domain
+from models.domain import PRECISIONS, Domain
 from models.editors import EDITORS
 from models.editors.base import Editor
 from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
@@ -47,7 +47,8 @@ def editor_path(path: str | Path | None) -> Path:
 
 
 def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for `load_editor`.
+    """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for `load_editor`, and
+    `--precision`, for the domain it gives.
 
     Args:
         default: what is used without a checkpoint.
@@ -60,6 +61,11 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
     )
     parser.add_argument(
         "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of generator and encoder; bfloat16 is faster where the processor has it (default: the domain's)",
     )
 
 
