@@ -23,6 +23,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def warm_up(folder: Path) -> None:
     """Read a whole file of each format, so that what is imported late is imported before anything is watched."""
     shown("\0")
+    import_module("utils.torchvision_operators")
     for name, write in SAMPLES.items():
         write(folder / f"whole-{name}")
         describe(folder / f"whole-{name}")

@@ -29,6 +29,9 @@ class PublishedDomain(Domain):
             return E4eEncoder.with_weights(network.state_dict()), extra
         return network, extra
 
+    def synthesise_full(self, latent: Tensor) -> Tensor:
+        return self.generator.synthesis(latent).clamp(-1, 1)
+
 
 class PublishedEditor(Editor):
     """SDFlow's editor, which takes every edit through both directions of the flow."""

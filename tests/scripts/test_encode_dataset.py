@@ -24,6 +24,7 @@ import train
 from datasets import encoding
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_shards import ShardError, ShardFile
+from models import face_alignment
 from models.domain import Domain
 from models.face_alignment import DlibAligner
 from scripts import encode_dataset
@@ -257,6 +258,7 @@ def test_what_is_no_fault_of_a_photo_is_recorded_as_none(
     """Without dlib nothing is encoded and nothing failed; a photo on which the detector breaks is a failure."""
     domain = tmp_path / "photographs.yaml"
     domain.write_text(yaml.safe_dump({**yaml.safe_load(domain_file.read_text()), "aligner": {"name": "dlib"}}))
+    face_alignment._hog.cache_clear()  # loaded by another test
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "dlib", None)
         assert encode(photos, tmp_path / "out", domain) == 2
