@@ -31,7 +31,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from models.alignment import FaceChoice, build_aligner
+from models.alignment import Aligner, FaceChoice, build_aligner
+from models.domain import Domain
 from models.editing.records import Job, Settings
 from models.editing.run import EditRun, batches
 from models.editors.checkpoint import add_editor_options, load_editor
@@ -177,6 +178,18 @@ def _tell_problems(run: EditRun, jobs: Sequence[Job]) -> None:
             _say(f"{name}: warning: {entry['warning']}")
 
 
+def _aligner(options: argparse.Namespace, domain: Domain) -> Aligner:
+    """The domain's aligner, with the detector that was asked for.
+
+    Raises:
+        RequestError: it detects nothing.
+    """
+    aligner = build_aligner(domain)
+    if options.detector and not aligner.cuts_photographs:
+        raise RequestError(f"--detector: no faces are searched for here, the domain {domain.name} takes pictures whole")
+    return build_aligner(domain, detector=options.detector) if options.detector else aligner
+
+
 def _settings(options: argparse.Namespace, pipeline: EditingPipeline) -> Settings:
     """The options that concern a run; edits are pasted back where faces are cut out of photographs."""
     modes: dict[str, PasteMode | None] = {"difference": "difference", "crop": "crop", "none": None}
@@ -224,9 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         requests = parse_requests(
             editor.attributes, options.set, options.flip, options.sweep, options.strength, options.each
         )
+        pipeline = EditingPipeline(domain, editor, _aligner(options, domain))
         _check_output(options.output)
-        detector = {"detector": options.detector} if options.detector else {}
-        pipeline = EditingPipeline(domain, editor, build_aligner(domain, **detector))
         run = EditRun(pipeline, metadata, requests, options.output, _settings(options, pipeline))
     except (RequestError, ConfigError, WeightsError, ValueError) as error:
         print(f"edit.py: {error}", file=sys.stderr)

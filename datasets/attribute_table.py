@@ -82,7 +82,7 @@ def check_columns(path: Path, line: int, columns: Sequence[str], attributes: Ite
     Raises:
         TableError: naming the column, or the attribute and the nearest column.
     """
-    twice = next((name for name in columns if columns.count(name) > 1), None)
+    twice = next((name for name in columns if name and columns.count(name) > 1), None)  # '': spreadsheets leave such
     if twice is not None:
         raise TableError(path, line, "this column is there twice", twice)
     for attribute in attributes:
@@ -155,17 +155,17 @@ def _number(cell: object, low: float, high: float) -> float:
         return math.nan
     try:
         number = float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{cell!r} is no number (write nothing where the value is not known)") from None
     if math.isnan(number):
         return number
     if not low <= number <= high:
-        raise ValueError(f"{number:g} lies outside [{low:g}, {high:g}]; state the column's range (data.ranges)")
+        raise ValueError(f"{cell} lies outside [{low:g}, {high:g}]; state the column's range (data.ranges)")
     return (number - low) / (high - low)
 
 
 def _separated(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
-    header_line = text.partition("\n")[0]
+    header_line = text.lstrip().partition("\n")[0]
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
@@ -180,6 +180,10 @@ def _separated(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row
             continue
         if not header:
             header = [cell.strip() for cell in cells]
+            if len(header) == 1:
+                raise TableError(path, reader.line_num, f"has one column only; here {delimiter!r} separates columns")
+            if header[0] in attributes:
+                raise TableError(path, reader.line_num, "the first column must name the picture", header[0])
             check_columns(path, reader.line_num, header[1:], attributes)
             continue
         if len(cells) != len(header):
@@ -198,6 +202,8 @@ def _json(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
         whole = json.loads(text)
     except json.JSONDecodeError as error:
         raise TableError(path, error.lineno, f"is no JSON: {error.msg} (character {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise TableError(path, None, f"cannot be read: {error}") from None
     if not isinstance(whole, dict | list):
         raise TableError(path, 1, "must be a list of objects or an object of objects")
     rows = list(_json_rows(path, text))
@@ -208,7 +214,12 @@ def _json(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
 
 def _json_rows(path: Path, text: str) -> Iterator[Row]:
     """Entries of a valid document with their lines, which the json module alone does not tell."""
-    decoder = json.JSONDecoder()
+
+    def entry_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        check_columns(path, line, [key for key, _ in pairs], ())
+        return dict(pairs)
+
+    decoder = json.JSONDecoder(object_pairs_hook=entry_of)
 
     def skipped(at: int) -> int:
         return _SPACE.match(text, at).end()  # type: ignore[union-attr]

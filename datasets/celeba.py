@@ -33,17 +33,18 @@ def read_celeba_attributes(path: Path, attributes: Sequence[str]) -> AttributeTa
         FileNotFoundError: no such file.
         TableError: another form, an unknown attribute, or a file that was cut off.
     """
-    lines = [(number, words) for number, _, words in _lines(path)]
-    if not lines or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
-        raise TableError(path, 1, "CelebA's list begins with the number of its pictures; this does not")
-    if len(lines) < 2:
+    lines = _lines(path)
+    _, first, _ = next(lines, (1, "", []))
+    if not first.isdecimal():
+        reason = "CelebA's list begins with the number of its pictures; this does not (the data set for a CSV is "
+        raise TableError(path, 1, reason + "labelled_folder, here with the range [-1, 1] for each attribute)")
+    header_line, _, header = next(lines, (2, "", []))
+    if not header:
         raise TableError(path, 2, "the names of the attributes are missing")
-    count = int(lines[0][1][0])
-    header_line, header = lines[1]
     check_columns(path, header_line, header, attributes)
 
     def rows() -> Iterator[Row]:
-        for number, words in lines[2:]:
+        for number, _, words in lines:
             if len(words) != len(header) + 1:
                 raise TableError(path, number, f"has {len(words) - 1} values for {len(header)} attributes")
             yield Row(number, words[0], dict(zip(header, words[1:], strict=True)))
@@ -54,8 +55,8 @@ def read_celeba_attributes(path: Path, attributes: Sequence[str]) -> AttributeTa
         return _VALUES[str(cell)]
 
     table = collect(path, rows(), attributes, value_of)
-    if len(table.names) != count:
-        raise TableError(path, 1, f"says {count} pictures, but {len(table.names)} follow; was the file cut off?")
+    if len(table.names) != int(first):
+        raise TableError(path, 1, f"says {first} pictures, but {len(table.names)} follow; was the file cut off?")
     return table
 
 
@@ -66,10 +67,12 @@ def read_partition(path: Path) -> dict[str, int]:
         FileNotFoundError: no such file.
         TableError: another form.
     """
-    parts = {}
+    parts: dict[str, int] = {}
     for number, line, words in _lines(path):
         if len(words) != 2 or words[1] not in ("0", "1", "2"):
             raise TableError(path, number, f"should be a picture and 0, 1 or 2, is '{line}'")
+        if words[0] in parts:
+            raise TableError(path, number, f"the picture '{words[0]}' is there twice")
         parts[words[0]] = int(words[1])
     return parts
 

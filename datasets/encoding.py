@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.latent_shards import Shard, encode_faces, write_shard
-from models.alignment import Aligner, AlignmentError, ResizeAligner, build_aligner
+from models.alignment import Aligner, AlignerMissing, AlignmentError, ResizeAligner, build_aligner
 from models.domain import Domain
 from utils.devices import pick_device
 from utils.photos import PhotoError, read_photo
@@ -63,6 +63,7 @@ def encode_shard(task: ShardTask) -> Shard:
 
     Raises:
         ConfigError, WeightsError: the domain cannot be built.
+        AlignerMissing: what cuts faces out of photographs is not installed; that is no photo's failure.
     """
     domain = _networks(task.domain, task.device)
     aligner: Aligner = ResizeAligner(domain.image_side) if task.aligned else build_aligner(domain)
@@ -102,8 +103,12 @@ def _batches(
     for place, (path, name) in enumerate(task.photos):
         try:
             batch.append((place, _bytes(aligner(read_photo(path, aligner.enough)))))
+        except AlignerMissing:
+            raise
         except (PhotoError, AlignmentError) as error:
             failures[name] = str(error)
+        except (RuntimeError, MemoryError) as error:  # the face detector's
+            failures[name] = f"cannot be aligned: {error}"
         if len(batch) == task.batch_size:
             yield batch
             batch = []
@@ -119,7 +124,7 @@ def store_shard(task: ShardTask) -> ShardSummary:
     """Encode a shard and put it where the task says, whole; to do it twice is to do it once.
 
     Raises:
-        ConfigError, WeightsError: the domain cannot be built.
+        ConfigError, WeightsError, AlignerMissing: see `encode_shard`.
         OSError: the disk is full or not writable.
     """
     shard = encode_shard(task)

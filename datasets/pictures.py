@@ -16,13 +16,13 @@ from torch.utils.data import Dataset
 
 from utils.images import to_tensor
 from utils.paths import displayed, resolve
-from utils.photos import SUFFIXES, PhotoError, read_photo
+from utils.photos import SUFFIXES, PhotoError, find_photos, read_photo
 
 Box = Sequence[int]
 
 
 def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
-    """The folder and the pictures in it and its sub-folders, in the order of their names.
+    """The folder and the pictures in it and its sub-folders, hidden ones left out, in the order of their names.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -30,7 +30,7 @@ def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
     root = resolve(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"{displayed(root)}: no such folder of pictures (see 'Training' in README.md)")
-    return root, sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return root, [photo.path for photo in find_photos([str(root)])[0]]
 
 
 def number_in(path: Path) -> int | None:

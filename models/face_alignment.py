@@ -29,9 +29,12 @@ _CURE = "pip install dlib-bin face_recognition_models"
 # Longer side of the copy that is searched. HOG takes 0.08 µs a pixel on one core and finds faces of 80 pixels or more,
 # the CNN takes 6.5 µs and finds those of 40.
 SEARCH_SIDE: dict[str, int] = {"hog": 2048, "cnn": 1024}
+_SMALLEST_FACE = 80  # pixels, of both detectors before doubling; pictures of 3 or 6 pixels crash the CNN
 _SURE_SCORE = 0.5  # of HOG: below it false finds are as common as faces, so that the CNN is asked
 _CONFIRMING_SIDE = 90  # pixels of a doubtful find when the CNN looks at it
 _REFINING_SIDES = range(88, 106)  # one step of HOG's pyramid (6/5) in whole pixels
+_TURNS = range(30, 360, 30)  # degrees; HOG and the landmarks bear some 25 to either side of upright
+_TURNING_SIDE = 160  # pixels of a find while it is turned
 _SHIFTS, _ZOOMS = (-0.04, 0.0, 0.04), (0.94, 1.0, 1.06)  # of a box, over which landmarks are averaged
 # How far, as a share of the side, the crop of an aligned picture's face lies from the picture's corners: published
 # crops gave less than 0.01 here, photographs that happen to be square more than 0.2.
@@ -144,6 +147,8 @@ class DlibAligner:
         Args:
             upsampled: how often the picture is doubled first, for small faces; the published codes do it once.
         """
+        if min(pixels.shape[:2]) * 2**upsampled < _SMALLEST_FACE:
+            return []
         if detector == "cnn":
             finds = [(find.rect, find.confidence) for find in _cnn()(pixels, upsampled)]
         else:
@@ -190,11 +195,14 @@ class DlibAligner:
 
     def landmarks(self, picture: Image.Image, pixels: np.ndarray, find: Found) -> np.ndarray:
         """(68, 2) landmarks of a find: on a picture that was searched whole as the published codes predict them, in
-        whole pixels; on a larger one refined, since the copy's coarser box alone would move the crop by some pixels.
+        whole pixels; on a larger one refined, since the copy's coarser box alone would move the crop by some pixels;
+        of a tilted head, which only the CNN finds, predicted on a copy that is turned upright.
 
         Args:
             picture, pixels: the same RGB picture, the second as an array.
         """
+        if find.detector == "cnn" and (turned := self._turned(picture, find.box)) is not None:
+            return turned
         if max(picture.size) <= SEARCH_SIDE[find.detector]:
             return self.predict(pixels, find.box)
         box = self._refined(picture, find.box)
@@ -204,6 +212,23 @@ class DlibAligner:
             middle, half = centre + np.array([x, y]) * width, zoom * width / 2
             predictions.append(self.predict(pixels, np.concatenate([middle - half, middle + half])))
         return np.mean(predictions, axis=0)
+
+    def _turned(self, picture: Image.Image, box: np.ndarray) -> np.ndarray | None:
+        """(68, 2) landmarks of the head in a box, in the turn in which HOG sees it best; None where it sees it upright
+        or in no turn."""
+        part, scale, low = _part(picture, box, 0.5, _TURNING_SIDE)
+        if self.detect(np.asarray(part), "hog", 0):
+            return None
+        best: tuple[float, np.ndarray] | None = None
+        for degrees in _TURNS:
+            turned = np.asarray(part.rotate(degrees, Image.Resampling.BILINEAR, expand=True))
+            finds = self.detect(turned, "hog", 0)
+            if finds and (best is None or finds[0].score > best[0]):
+                angle = np.radians(degrees)
+                back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+                offset = self.predict(turned, finds[0].box) + 0.5 - np.array(turned.shape[1::-1]) / 2
+                best = finds[0].score, (offset @ back + np.array(part.size) / 2) / scale + low - 0.5
+        return None if best is None else best[1]
 
     def _refined(self, picture: Image.Image, box: np.ndarray) -> np.ndarray:
         """Mean of HOG's boxes at scales between the steps of its pyramid: one box alone is only right to a tenth."""

@@ -14,7 +14,6 @@ from scipy import ndimage
 
 from models.alignment import AlignmentError, Frame
 
-LANDMARKS = 68
 _LEFT_EYE, _RIGHT_EYE, _MOUTH_CORNERS = slice(36, 42), slice(42, 48), (48, 54)  # of dlib's 68 landmarks
 
 

@@ -229,6 +229,7 @@ def test_published_pair(photos: Path, tmp_path: Path, tiny_domain_folder: Path) 
         (["--strength", "strong"], "invalid float value"),
         (["--batch-size", "0"], "less than 1"),
         (["--device", "abacus"], "unknown device 'abacus'"),
+        (["--detector", "cnn"], "the domain tiny takes pictures whole"),
         (["--checkpoint", "gone.safetensors"], "no such weight file"),
         (["--domain", "configs/domains/ffhq.yaml"], "an editor's file names its own"),
         (["--semantic-encoder", "gone"], "brings its own semantic encoder"),

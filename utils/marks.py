@@ -18,6 +18,7 @@ SOFTWARE = "SDFlow"
 _RECORD = "SDFlow"  # key of the PNG text chunk that holds the record as JSON, and first word of a JPEG's comment
 _PROCESSING_SOFTWARE, _IMAGE_HISTORY = 0x000B, 0x9213  # EXIF tags of whoever changed a picture after it was taken
 _ORIENTATION, _GPS = 0x0112, 0x8825
+_UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError)  # the last: too large
 _EXIF_LIMIT = 65_000  # bytes; a JPEG's segment takes a little more
 
 
@@ -92,7 +93,7 @@ def read_mark(path: Path) -> dict[str, Any] | None:
         with Image.open(path) as picture:
             picture.load()
             return _record(picture)
-    except (OSError, SyntaxError, ValueError):
+    except _UNREADABLE:
         return None
 
 
@@ -101,7 +102,7 @@ def mark_of(data: bytes) -> dict[str, Any] | None:
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return _record(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except _UNREADABLE:
         return None
 
 

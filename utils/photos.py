@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 PIXEL_LIMIT = 150_000_000  # about half a gigabyte as RGB
+Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT  # above it Pillow warns of what is refused here, above its double it refuses
 SUFFIXES = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
     + (".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif")
@@ -141,10 +142,6 @@ class Photograph:
     dpi: tuple[float, float] | None = None
     jpeg: dict[str, Any] | None = None
 
-    def picture(self) -> Image.Image:
-        """As sRGB on white: what people see and networks are given."""
-        return _on_white(_in_srgb(self.own, self.profile))
-
     def colours(self, box: Box) -> np.ndarray:
         """The sRGB colours (h, w, 3) uint8 of a part, without regard to transparency."""
         return np.asarray(_in_srgb(self.own.crop(box), self.profile).convert("RGB"))
@@ -197,7 +194,7 @@ def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded
         raise PhotoError("the file is empty")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large pictures (the limit here is ours) and odd metadata
+            warnings.simplefilter("ignore")  # Pillow warns of pictures beyond the limit and of odd metadata
             with Image.open(io.BytesIO(data)) as opened:
                 width, height = opened.size
                 if width * height > PIXEL_LIMIT:

@@ -95,8 +95,14 @@ class Job:
 
 @dataclass
 class Result:
-    """What was computed of one face, by label."""
+    """What was computed of one face.
+
+    Attributes:
+        pictures: by label.
+        saved: its code, where it is to be written.
+        codes: those of its edits, by label.
+    """
 
     pictures: dict[str, Image.Image]
-    saved: SavedLatent
-    codes: dict[str, Tensor]
+    saved: SavedLatent | None = None
+    codes: dict[str, Tensor] = field(default_factory=dict)

@@ -302,15 +302,18 @@ class EditRun:
     def _result(self, inversion: Inversion, index: int) -> Result:
         """The unedited part of a face's result."""
         photo = to_pillow(inversion.image[index])
+        saved = self._latent(inversion, index) if self.settings.save_latents else None
+        return Result({INPUT: photo, ALIGNED: photo, INVERSION: to_pillow(inversion.picture[index])}, saved)
+
+    def _latent(self, inversion: Inversion, index: int) -> SavedLatent:
         metadata = {"domain": self.pipeline.domain.name, "fingerprints": self.metadata["fingerprints"]}
-        saved = SavedLatent(
+        return SavedLatent(
             inversion.latent[index],
             inversion.semantics[index],
             inversion.embedding[index],
             float(inversion.distance[index]),
             {**metadata, "attributes": list(self.attributes), "editor": self.editor_hash},
         )
-        return Result({INPUT: photo, ALIGNED: photo, INVERSION: to_pillow(inversion.picture[index])}, saved, {})
 
     def _measure_inversion(self, face: Face, inversion: Inversion, index: int) -> None:
         distance = float(inversion.distance[index])
@@ -348,7 +351,7 @@ class EditRun:
             if label in face.finished:
                 continue
             record = {**self._origin(face.digest, label), "face": measured, "edit": face.entry["edits"].get(label)}
-            if label == LATENTS:
+            if result.saved is not None and label == LATENTS:
                 metadata = {**result.saved.metadata, **record, "input": face.entry["input"]}
                 save_latent(path, replace(result.saved, metadata=metadata), result.codes)
             else:
@@ -365,8 +368,8 @@ class EditRun:
         if not faces or self.settings.paste is None:
             return
         began = time.monotonic()
-        present = self._pasted(job)
         try:
+            present = self._pasted(job)
             photograph = open_photograph(job.data)
             for label, path in job.pasted.items():
                 if label in present:

@@ -28,6 +28,7 @@ def write(folder: Path, name: str, text: str) -> Path:
         ("t.csv", CSV.replace('"says, much"', "says much").replace(",", ";")),
         ("t.tsv", CSV.replace('"says, much"', "says much").replace(",", "\t").replace("0\t\n", "0\tNA\n")),
         ("t.csv", "\n" + CSV.replace("1,0.25", " 1 , 0.25 ").replace("0,\n", "0,NaN\n\n")),
+        ("t.csv", "\nfile;Male;Smiling;;\na.png;1;0.25;;\nsub/b.png;0;;;\n"),  # columns that a spreadsheet left
         ("t.json", '{"a.png": {"Male": true, "Smiling": 0.25}, "sub/b.png": {"Male": 0, "Smiling": null}}'),
         ("t.json", '[{"id": "a.png", "Male": 1, "Smiling": "0.25"},\n {"id": "sub/b.png", "Male": false}]'),
     ],
@@ -57,6 +58,9 @@ def test_a_column_in_other_units_is_scaled(tmp_path: Path) -> None:
         ("t.csv", CSV.replace(",Smiling", ",Smilling"), r"line 1: no column for the attribute 'Smiling'; did you mean"),
         ("t.csv", CSV.replace("notes", "Male"), r"line 1, column 'Male': this column is there twice"),
         ("t.csv", CSV + 'c.png,"', r"line 4: cannot be read"),
+        ("t.csv", "Smiling,Male\n1,1\n", r"line 1, column 'Smiling': the first column must name the picture"),
+        ("t.tsv", CSV, r"line 1: has one column only; here '\\t' separates columns"),
+        ("t.csv", CSV.replace("0.25", "1.0000001"), r"line 2, column 'Smiling': 1.0000001 lies outside"),
         ("t.csv", "file,Male,Smiling\n", r"t\.csv: has no row of values"),
         ("t.csv", "", r"t\.csv: has no row of values"),
         ("t.xlsx", CSV, r"must be a \.csv, \.tsv or \.json file"),
@@ -67,6 +71,10 @@ def test_a_column_in_other_units_is_scaled(tmp_path: Path) -> None:
         ("t.json", '[{"p": "a"},\n {"p" "b"}]', r"t\.json, line 2: is no JSON: .*character 7"),
         ("t.json", '{"a": {"Male": 1, "Smiling": 1},\n "a": {"Male": 0}}', r"line 2: 'a' is also in line 1"),
         ("t.json", "3", r"must be a list"),
+        ("t.json", '[{"p": "a", "Male": 1, "Smiling": 1,\n"Male": 0}]', r"column 'Male': this column is there twice"),
+        ("t.json", '[{"p": "a", "Male": 1' + "0" * 400 + ', "Smiling": 1}]', r"line 1, column 'Male': 10* is no"),
+        ("t.json", "[" * 100_000, r"t\.json: cannot be read: .*recursion"),
+        ("t.json", '[{"p": "a", "Male": ' + "9" * 5000 + "}]", r"t\.json: cannot be read: .*5000 digits"),
     ],
 )
 def test_errors_name_file_line_and_column(tmp_path: Path, name: str, text: str, message: str) -> None:

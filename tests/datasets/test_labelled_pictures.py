@@ -75,7 +75,7 @@ def test_squares_are_cut_before_they_are_reduced(tmp_path: Path) -> None:
 def test_rows_and_pictures_that_lack_the_other_are_said_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("x/a.png", "b.jpg", "c.png", "y/d.png", "z/d.png"):
+    for name in ("x/a.png", "b.jpg", "c.png", "y/d.png", "z/d.png", ".thumbnails/c.png"):
         save(tmp_path / name, 255 if "a" in name else 0)
     table = tmp_path / "t.csv"
     table.write_text("file,New,Male\na.png,0.75,1\nb,,0\nd.png,1,1\nz/d.png,0.5,\ngone.png,1,1\n")
@@ -175,7 +175,7 @@ def test_celeba_hq_finds_labels_and_split_through_its_mapping(tmp_path: Path, ce
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("8\n", ""), "line 1: CelebA's list begins with the number of its pictures"),
+        (("8\n", ""), "line 1: CelebA's list begins with the number of its pictures.* CSV is labelled_folder"),
         (("8\n", "9\n"), "line 1: says 9 pictures, but 8 follow; was the file cut off"),
         ((" Young", ""), "line 2: no column for the attribute 'Young'"),
         (("000003.jpg  -1", "000003.jpg  0"), "line 5, column '5_o_Clock_Shadow': '0' is neither 1 nor -1"),
@@ -196,6 +196,9 @@ def test_errors_of_celeba_lists_say_where(tmp_path: Path, change: tuple[str, str
 def test_errors_of_partition_and_mapping_say_where(tmp_path: Path) -> None:
     celeba_folder(tmp_path, NAMES)
     arguments = (domain_of("Male"), str(tmp_path / "img_align_celeba"), str(tmp_path / "list_attr_celeba.txt"), "train")
+    (tmp_path / "wrong.txt").write_text("000001.jpg 0\n000001.jpg 1\n")
+    with pytest.raises(TableError, match=r"wrong.txt, line 2: the picture '000001.jpg' is there twice"):
+        CelebA(*arguments, str(tmp_path / "wrong.txt"))  # type: ignore[arg-type]
     (tmp_path / "wrong.txt").write_text("000001.jpg 0\n000002.jpg 5\n")
     with pytest.raises(TableError, match=r"wrong.txt, line 2: should be a picture and 0, 1 or 2"):
         CelebA(*arguments, str(tmp_path / "wrong.txt"))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from PIL import Image
 
 import models.face_alignment as face_alignment
 from models.alignment import ALIGNERS, AlignerMissing, AlignmentError
-from models.face_alignment import DlibAligner
+from models.face_alignment import DlibAligner, Found
 from scripts import benchmark_alignment
 from tests.photographs import FACE, GOLDEN, astronaut, couple, portrait, recorded
 from utils.config import Section
@@ -44,8 +44,27 @@ def test_where_hog_finds_nothing_the_cnn_is_asked() -> None:
     (face,) = aligner.faces(tilted)
     assert face.detector == "cnn" and face.score is not None and face.score > 0.5 and face.box is not None
     assert np.abs(np.array(face.box) - (30, 27, 98, 95)).max() <= 4
+    cos, sin = np.cos(np.radians(50)), np.sin(np.radians(50))
+    upright = recorded()["astronaut.quad"] + 0.5 - np.array(FACE[:2]) - 100
+    expected = (upright @ [[cos, -sin], [sin, cos]] + 100) * 0.7  # the crop is tilted as the head is
+    assert np.abs(face.frame.corners() - expected).max() < 0.03 * face.frame.side
     with pytest.raises(AlignmentError, match="no face was found"):
         aligner(Image.new("RGB", (100, 100), "grey"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (6, 2000), (3000, 3), (39, 39)])
+def test_pictures_too_narrow_for_a_face_are_not_searched(size: tuple[int, int]) -> None:
+    """dlib's CNN reads and writes beyond its memory on such, which ends the process sooner or later."""
+    with pytest.raises(AlignmentError, match="no face was found"):
+        DlibAligner(32)(Image.new("RGB", size, "grey"))
+
+
+def test_an_upright_head_is_aligned_as_published() -> None:
+    """Of the CNN's box, too, which alone may mean a tilted head."""
+    arrays, picture = recorded(), astronaut()
+    find = Found(arrays["astronaut.cnn_boxes"][0], 1.0, "cnn")
+    found = DlibAligner(64).landmarks(picture, np.asarray(picture), find)
+    assert np.array_equal(found, arrays["astronaut.landmarks"])
 
 
 def test_an_aligned_picture_is_not_aligned_twice() -> None:

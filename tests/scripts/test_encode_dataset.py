@@ -25,6 +25,7 @@ from datasets import encoding
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_shards import ShardError, ShardFile
 from models.domain import Domain
+from models.face_alignment import DlibAligner
 from scripts import encode_dataset
 from utils import files
 from utils.paths import ROOT
@@ -248,6 +249,38 @@ def test_wrong_usage_is_one_sentence(
     capsys.readouterr()
     assert encode(photos, tmp_path / "out", tmp_path / "domain.yaml") == 2
     assert "no such config file" in capsys.readouterr().err
+
+
+def test_what_is_no_fault_of_a_photo_is_recorded_as_none(
+    photos: Path, domain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without dlib nothing is encoded and nothing failed; a photo on which the detector breaks is a failure."""
+    domain = tmp_path / "photographs.yaml"
+    domain.write_text(yaml.safe_dump({**yaml.safe_load(domain_file.read_text()), "aligner": {"name": "dlib"}}))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "dlib", None)
+        assert encode(photos, tmp_path / "out", domain) == 2
+    assert "not installed: pip install" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("shard-*"))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(DlibAligner, "detect", broken)
+    assert encode(photos, tmp_path / "out", domain) == 1
+    failures = json.loads((tmp_path / "out/report.json").read_text())["failures"]
+    assert len(failures) == PHOTOS and failures["00.png"] == "cannot be aligned: out of memory"
+
+
+def test_an_interrupted_call_says_how_to_go_on(
+    photos: Path, domain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encoding, "encode_faces", interrupted)
+    assert encode(photos, tmp_path / "out", domain_file) == 1
+    assert "interrupted; the same call goes on" in capsys.readouterr().err
 
 
 def test_a_shard_of_nothing_but_failures_is_a_shard(domain_file: Path, tmp_path: Path) -> None:

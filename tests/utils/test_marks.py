@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from tests.photographs import encoded, portrait
 from utils.marks import mark_of, read_mark, save_marked_photograph
@@ -87,6 +88,19 @@ def test_other_kinds_of_pictures(tmp_path: Path) -> None:
     save_marked_photograph(tmp_path / "grey.jpg", grey, "edited", RECORD)
     with Image.open(tmp_path / "grey.jpg") as result:
         assert result.mode == "L"
+
+
+def test_a_record_that_is_none(tmp_path: Path) -> None:
+    for text in ("[" * 100_000, "[1]", "no JSON"):
+        chunk = PngInfo()
+        chunk.add_itxt("SDFlow", text)
+        portrait().save(tmp_path / "own.png", pnginfo=chunk)
+        assert read_mark(tmp_path / "own.png") is None and mark_of((tmp_path / "own.png").read_bytes()) is None
+
+
+def test_large_photographs_are_read_without_warnings(recwarn: pytest.WarningsRecorder) -> None:
+    assert mark_of(encoded(Image.new("1", (10_000, 9_500)))) is None  # Pillow's own limit is 89 megapixels
+    assert not recwarn.list
 
 
 def test_damaged_exif_does_not_stop_a_photograph(tmp_path: Path) -> None:
