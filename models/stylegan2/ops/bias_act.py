@@ -33,12 +33,6 @@ _ACTIVATIONS = {
     "swish": _Activation(lambda x, alpha: torch.sigmoid(x) * x, _ROOT_2),
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)
-# those with a compiled form: two straight lines, of this slope on the negative side
-_SLOPES: dict[str, Callable[[float], float]] = {
-    "linear": lambda alpha: 1.0,
-    "relu": lambda alpha: 0.0,
-    "lrelu": lambda alpha: alpha,
-}
 
 
 def bias_act(
@@ -75,47 +69,66 @@ def bias_act(
         ValueError: unknown activation, or a bias, noise or scale that does not fit.
         RuntimeError: the form "compiled" is asked for, but could not be built.
     """
-    if activation not in _ACTIVATIONS:
-        raise ValueError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+    check(activation, x.shape, bias, dim, noise, scale)
+    curve = straight(activation, alpha, gain, clamp)
+    if curve is not None and compiled.use_compiled(x, form):
+        return _BiasAct.apply(x, bias, noise, scale, curve, dim % x.ndim, inplace)
     spec = _ACTIVATIONS[activation]
-    alpha = spec.alpha if alpha is None else alpha
-    gain = spec.gain if gain is None else gain
-    dim = dim % x.ndim
-    _check_shapes(x, bias, dim, noise, scale)
-    # the kernels tell the side of the activation by the sign of the result
-    if activation in _SLOPES and alpha >= 0 and gain > 0 and compiled.use_compiled(x, form):
-        slope = _SLOPES[activation](alpha)
-        limit = math.inf if clamp is None else clamp
-        return _BiasAct.apply(x, bias, noise, scale, _Settings(dim, slope, gain, limit, inplace))
     if scale is not None:
         x = x * scale.to(x.dtype)[:, :, None, None]
     if noise is not None:
         x = x + noise.to(x.dtype)
     if bias is not None:
-        x = x + bias.to(x.dtype).reshape([-1 if axis == dim else 1 for axis in range(x.ndim)])
-    x = spec.function(x, alpha)
+        x = x + bias.to(x.dtype).reshape([-1 if axis == dim % x.ndim else 1 for axis in range(x.ndim)])
+    x = spec.function(x, spec.alpha if alpha is None else alpha)
+    gain = spec.gain if gain is None else gain
     if gain != 1:
         x = x * gain
     return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-def _check_shapes(x: Tensor, bias: Tensor | None, dim: int, noise: Tensor | None, scale: Tensor | None) -> None:
-    if bias is not None and (bias.ndim != 1 or bias.shape[0] != x.shape[dim]):
-        raise ValueError(f"bias of shape {tuple(bias.shape)} does not fit axis {dim} of {tuple(x.shape)}")
-    if noise is not None and (
-        noise.ndim != 4 or x.ndim != 4 or noise.shape[0] not in (1, x.shape[0]) or noise.shape[1:] != (1, *x.shape[2:])
-    ):
-        raise ValueError(f"noise of shape {tuple(noise.shape)} does not fit images of shape {tuple(x.shape)}")
-    if scale is not None and (x.ndim != 4 or scale.shape != x.shape[:2]):
-        raise ValueError(f"scale of shape {tuple(scale.shape)} does not fit images of shape {tuple(x.shape)}")
+def check(
+    activation: str,
+    shape: torch.Size,
+    bias: Tensor | None = None,
+    dim: int = 1,
+    noise: Tensor | None = None,
+    scale: Tensor | None = None,
+) -> None:
+    """Whether all of it fits a tensor of this shape.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+    if bias is not None and (bias.ndim != 1 or bias.shape[0] != shape[dim]):
+        raise ValueError(f"bias of shape {tuple(bias.shape)} does not fit axis {dim} of {tuple(shape)}")
+    maps = [] if len(shape) != 4 else [(batch, 1, *shape[2:]) for batch in (1, shape[0])]
+    if noise is not None and tuple(noise.shape) not in maps:
+        raise ValueError(f"noise of shape {tuple(noise.shape)} does not fit images of shape {tuple(shape)}")
+    if scale is not None and (len(shape) != 4 or scale.shape != shape[:2]):
+        raise ValueError(f"scale of shape {tuple(scale.shape)} does not fit images of shape {tuple(shape)}")
 
 
-class _Settings(NamedTuple):
-    dim: int
+class Curve(NamedTuple):
+    """clamp(gain · lrelu(u)): what the compiled form computes."""
+
     slope: float
     gain: float
     limit: float
-    inplace: bool
+
+
+def straight(activation: str, alpha: float | None, gain: float | None, clamp: float | None) -> Curve | None:
+    """The curve of an activation, or none where it is no pair of straight lines."""
+    spec = _ACTIVATIONS[activation]
+    alpha = spec.alpha if alpha is None else alpha
+    gain = spec.gain if gain is None else gain
+    slope = {"linear": 1.0, "relu": 0.0, "lrelu": alpha}.get(activation)
+    # the backward pass tells the side by the sign of the result
+    if slope is None or slope < 0 or gain <= 0:
+        return None
+    return Curve(slope, gain, math.inf if clamp is None else clamp)
 
 
 class _BiasAct(Function):
@@ -123,40 +136,44 @@ class _BiasAct(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, bias: Tensor | None, noise: Tensor | None, scale: Tensor | None, settings: _Settings
+        ctx: Any,
+        x: Tensor,
+        bias: Tensor | None,
+        noise: Tensor | None,
+        scale: Tensor | None,
+        curve: Curve,
+        dim: int,
+        inplace: bool,
     ) -> Tensor:
         image, channels_last = compiled.dense(x)
         keeps_x = ctx.needs_input_grad[3]
-        if settings.inplace and not keeps_x and image is x:
+        if inplace and not keeps_x and image is x:
             ctx.mark_dirty(x)
             y = x
         else:
             y = torch.empty_like(image)
         ctx.save_for_backward(x if keeps_x else None, y, bias, noise, scale)
-        ctx.settings = settings
-        sources = [compiled.operand(source, x) for source in (scale, noise, bias)]
-        arguments = _arguments(image, channels_last, settings)
+        ctx.curve, ctx.dim = curve, dim
+        arguments = forward_arguments(y, channels_last, bias, noise, scale, curve, dim)
         arguments.x, arguments.y = image.data_ptr(), y.data_ptr()
-        arguments.scale, arguments.noise, arguments.bias = map(compiled.pointer, sources)
-        arguments.noise_per_sample = noise is not None and noise.shape[0] > 1
         compiled.run("bias_act", x, arguments)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, bias, noise, scale = ctx.saved_tensors
-        to_x, to_bias, to_noise, to_scale, _ = ctx.needs_input_grad
+        to_x, to_bias, to_noise, to_scale, *_ = ctx.needs_input_grad
         wanted = to_bias, to_noise, to_scale
         if grad.is_cuda or torch.is_grad_enabled():
             # in steps that can be differentiated; CUDA sums best with PyTorch's kernels
-            grad = _Slope.apply(grad, y, ctx.settings)
+            grad = _Slope.apply(grad, y, ctx.curve, ctx.dim)
             grad_x = grad if scale is None else grad * scale.to(grad.dtype)[:, :, None, None]
             grad_scale = (grad * x).sum(dim=(2, 3)) if to_scale else None
             grad_noise = grad.sum(dim=1, keepdim=True) if to_noise else None
-            others = [axis for axis in range(grad.ndim) if axis != ctx.settings.dim]
+            others = [axis for axis in range(grad.ndim) if axis != ctx.dim]
             grad_bias = (grad.sum(dim=others) if others else grad) if to_bias else None
         else:
-            grad_x, grad_bias, grad_noise, grad_scale = _gradients(grad, x, y, scale, ctx.settings, wanted)
+            grad_x, grad_bias, grad_noise, grad_scale = _gradients(grad, x, y, scale, ctx.curve, ctx.dim, wanted)
         if grad_noise is not None and noise.shape[0] < grad_noise.shape[0]:
             grad_noise = grad_noise.sum(dim=0, keepdim=True)
         return (
@@ -164,7 +181,7 @@ class _BiasAct(Function):
             None if grad_bias is None else grad_bias.to(bias.dtype),
             None if grad_noise is None else grad_noise.to(noise.dtype),
             None if grad_scale is None else grad_scale.to(scale.dtype),
-            None,
+            *(None, None, None),
         )
 
 
@@ -172,14 +189,14 @@ class _Slope(Function):
     """Gradient times the slope of the activation, which is constant on either side and told by the output y."""
 
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, y: Tensor, settings: _Settings) -> Tensor:
+    def forward(ctx: Any, grad: Tensor, y: Tensor, curve: Curve, dim: int) -> Tensor:
         ctx.save_for_backward(y)
-        ctx.settings = settings
-        return _gradients(grad, None, y, None, settings, (False, False, False))[0]
+        ctx.curve, ctx.dim = curve, dim
+        return _gradients(grad, None, y, None, curve, dim, (False, False, False))[0]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Slope.apply(grad, ctx.saved_tensors[0], ctx.settings), None, None
+        return _Slope.apply(grad, ctx.saved_tensors[0], ctx.curve, ctx.dim), None, None, None
 
 
 def _gradients(
@@ -187,7 +204,8 @@ def _gradients(
     x: Tensor | None,
     y: Tensor,
     scale: Tensor | None,
-    settings: _Settings,
+    curve: Curve,
+    dim: int,
     wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """First-order gradients of x, bias, noise (B, 1, H, W) and scale in one pass, not differentiable."""
@@ -195,7 +213,7 @@ def _gradients(
     y, channels_last = compiled.dense(y)
     grad, x = compiled.like(grad, y), None if x is None else compiled.like(x, y)
     grad_x = torch.empty_like(y)
-    arguments = _arguments(y, channels_last, settings)
+    arguments = _arguments(y, channels_last, curve, dim)
     batch, channels, pixels = arguments.batch, arguments.channels, arguments.pixels
     # a fixed number of partial sums, so that the result is the same for any number of threads
     arguments.chunks = max(1, channels * pixels // 2**16)
@@ -218,17 +236,33 @@ def _gradients(
     )
 
 
-def _arguments(x: Tensor, channels_last: bool, settings: _Settings) -> compiled.BiasAct:
-    """Sizes and constants; x is dense."""
-    dim = settings.dim
-    pixels = math.prod(x.shape[dim + 1 :])
+def forward_arguments(
+    image: Tensor,
+    channels_last: bool,
+    bias: Tensor | None,
+    noise: Tensor | None,
+    scale: Tensor | None,
+    curve: Curve,
+    dim: int = 1,
+) -> compiled.BiasAct:
+    """Everything but x and y, for a dense image."""
+    arguments = _arguments(image, channels_last, curve, dim)
+    operands = [compiled.operand(source, image) for source in (scale, noise, bias)]
+    arguments.scale, arguments.noise, arguments.bias = map(compiled.pointer, operands)
+    arguments.noise_per_sample = noise is not None and noise.shape[0] > 1
+    arguments.operands = operands
+    return arguments
+
+
+def _arguments(image: Tensor, channels_last: bool, curve: Curve, dim: int) -> compiled.BiasAct:
+    pixels = math.prod(image.shape[dim + 1 :])
     return compiled.BiasAct(
-        dtype=compiled.dtype_code(x),
-        batch=math.prod(x.shape[:dim]),
-        channels=x.shape[dim],
+        dtype=compiled.dtype_code(image),
+        batch=math.prod(image.shape[:dim]),
+        channels=image.shape[dim],
         pixels=pixels,
         channels_last=channels_last or pixels == 1,
-        slope=settings.slope,
-        gain=settings.gain,
-        limit=settings.limit,
+        slope=curve.slope,
+        gain=curve.gain,
+        limit=curve.limit,
     )

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -35,6 +36,8 @@ _SUPPORTED = {"cpu": (torch.float32, torch.bfloat16, torch.float64), "cuda": tup
 class BiasAct(ctypes.Structure):
     """`BiasAct` of csrc/arguments.h."""
 
+    operands: Sequence[Tensor | None] = ()  # what the pointers point to: kept as long as they are
+
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("x", "y", "scale", "noise", "bias", "grad")),
         *((name, ctypes.c_void_p) for name in ("grad_x", "grad_scale", "grad_noise", "grad_bias")),
@@ -53,6 +56,7 @@ class Upfirdn2d(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("out_width", "kernel_height", "kernel_width")),
         *((name, ctypes.c_int64) for name in ("up_x", "up_y", "down_x", "down_y", "before_x", "before_y", "mirrored")),
         ("gain", ctypes.c_double),
+        ("then", ctypes.POINTER(BiasAct)),
     ]
 
 

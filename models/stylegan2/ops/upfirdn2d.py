@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from models.stylegan2.ops import compiled
+from models.stylegan2.ops.bias_act import bias_act, check, forward_arguments, straight
 from models.stylegan2.ops.conv2d import conv2d
 
 Pair = int | tuple[int, int]
@@ -97,6 +100,34 @@ def upfirdn2d(
     return _apply(x, kernel, _Settings((up_x, up_y), (down_x, down_y), (x0, x1, y0, y1), flip_filter, gain), form)
 
 
+def upfirdn2d_bias_act(
+    x: Tensor,
+    kernel: Tensor,
+    padding: Padding = 0,
+    bias: Tensor | None = None,
+    activation: str = "linear",
+    alpha: float | None = None,
+    gain: float | None = None,
+    clamp: float | None = None,
+    noise: Tensor | None = None,
+    scale: Tensor | None = None,
+    form: compiled.Form | None = None,
+) -> Tensor:
+    """bias_act(upfirdn2d(x, kernel, padding), …), in one pass over memory where no gradient is wanted.
+
+    Arguments, result and errors are those of the two functions; bias, noise and scale fit the filtered images.
+    """
+    settings = _Settings((1, 1), (1, 1), _padding(padding), flip_filter=False, gain=1.0)
+    check(activation, settings.out_shape(x.shape, kernel), bias, 1, noise, scale)
+    sources = [source for source in (x, kernel, bias, noise, scale) if source is not None]
+    differentiable = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
+    curve = straight(activation, alpha, gain, clamp)
+    if differentiable or curve is None or kernel.ndim == 1 or not _takes(x, kernel, settings, form):
+        y = upfirdn2d(x, kernel, padding=padding, form=form)
+        return bias_act(y, bias, 1, activation, alpha, gain, clamp, noise, scale, inplace=True, form=form)
+    return _run(x, kernel, settings, partial(forward_arguments, bias=bias, noise=noise, scale=scale, curve=curve))
+
+
 class _Settings(NamedTuple):
     """Pairs are (x, y), padding is (x0, x1, y0, y1)."""
 
@@ -106,12 +137,12 @@ class _Settings(NamedTuple):
     flip_filter: bool
     gain: float
 
-    def out_size(self, x: Tensor, kernel: Tensor) -> tuple[int, int]:
-        """(width, height) of the result."""
+    def out_shape(self, x: torch.Size, kernel: Tensor) -> torch.Size:
+        """Shape of the result."""
         x0, x1, y0, y1 = self.padding
-        width = (x.shape[3] * self.up[0] + x0 + x1 - kernel.shape[1]) // self.down[0] + 1
-        height = (x.shape[2] * self.up[1] + y0 + y1 - kernel.shape[0]) // self.down[1] + 1
-        return width, height
+        height = (x[2] * self.up[1] + y0 + y1 - kernel.shape[0]) // self.down[1] + 1
+        width = (x[3] * self.up[0] + x0 + x1 - kernel.shape[-1]) // self.down[0] + 1  # a vector serves both axes
+        return torch.Size((x[0], x[1], height, width))
 
     def adjoint(self, x: torch.Size, y: torch.Size, kernel: Tensor) -> _Settings:
         """Settings of the operation that takes the gradient of the output y to the gradient of the input x."""
@@ -126,9 +157,14 @@ class _Settings(NamedTuple):
         return _Settings(self.down, self.up, padding, not self.flip_filter, self.gain)
 
 
+def _takes(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form | None) -> bool:
+    """Whether the compiled form takes this; it regards the filter as fixed."""
+    fits = not kernel.requires_grad and min(settings.out_shape(x.shape, kernel)[2:]) > 0
+    return fits and compiled.use_compiled(x, form)
+
+
 def _apply(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form | None) -> Tensor:
-    if not kernel.requires_grad and min(settings.out_size(x, kernel)) > 0 and compiled.use_compiled(x, form):
-        kernel = kernel.to(x.device, compiled.compute_dtype(x)).contiguous()
+    if _takes(x, kernel, settings, form):
         return _Upfirdn2d.apply(x, kernel, settings)
     kernel = kernel.to(device=x.device, dtype=x.dtype) * settings.gain
     if settings.flip_filter:
@@ -145,44 +181,53 @@ class _Upfirdn2d(Function):
         ctx.save_for_backward(kernel)
         ctx.settings = settings
         ctx.shape = x.shape
-        image, channels_last = compiled.dense(x)
-        batch, channels, height, width = x.shape
-        out_width, out_height = settings.out_size(x, kernel)
-        y = torch.empty(
-            (batch, channels, out_height, out_width),
-            dtype=x.dtype,
-            device=x.device,
-            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-        )
-        arguments = compiled.Upfirdn2d(
-            x=image.data_ptr(),
-            y=y.data_ptr(),
-            kernel=kernel.data_ptr(),
-            dtype=compiled.dtype_code(x),
-            planes=batch if channels_last else batch * channels,
-            depth=channels if channels_last else 1,
-            height=height,
-            width=width,
-            out_height=out_height,
-            out_width=out_width,
-            kernel_height=kernel.shape[0],
-            kernel_width=kernel.shape[1],
-            up_x=settings.up[0],
-            up_y=settings.up[1],
-            down_x=settings.down[0],
-            down_y=settings.down[1],
-            before_x=settings.padding[0],
-            before_y=settings.padding[2],
-            mirrored=not settings.flip_filter,
-            gain=settings.gain,
-        )
-        compiled.run("upfirdn2d", x, arguments)
-        return y
+        return _run(x, kernel, settings)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (kernel,) = ctx.saved_tensors
         return _Upfirdn2d.apply(grad, kernel, ctx.settings.adjoint(ctx.shape, grad.shape, kernel)), None, None
+
+
+def _run(
+    x: Tensor, kernel: Tensor, settings: _Settings, then: Callable[[Tensor, bool], compiled.BiasAct] | None = None
+) -> Tensor:
+    """Call the kernel; `then` makes the arguments of what follows in the same pass."""
+    image, channels_last = compiled.dense(x)
+    batch, channels, height, width = x.shape
+    y = torch.empty(
+        settings.out_shape(x.shape, kernel),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+    kernel = kernel.to(x.device, compiled.compute_dtype(x)).contiguous()
+    arguments = compiled.Upfirdn2d(
+        x=image.data_ptr(),
+        y=y.data_ptr(),
+        kernel=kernel.data_ptr(),
+        dtype=compiled.dtype_code(x),
+        planes=batch if channels_last else batch * channels,
+        depth=channels if channels_last else 1,
+        height=height,
+        width=width,
+        out_height=y.shape[2],
+        out_width=y.shape[3],
+        kernel_height=kernel.shape[0],
+        kernel_width=kernel.shape[1],
+        up_x=settings.up[0],
+        up_y=settings.up[1],
+        down_x=settings.down[0],
+        down_y=settings.down[1],
+        before_x=settings.padding[0],
+        before_y=settings.padding[2],
+        mirrored=not settings.flip_filter,
+        gain=settings.gain,
+    )
+    if then is not None:
+        arguments.then = ctypes.pointer(then(y, channels_last))
+    compiled.run("upfirdn2d", x, arguments)
+    return y
 
 
 def _resample(

@@ -30,6 +30,7 @@ struct Upfirdn2d {
   int64_t up_x, up_y, down_x, down_y, before_x, before_y;  // `before`: padding in front, negative crops
   int64_t mirrored;  // convolution; else correlation
   double gain;
+  const BiasAct* then;  // applied to the result, x and y aside; or null
 };
 
 // 3x3 convolutions: stride 1 with padding 1; transposed with stride 2, then a FIR filter that leaves twice the input's

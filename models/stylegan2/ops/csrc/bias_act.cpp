@@ -10,27 +10,6 @@ namespace {
 // Consecutive values of work in one piece; enough that starting threads costs nothing beside it.
 constexpr int64_t kBlock = 1 << 15;
 
-template <class C>
-struct Curve {
-  C slope, gain, limit;
-  C operator()(C u) const {
-    C y = u * (u > 0 ? gain : slope);
-    y = y > limit ? limit : y;
-    return y < -limit ? -limit : y;
-  }
-  // dy/du, which the output tells
-  C derivative(C y) const { return (y < 0 ? -y : y) < limit ? (y > 0 ? gain : slope) : C(0); }
-};
-
-template <class T>
-Curve<Compute<T>> curve_of(const BiasAct& a) {
-  using C = Compute<T>;
-  // the output was rounded to T, and so must be the limit it is compared with
-  T limit;
-  store(limit, C(a.limit));
-  return {C(a.slope * a.gain), C(a.gain), load(limit)};
-}
-
 template <class T>
 void forward(const BiasAct& a) {
   using C = Compute<T>;
@@ -82,7 +61,7 @@ void forward(const BiasAct& a) {
 
 // One chunk of one sample's pixels; `du` has room for a run of values.
 template <class T>
-void backward_chunk(const BiasAct& a, const Curve<Compute<T>>& curve, int64_t n, int64_t chunk) {
+void backward_chunk(const BiasAct& a, const Curve<Compute<T>> curve, int64_t n, int64_t chunk) {
   using C = Compute<T>;
   const int64_t step = (a.pixels + a.chunks - 1) / a.chunks;
   const int64_t start = std::min(a.pixels, chunk * step), end = std::min(a.pixels, start + step);

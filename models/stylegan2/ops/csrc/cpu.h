@@ -32,11 +32,63 @@ inline float load(BFloat16 x) {
 
 inline void store(float& to, float x) { to = x; }
 inline void store(double& to, double x) { to = x; }
-inline void store(BFloat16& to, float x) {  // rounds half to even
+inline void store(BFloat16& to, float x) {  // rounds half to even; NaN stays NaN, as processors make it
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
-  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  to.bits = uint16_t(x != x ? 0x7fc0 : rounded);
+  to.bits = uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+// As many numbers as a register holds, for the loops that the compiler would not keep in registers by itself.
+#ifdef __AVX512F__
+constexpr int kLanes = 16;
+#else
+constexpr int kLanes = 8;
+#endif
+using Vector = float __attribute__((vector_size(4 * kLanes)));
+using BitVector = uint32_t __attribute__((vector_size(4 * kLanes)));
+using HalfVector = uint16_t __attribute__((vector_size(2 * kLanes)));
+
+inline Vector load_vector(const float* from) {
+  Vector value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+inline Vector load_vector(const BFloat16* from) {
+  HalfVector half;
+  std::memcpy(&half, from, sizeof half);
+  const BitVector bits = __builtin_convertvector(half, BitVector) << 16;
+  Vector value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+inline void store_vector(float* to, Vector x) { std::memcpy(to, &x, sizeof x); }
+inline void store_vector(BFloat16* to, Vector x) {
+  BitVector bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const HalfVector half = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, HalfVector);
+  std::memcpy(to, &half, sizeof half);
+}
+
+// clamp(gain · lrelu(u)), of numbers or vectors; `slope` has the gain in it.
+template <class C>
+struct Curve {
+  C slope, gain, limit;
+  C operator()(C u) const {
+    C y = u * (u > 0 ? gain : slope);
+    y = y > limit ? limit : y;
+    return y < -limit ? -limit : y;
+  }
+  // dy/du, which the output tells
+  C derivative(C y) const { return (y < 0 ? -y : y) < limit ? (y > 0 ? gain : slope) : C(0); }
+};
+
+template <class T>
+Curve<Compute<T>> curve_of(const BiasAct& a) {
+  using C = Compute<T>;
+  T limit;  // rounded like the output that the derivative compares with it
+  store(limit, C(a.limit));
+  return {C(a.slope * a.gain), C(a.gain), load(limit)};
 }
 
 // Calls the function object with a null pointer of the images' type.
