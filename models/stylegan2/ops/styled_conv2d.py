@@ -14,7 +14,7 @@ from models.stylegan2.ops import compiled
 from models.stylegan2.ops.bias_act import bias_act
 from models.stylegan2.ops.conv2d import conv2d
 from models.stylegan2.ops.derived import derived, frozen
-from models.stylegan2.ops.upfirdn2d import upfirdn2d
+from models.stylegan2.ops.upfirdn2d import upfirdn2d, upfirdn2d_bias_act
 
 _SAME, _UP, _DOWN = range(3)  # `Convolution` of csrc/arguments.h
 _LEAST_CHANNELS = 16  # fewer leave the vector registers half empty
@@ -118,10 +118,15 @@ def conv2d_enlarged(x: Tensor, weight: Tensor, blur: Tensor, form: compiled.Form
         blur: FIR filter that fills in between the pixels, gain included.
         form: as in `styled_conv2d`.
     """
+    x, padding = _transposed(x, weight, blur)
+    return upfirdn2d(x, blur, padding=padding, form=form)
+
+
+def _transposed(x: Tensor, weight: Tensor, blur: Tensor) -> tuple[Tensor, tuple[int, int, int, int]]:
+    """The transposed convolution, and the padding with which the filter makes twice the side of it."""
     spare = blur.shape[-1] - weight.shape[-1]
     before, after = (spare + 2) // 2, (spare + 1) // 2
-    x = conv2d(x, weight.transpose(0, 1), stride=2, transposed=True)
-    return upfirdn2d(x, blur, padding=(before, after, before, after), form=form)
+    return conv2d(x, weight.transpose(0, 1), stride=2, transposed=True), (before, after, before, after)
 
 
 def _plain(
@@ -135,24 +140,22 @@ def _plain(
     settings: _Settings,
     form: compiled.Form | None = None,
 ) -> Tensor:
-    kernel = weight[0] * settings.scale
+    kernel = (weight[0] * settings.scale).to(x.dtype)
     x = x * modulation.to(x.dtype)[:, :, None, None]
+    rest: dict[str, Any] = {
+        "bias": bias,
+        "activation": "lrelu",
+        "alpha": settings.slope,
+        "gain": settings.gain,
+        "clamp": settings.limit if math.isfinite(settings.limit) else None,
+        "noise": noise,
+        "scale": demodulation,
+        "form": form,
+    }
     if blur is None:
-        x = conv2d(x, kernel.to(x.dtype), padding=kernel.shape[-1] // 2)
-    else:
-        x = conv2d_enlarged(x, kernel.to(x.dtype), blur, form)
-    return bias_act(
-        x,
-        bias,
-        activation="lrelu",
-        alpha=settings.slope,
-        gain=settings.gain,
-        clamp=settings.limit if math.isfinite(settings.limit) else None,
-        noise=noise,
-        scale=demodulation,
-        inplace=True,
-        form=form,
-    )
+        return bias_act(conv2d(x, kernel, padding=kernel.shape[-1] // 2), inplace=True, **rest)
+    x, padding = _transposed(x, kernel, blur)
+    return upfirdn2d_bias_act(x, blur, padding, **rest)
 
 
 def _fits(x: Tensor, weight: Tensor, blur: Tensor | None) -> bool:

@@ -19,23 +19,21 @@
 
 namespace {
 
-// Lanes of a register; registers of a panel of outputs; tiles that one step of the matrix product takes together.
+// Registers of a panel of outputs; tiles that one step of the matrix product takes together: their sums, a row of weights
+// and a value fill the registers.
 #if defined(__AVX512F__)
-constexpr int kLanes = 16, kRegisters = 2, kRows = 12;
+constexpr int kRegisters = 2, kRows = 12;
 #elif defined(__AVX__)
-constexpr int kLanes = 8, kRegisters = 2, kRows = 6;
+constexpr int kRegisters = 2, kRows = 6;
 #else
-constexpr int kLanes = 4, kRegisters = 2, kRows = 8;
+constexpr int kRegisters = 1, kRows = 6;
 #endif
 constexpr int kPanel = kLanes * kRegisters;
 constexpr size_t kCache = 400'000;  // bytes of a block: what half a core's second cache holds
 
-typedef float Vector __attribute__((vector_size(kLanes * 4)));
-typedef float Unaligned __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
-
 inline Vector splat(float x) { return x - Vector{}; }
-inline Vector read(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
-inline void write(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+inline Vector read(const float* p) { return load_vector(p); }
+inline void write(float* p, Vector v) { store_vector(p, v); }
 
 #ifdef __AVX512BF16__
 #define HAS_BFLOAT16
