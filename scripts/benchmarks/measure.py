@@ -154,7 +154,6 @@ def memory_of(name: str, variant: str, plan: Plan) -> int | None:
 def machine(plan: Plan) -> dict[str, Any]:
     """What the numbers depend on besides the code."""
     device = torch.device(plan.device)
-    status = getattr(ops, "status", None)
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "processor": _processor(),
@@ -166,9 +165,15 @@ def machine(plan: Plan) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "operators": status() if status else "PyTorch",
+        "operators": _operators(device.type),
         "networks": plan.networks.domain["name"],
     }
+
+
+def _operators(device: str) -> str:
+    """Form of the custom operators, with the reason where it is not the compiled one."""
+    form, reason = ops.status()[device]
+    return form if form == "compiled" else f"{form} ({reason})"
 
 
 def _processor() -> str:
