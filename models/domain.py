@@ -155,6 +155,7 @@ class Domain:
         network, extra = self._load("encoder")
         if "latent_avg" not in extra:
             raise WeightsError(f"{displayed(self.weights_path('encoder'))}: has no 'latent_avg'")
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network, extra["latent_avg"]
 
     @property
@@ -198,7 +199,7 @@ class Domain:
     def encode(self, image: Tensor) -> Tensor:
         """Latent codes (B, L, D) of pictures (B, 3, S, S) in [−1, 1]."""
         with self._arithmetic():
-            offset = self.encoder(image)
+            offset = self.encoder(image.contiguous(memory_format=torch.channels_last))
         return offset.to(image.dtype) + self.latent_avg
 
     def synthesise(self, latent: Tensor) -> Tensor:

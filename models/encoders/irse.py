@@ -9,6 +9,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.stylegan2.ops import conv3x3
+
 _REDUCTION = 16  # of squeeze-and-excitation, in all published networks
 
 
@@ -54,7 +56,11 @@ class IRSEUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, ceil(H / stride), ceil(W / stride))."""
-        return self.res_layer(x) + self.shortcut_layer(x)
+        parts: Any = self.res_layer
+        norm, first, activation, second, last_norm, excitation = parts
+        residual = activation(conv3x3(norm(x), first.weight))
+        residual = conv3x3(residual, second.weight) if second.stride == (1, 1) else second(residual)
+        return excitation(last_norm(residual)) + self.shortcut_layer(x)
 
 
 class IRSETrunk(nn.Module):

@@ -9,7 +9,7 @@ from models.stylegan2.ops.compiled import status
 from models.stylegan2.ops.conv2d import conv2d
 from models.stylegan2.ops.derived import derived
 from models.stylegan2.ops.mix_channels import mix_channels
-from models.stylegan2.ops.styled_conv2d import conv2d_enlarged, styled_conv2d
+from models.stylegan2.ops.styled_conv2d import conv2d_enlarged, conv3x3, styled_conv2d
 from models.stylegan2.ops.upfirdn2d import (
     downsample2d,
     filter2d,
@@ -23,6 +23,7 @@ __all__ = [
     "bias_act",
     "conv2d",
     "conv2d_enlarged",
+    "conv3x3",
     "derived",
     "downsample2d",
     "filter2d",

@@ -7,6 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -87,6 +88,21 @@ def styled_conv2d(
     return _plain(*sources, settings, form)
 
 
+def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
+    """weight ∗ x with padding 1: x (B, I, H, W), weight (O, I, 3, 3) -> (B, O, H, W).
+
+    Where no gradient is wanted it takes the compiled form of `styled_conv2d`, if there is one.
+    """
+    if torch.is_grad_enabled() or not (_fits(x, weight, None) and frozen(weight)):
+        return F.conv2d(x, weight, padding=1)
+    low = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    dtype = torch.get_autocast_dtype("cpu") if low else x.dtype
+    outputs, inputs = weight.shape[:2]
+    if compiled.use_compiled(x) and packed_size(dtype, _SAME, outputs, inputs):
+        return _convolve(_SAME, x.to(dtype), packed_weight(weight, 1.0, dtype, _SAME), outputs)
+    return F.conv2d(x, weight, padding=1)
+
+
 def _check_shapes(
     x: Tensor,
     modulation: Tensor,
@@ -160,7 +176,7 @@ def _plain(
 
 def _fits(x: Tensor, weight: Tensor, blur: Tensor | None) -> bool:
     """Whether the compiled form computes this convolution, and faster than the plain one."""
-    _, outputs, inputs, *kernel = weight.shape
+    outputs, inputs, *kernel = weight.shape[-4:]
     large = min(inputs, outputs) >= _LEAST_CHANNELS and x.shape[2] * x.shape[3] >= _LEAST_PIXELS
     return large and x.device.type == "cpu" and kernel == [3, 3] and (blur is None or _separable(blur))
 
@@ -314,10 +330,10 @@ def _finish_backward(
 
 
 def packed_weight(weight: Tensor, scale: float, dtype: torch.dtype, kind: int, adjoint: bool = False) -> Tensor:
-    """scale · weight (1, O, I, 3, 3), transformed as the kernel takes it; `adjoint` for the gradient of its input."""
+    """scale · weight (…, O, I, 3, 3), transformed as the kernel takes it; `adjoint` for the gradient of its input."""
 
     def pack(weight: Tensor) -> Tensor:
-        outputs, inputs = weight.shape[1:3]
+        outputs, inputs = weight.shape[-4:-2]
         if adjoint:
             outputs, inputs = inputs, outputs
         packed = torch.empty(packed_size(dtype, kind, outputs, inputs), dtype=dtype)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from models.stylegan2.ops import compiled, derived, mix_channels, setup_filter, styled_conv2d
+from models.stylegan2.ops import compiled, conv3x3, derived, mix_channels, setup_filter, styled_conv2d
 from models.stylegan2.ops.derived import _values
 from models.stylegan2.ops.styled_conv2d import packed_size
 
@@ -196,3 +196,20 @@ def test_mixed_channels():
     torch.testing.assert_close(mix_channels(x, vectors), torch.einsum("bchw,bkc->bkhw", x, vectors))
     leaves = (x.requires_grad_(), vectors.requires_grad_())
     assert gradcheck(mix_channels, leaves) and gradgradcheck(mix_channels, leaves)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 2e-5), (torch.bfloat16, 3e-2)])
+def test_a_convolution_without_gradients(dtype: torch.dtype, tolerance: float) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 17, 19, 23).to(dtype), torch.randn(20, 17, 3, 3) / 12
+    expected = torch.nn.functional.conv2d(x.double(), weight.to(dtype).double(), padding=1)
+    with torch.no_grad():
+        found = conv3x3(x, weight.to(dtype))
+        weight *= 2  # in place: a kept transform must not outlive it
+        doubled = conv3x3(x, weight.to(dtype))
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+    torch.testing.assert_close(doubled.double(), 2 * expected, rtol=0, atol=2 * tolerance)
+    with torch.enable_grad():
+        leaf = weight.to(dtype).requires_grad_()
+        conv3x3(x, leaf).sum().backward()
+        assert leaf.grad is not None
