@@ -141,7 +141,7 @@ class _Settings(NamedTuple):
         """Shape of the result."""
         x0, x1, y0, y1 = self.padding
         height = (x[2] * self.up[1] + y0 + y1 - kernel.shape[0]) // self.down[1] + 1
-        width = (x[3] * self.up[0] + x0 + x1 - kernel.shape[1]) // self.down[0] + 1
+        width = (x[3] * self.up[0] + x0 + x1 - kernel.shape[-1]) // self.down[0] + 1
         return torch.Size((x[0], x[1], height, width))
 
     def adjoint(self, x: torch.Size, y: torch.Size, kernel: Tensor) -> _Settings:
