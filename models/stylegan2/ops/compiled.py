@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -203,20 +204,22 @@ def _library(device: str) -> tuple[ctypes.CDLL | None, str]:
 
 @functools.cache
 def _load(device: str) -> tuple[ctypes.CDLL | None, str]:
-    missing = _missing(device)
-    if missing is not None:
-        return None, missing
+    if os.name == "nt":
+        return None, "written for GCC and Clang, not for Windows"
+    if device == "cuda" and (torch.version.cuda is None or not torch.cuda.is_available()):
+        return None, "PyTorch finds no CUDA device"
     path = _cache_folder() / f"{device}-{_key(device)}.so"
     try:
         if not path.exists():
+            missing = _missing_compiler(device)
+            if missing is not None:
+                return None, missing
             path.parent.mkdir(parents=True, exist_ok=True)
             with exclusive(path.with_suffix(".lock")):
-                if not path.exists():
+                if not path.exists():  # another process may have built it meanwhile
                     _build(device, path)
         library = ctypes.CDLL(str(path))
-    except OSError as error:
-        return None, f"the operators cannot be cached: {error}"
-    except _BuildFailed as error:
+    except (OSError, _BuildFailed) as error:
         return None, str(error)
     for name in ("bias_act", "bias_act_backward", "upfirdn2d", "winograd", "winograd_gradient", "winograd_pack"):
         function = getattr(library, name, None)
@@ -226,19 +229,19 @@ def _load(device: str) -> tuple[ctypes.CDLL | None, str]:
     return library, str(path)
 
 
-def _missing(device: str) -> str | None:
-    """What the compiled form lacks here, if anything."""
-    if os.name == "nt":
-        return "it is written for GCC and Clang, not for Windows"
-    if device == "cuda" and not torch.cuda.is_available():
-        return "PyTorch finds no CUDA device"
+def _missing_compiler(device: str) -> str | None:
+    """The compiler that a build needs and that is not there."""
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
         return f"no C++ compiler ({compiler}) on the PATH"
+    folders = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ] or ["/usr/local/cuda"]
+    if device == "cuda" and not any(shutil.which("nvcc", path=path) for path in (None, *(f"{x}/bin" for x in folders))):
+        return "no CUDA compiler (nvcc) on the PATH or in CUDA_HOME"
     return None
 
 
 def _cache_folder() -> Path:
+    """Of the user, not of the project: several copies of the project share it."""
     if "SDFLOW_CACHE" in os.environ:
         return Path(os.environ["SDFLOW_CACHE"], "ops").expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sdflow", "ops")
@@ -248,7 +251,9 @@ def _key(device: str) -> str:
     """Hash of everything that a library depends on."""
     parts = [torch.__version__, platform.machine(), platform.system()]
     if device == "cuda":
-        parts += [str(torch.version.cuda), str(torch.cuda.get_device_capability()), *_CUDA_FLAGS]
+        devices = range(torch.cuda.device_count())
+        architectures = sorted({torch.cuda.get_device_capability(index) for index in devices})
+        parts += [str(torch.version.cuda), str(architectures), *_CUDA_FLAGS]
     else:
         parts += [_processor(), *_CPU_FLAGS]
     digest = hashlib.sha256("\n".join(parts).encode())
@@ -299,7 +304,7 @@ def _build(device: str, path: Path) -> None:
             )
             Path(folder, f"{path.stem}.so").replace(path)
     except Exception as error:  # compilers fail in many ways, none of which may stop the command
-        log.write_text(str(error))
+        log.write_text(traceback.format_exc())
         message = f"the compiled operators for {device} could not be built, plain PyTorch takes their place: see {log}"
         print(message, file=sys.stderr)
         raise _BuildFailed(f"the build failed: see {log}") from error

@@ -1,4 +1,7 @@
-"""bias_act, conv2d and upfirdn2d against definitions written out in NumPy, and their derivatives."""
+"""bias_act, conv2d and upfirdn2d in plain PyTorch against definitions written out in NumPy, and their derivatives.
+
+`test_compiled_ops.py` holds the compiled forms against the plain one.
+"""
 
 import numpy as np
 import pytest
@@ -7,6 +10,11 @@ import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
 from models.stylegan2.ops import bias_act, conv2d, downsample2d, setup_filter, upfirdn2d, upsample2d
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    monkeypatch.setenv("SDFLOW_OPS", "reference")
 
 
 def loop_upfirdn2d(x, kernel, up, down, padding):
@@ -130,8 +138,20 @@ def test_bias_act_is_its_definition(activation):
     assert gradgradcheck(lambda x, b: bias_act(x, b, 2, activation), (x, bias))
 
 
+def test_bias_act_scales_and_adds_noise_before_the_bias():
+    x, noise = torch.randn(2, 3, 4, 5, dtype=torch.float64), torch.randn(1, 1, 4, 5, dtype=torch.float64)
+    scale, bias = torch.rand(2, 3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    expected = x.numpy() * scale.numpy()[:, :, None, None] + noise.numpy() + bias.numpy()[None, :, None, None]
+    ours = bias_act(x, bias, activation="lrelu", gain=1, noise=noise, scale=scale)
+    np.testing.assert_allclose(ours.numpy(), np.where(expected > 0, expected, 0.2 * expected), atol=1e-12)
+
+
 def test_bias_act_says_what_is_wrong():
     with pytest.raises(ValueError, match="unknown activation 'lreul'"):
         bias_act(torch.zeros(1, 2), activation="lreul")
     with pytest.raises(ValueError, match="does not fit axis 1"):
         bias_act(torch.zeros(1, 2), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"noise of shape \(3, 1, 4, 4\) does not fit images of shape \(2, 3, 4, 4\)"):
+        bias_act(torch.zeros(2, 3, 4, 4), noise=torch.zeros(3, 1, 4, 4))
+    with pytest.raises(ValueError, match="scale of shape"):
+        bias_act(torch.zeros(2, 3), scale=torch.zeros(2, 3))

@@ -5,21 +5,11 @@
 
 #include "arguments.h"
 
+#define EVERYWHERE
+
 struct BFloat16 {
   uint16_t bits;
 };
-
-// Arithmetic runs in float32, or in float64 for float64 images.
-template <class T>
-struct ComputeOf {
-  using Type = float;
-};
-template <>
-struct ComputeOf<double> {
-  using Type = double;
-};
-template <class T>
-using Compute = typename ComputeOf<T>::Type;
 
 inline float load(float x) { return x; }
 inline double load(double x) { return x; }
@@ -37,6 +27,8 @@ inline void store(BFloat16& to, float x) {  // rounds half to even; NaN stays Na
   std::memcpy(&bits, &x, sizeof bits);
   to.bits = uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
+
+#include "common.h"
 
 // As many numbers as a register holds, for the loops that the compiler would not keep in registers by itself.
 #ifdef __AVX512F__
@@ -68,27 +60,6 @@ inline void store_vector(BFloat16* to, Vector x) {
   std::memcpy(&bits, &x, sizeof bits);
   const HalfVector half = __builtin_convertvector((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, HalfVector);
   std::memcpy(to, &half, sizeof half);
-}
-
-// clamp(gain · lrelu(u)), of numbers or vectors; `slope` has the gain in it.
-template <class C>
-struct Curve {
-  C slope, gain, limit;
-  C operator()(C u) const {
-    C y = u * (u > 0 ? gain : slope);
-    y = y > limit ? limit : y;
-    return y < -limit ? -limit : y;
-  }
-  // dy/du, which the output tells
-  C derivative(C y) const { return (y < 0 ? -y : y) < limit ? (y > 0 ? gain : slope) : C(0); }
-};
-
-template <class T>
-Curve<Compute<T>> curve_of(const BiasAct& a) {
-  using C = Compute<T>;
-  T limit;  // rounded like the output that the derivative compares with it
-  store(limit, C(a.limit));
-  return {C(a.slope * a.gain), C(a.gain), load(limit)};
 }
 
 // Calls the function object with a null pointer of the images' type.

@@ -48,17 +48,6 @@ std::vector<Product<C>> factors(const Upfirdn2d& a) {
   return products;
 }
 
-// The taps that meet pixels, not inserted zeros, for one output position along one axis.
-struct Taps {
-  int64_t first, count, pixel;  // tap, number of taps (each `up` after the last), pixel that the first one meets
-  Taps(int64_t output, int64_t up, int64_t down, int64_t before, int64_t length) {
-    const int64_t position = output * down - before;
-    first = ((-position) % up + up) % up;
-    count = first < length ? (length - first + up - 1) / up : 0;
-    pixel = (position + first) / up;
-  }
-};
-
 // out = (out where add) + Σ_t weights[t] · in[t], over `length` values
 template <int kCount, class In, class C>
 void weighted_sum(C* out, const In* const* in, const C* weights, int64_t length, bool add) {
@@ -116,7 +105,7 @@ class Resampler {
   void filter_tile(int64_t plane, int64_t top, int64_t bottom, int64_t left, int64_t right) const {
     const int64_t depth = a.depth, length = (right - left) * depth;
     const int64_t start = columns[left].pixel;
-    const int64_t stop = std::max(start, columns[right - 1].pixel + columns[right - 1].count);
+    const int64_t stop = columns[right - 1].pixel + columns[right - 1].count;
     const int64_t inside = std::clamp<int64_t>(start, 0, a.width), end = std::clamp<int64_t>(stop, inside, a.width);
     // beyond the picture the sum of rows stays zero
     std::vector<C> sum((stop - start) * depth, C(0)), row(length);
