@@ -230,6 +230,8 @@ def convert(value: Any, annotation: Any) -> Any:
 def _spelled(annotation: Any) -> str:
     if typing.get_origin(annotation) is typing.Literal:
         return "one of " + ", ".join(repr(a) for a in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):  # written in two ways before Python 3.14
+        return " | ".join("None" if part is type(None) else _spelled(part) for part in typing.get_args(annotation))
     return annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
 
 
