@@ -15,7 +15,7 @@ from models.checkpoints.kinds import title_of
 from models.domain import PRECISIONS, Domain
 from models.editors import EDITORS
 from models.editors.base import Editor
-from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
+from models.editors.sdflow import SDFlowEditor, solving_for_edits
 from models.editors.stored import REQUIRED, StoredEditor, editor_metadata
 from models.flows.cnf import ContinuousFlow
 from models.semantic_encoder import SemanticEncoder
@@ -162,9 +162,8 @@ def _load_pair(
     for network in (flow, encoder):
         freeze(network.module.to(domain.device))
     assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, SemanticEncoder)
-    flow.module.tolerance = min(flow.module.tolerance, EDITING_TOLERANCE)
     digest = hashlib.sha256(flow_file.read_bytes() + encoder_file.read_bytes())
-    editor = SDFlowEditor(flow.module, encoder.module, domain.attributes)
+    editor = SDFlowEditor(solving_for_edits(flow.module), encoder.module, domain.attributes)
     networks = {"flow": flow.sizes, "semantic_encoder": encoder.sizes}
     parts = [part for part in ("generator", "encoder") if part not in without]
     metadata = {

@@ -17,6 +17,12 @@ from models.flows.cnf import ContinuousFlow
 EDITING_TOLERANCE = 1e-5
 
 
+def solving_for_edits(flow: ContinuousFlow) -> ContinuousFlow:
+    """The flow, solved at the editing tolerance from now on if it was solved more coarsely."""
+    flow.tolerance = min(flow.tolerance, EDITING_TOLERANCE)
+    return flow
+
+
 class SDFlowEditor(Editor):
     """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ). No density is computed.
 
@@ -41,9 +47,7 @@ class SDFlowEditor(Editor):
 
     @staticmethod
     def _flow_for_edits(stored: StoredEditor) -> ContinuousFlow:
-        flow: ContinuousFlow = stored.network("flow")
-        flow.tolerance = min(flow.tolerance, EDITING_TOLERANCE)
-        return flow
+        return solving_for_edits(stored.network("flow"))
 
     @torch.no_grad()
     def semantics(self, w: Tensor, image: Tensor) -> Tensor:
