@@ -76,13 +76,10 @@ def styled_conv2d(
     sources = (x, modulation, demodulation, weight, noise, bias, blur)
     _check_shapes(x, modulation, demodulation, weight, noise, bias, 1 if blur is None else 2)
     if (
-        _fits(x, weight, blur)
-        and alpha >= 0  # the gradient tells the side of the activation by the sign of the result
+        alpha >= 0  # the gradient tells the side of the activation by the sign of the result
         and gain > 0
-        and frozen(weight)
         and not (torch.is_grad_enabled() and any(other is not None and other.requires_grad for other in sources[4:]))
-        and compiled.use_compiled(x, form)
-        and packed_size(x.dtype, _SAME if blur is None else _UP, *weight.shape[1:3])
+        and _served(x, x.dtype, weight, blur, form)
     ):
         return _StyledConv2d.apply(*sources, settings)
     return _plain(*sources, settings, form)
@@ -93,14 +90,11 @@ def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
 
     Where no gradient is wanted it takes the compiled form of `styled_conv2d`, if there is one.
     """
-    if torch.is_grad_enabled() or not (_fits(x, weight, None) and frozen(weight)):
-        return F.conv2d(x, weight, padding=1)
-    low = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    low = x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
     dtype = torch.get_autocast_dtype("cpu") if low else x.dtype
-    outputs, inputs = weight.shape[:2]
-    if compiled.use_compiled(x) and packed_size(dtype, _SAME, outputs, inputs):
-        return _convolve(_SAME, x.to(dtype), packed_weight(weight, 1.0, dtype, _SAME), outputs)
-    return F.conv2d(x, weight, padding=1)
+    if torch.is_grad_enabled() or not _served(x, dtype, weight):
+        return F.conv2d(x, weight, padding=1)
+    return _convolve(_SAME, x.to(dtype), packed_weight(weight, 1.0, dtype, _SAME), len(weight))
 
 
 def _check_shapes(
@@ -172,6 +166,18 @@ def _plain(
         return bias_act(conv2d(x, kernel, padding=kernel.shape[-1] // 2), inplace=True, **rest)
     x, padding = _transposed(x, kernel, blur)
     return upfirdn2d_bias_act(x, blur, padding, **rest)
+
+
+def _served(
+    x: Tensor, dtype: torch.dtype, weight: Tensor, blur: Tensor | None = None, form: compiled.Form | None = None
+) -> bool:
+    """Whether the compiled form takes this convolution, in `dtype`."""
+    return (
+        _fits(x, weight, blur)
+        and frozen(weight)
+        and compiled.use_compiled(x, form)
+        and packed_size(dtype, _SAME if blur is None else _UP, *weight.shape[-4:-2]) > 0
+    )
 
 
 def _fits(x: Tensor, weight: Tensor, blur: Tensor | None) -> bool:
