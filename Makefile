@@ -1,5 +1,6 @@
 # make demo   set up on first use, then: train 50 steps, edit the sample faces, evaluate the shipped editor
 # make test   set up on first use, then: linter, type checker, all tests
+# make study  set up on first use, then: the comparison of all methods (hours; goes on where it was stopped)
 # Another interpreter: make demo PYTHON=python3.12
 PYTHON ?= python3
 
@@ -9,13 +10,16 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 
-.PHONY: demo test lint setup help clean
+.PHONY: demo test study lint setup help clean
 
 demo: setup
 	@$(VENV_PYTHON) scripts/demo.py
 
 test: lint
 	@$(VENV_PYTHON) -m pytest
+
+study: setup
+	@$(VENV_PYTHON) scripts/study_avatars.py
 
 lint: setup
 	@$(VENV_PYTHON) -m ruff check .

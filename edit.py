@@ -41,7 +41,7 @@ from models.paste_back import PasteMode
 from models.pipeline import EditingPipeline
 from models.saved_latents import SUFFIX
 from utils.config import ConfigError
-from utils.devices import DEVICE_CHOICES, pick_device
+from utils.devices import DEVICE_CHOICES, keep_freed_memory, pick_device
 from utils.files import write_text
 from utils.paths import displayed
 from utils.photos import SUFFIXES, find_photos
@@ -223,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 all done, 1 some failed, 2 wrong usage."""
     sys.stdout.reconfigure(errors="backslashreplace") if isinstance(sys.stdout, io.TextIOWrapper) else None
     options = parse_arguments(arguments)
+    keep_freed_memory()
     try:
         photos, empty = find_photos(options.photos, options.output, SUFFIXES | {SUFFIX})
         if not photos:

@@ -5,10 +5,14 @@
     python evaluate.py --faces decorrelated --count 200    faces whose attributes are independent of each other
     python evaluate.py --checkpoint runs/sdflow-ffhq --faces data/ffhq-test
     python evaluate.py --strengths -0.3 0 0.2 0.5          fewer points on the curves
+    python evaluate.py --compare runs/sdflow-0 runs/sdflow-1 runs/adatrans-0 Ours=runs/mine
 
 Each attribute of each face is turned to the other side of the judge's decision, at rising strength d (a present
 attribute is set to -d, an absent one to 1 + d) until 99 % of the decisions turn. Results go to -o: report.md,
 report.json, curves.csv, curves.png, histograms.png, leakage-*.png and edits.png.
+
+--compare measures any number of editors of one domain on the same faces. Runs of one method (or of one NAME=) are its
+seeds: intervals are over seeds and faces. What was measured is kept in -o, so that a stopped comparison goes on.
 """
 
 from __future__ import annotations
@@ -33,11 +37,13 @@ from models.editors.checkpoint import add_editor_options, load_editor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.sdflow import SDFlowEditor
 from models.evaluation import latents as latent_measures
+from models.evaluation.comparing import load_contestants, measured, sheet
 from models.evaluation.faces import counterfactuals, draws_counterfactuals, images_of
 from models.evaluation.protocol import Protocol, TestSet, in_batches, prepare, root_mean_square
-from utils.config import ConfigError, Section
+from utils.config import ConfigError, Section, nearest
 from utils.devices import DEVICE_CHOICES, keep_freed_memory, pick_device
-from utils.evaluation import figures
+from utils.evaluation import comparison_figures, comparison_report, figures
+from utils.evaluation.comparison import LEAKAGE_AT, Comparison
 from utils.evaluation.curves import Outcomes, at_crossing, crossing, curves, summary
 from utils.evaluation.report import curves_csv, markdown
 from utils.files import write_text
@@ -67,6 +73,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--strengths", type=float, nargs="+", default=STRENGTHS, metavar="D", help="default: -0.5 … 2 in 12 steps"
     )
+    parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders or editor files, RUN or NAME=RUN")
+    parser.add_argument("--baseline", metavar="NAME", help="method that differences are taken to (default: SDFlow)")
+    parser.add_argument("--anchors", action="store_true", help="draw AdaTrans' published points on FFHQ")
     parser.add_argument("--no-linear", action="store_true", help="leave out linear directions, the yardstick")
     parser.add_argument(
         "--fit-count", type=int, default=2000, metavar="N", help="training faces for linear directions (default: 2000)"
@@ -92,6 +101,14 @@ def test_faces(options: argparse.Namespace, domain: Domain) -> Any:
         folder = str(Path(options.faces).resolve())
         values = {"name": "image_folder", "folder": folder, "side": domain.image_side, "count": options.count}
     return DATASETS.build(Section(values, "faces"))
+
+
+def prepared_faces(options: argparse.Namespace, domain: Domain) -> TestSet:
+    """The faces of the command line, encoded, inverted and judged, with the drawn truth where there is one."""
+    dataset = test_faces(options, domain)
+    count = min(options.count, len(dataset))
+    drawn = counterfactuals(dataset, count, domain.attributes) if draws_counterfactuals(dataset) else None
+    return prepare(domain, images_of(dataset, count), drawn)
 
 
 def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> LatentCache | EncodedFaces:
@@ -205,6 +222,51 @@ def edits_sheet(editor: Editor, domain: Domain, faces: TestSet) -> Tensor:
     return grid(torch.cat(rows), columns=2 + len(SHEET_STRENGTHS))
 
 
+def compare(options: argparse.Namespace) -> None:
+    """Measure several editors on the same faces and write what they keep, side by side."""
+    contestants = load_contestants(options.compare, pick_device(options.device))
+    methods = list(dict.fromkeys(one.method for one in contestants))
+    baseline = options.baseline or (SDFlowEditor.title if SDFlowEditor.title in methods else None)
+    if baseline is not None and baseline not in methods:
+        raise ConfigError(f"--baseline: no method '{baseline}' among those compared{nearest(baseline, methods)}")
+    domain = contestants[0].domain
+    domain.precision = options.precision or domain.precision
+    faces = prepared_faces(options, domain)
+    folder = options.output
+    results = measured(contestants, domain, faces, options.strengths, folder / "measured")
+    found = {reference: Comparison(outcomes, options.seed) for reference, outcomes in results.items()}
+    strengths, where = {}, []
+    for method in methods:
+        first = found["inversion"].strength(method, LEAKAGE_AT)[0]
+        strengths[method] = max(options.strengths) if first is None else first
+        if first is None:
+            where.append(f" {method} does not reach it: its edits are at the largest strength.")
+    runs = {method: [one.metadata for one in contestants if one.method == method] for method in methods}
+    report: dict[str, Any] = {
+        "record": {
+            "domain": domain.name, "faces": options.faces, "n": len(faces), "seed": options.seed,
+            "strengths": list(options.strengths),
+        },
+        "baseline": baseline,
+        "runs": {
+            method: [{"file": m["file"], "hash": m["hash"], "config": m.get("config")} for m in entries]
+            for method, entries in runs.items()
+        },
+        "inversion keeps": _inversion(faces, domain),
+        "sheet": "The first faces of the set, each method's first run at the strength of 95 % average accuracy."
+        + "".join(where),
+        "references": {reference: comparison.summary(baseline) for reference, comparison in found.items()},
+    }  # fmt: skip
+    record = {key: str(value) for key, value in report["record"].items()}
+    write_text(folder / "report.json", json.dumps(report, indent=1))
+    write_text(folder / "report.md", comparison_report.markdown(report))
+    drawn = comparison_figures.curve_figure(report["references"], options.anchors)
+    figures.save(drawn, folder / "curves.png", record)
+    matrices = comparison_figures.leakage_figure(report["references"]["inversion"], domain.attributes)
+    figures.save(matrices, folder / "leakage.png", record)
+    sheet(contestants, domain, faces, strengths, folder)
+
+
 def write_results(
     options: argparse.Namespace,
     report: dict[str, Any],
@@ -239,16 +301,12 @@ def run(options: argparse.Namespace) -> None:
         options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
     )
     domain.precision = options.precision or domain.precision
-    dataset = test_faces(options, domain)
     if not metadata.get("config") and not (options.no_linear and options.no_latents):
         raise ConfigError(
             f"{metadata['file']}: does not say which faces it was trained on, and linear directions and probes are "
             f"fitted to those; leave both out: --no-linear --no-latents"
         )
-    count = min(options.count, len(dataset))
-    image = images_of(dataset, count)
-    drawn = counterfactuals(dataset, count, domain.attributes) if draws_counterfactuals(dataset) else None
-    faces = prepare(domain, image, drawn)
+    faces = prepared_faces(options, domain)
     editors: dict[str, Editor] = {editor.title: editor}
     if not options.no_linear:
         linear = linear_editor(metadata, domain, options.fit_count)
@@ -258,7 +316,7 @@ def run(options: argparse.Namespace) -> None:
     report: dict[str, Any] = {
         "checkpoint": metadata["file"],
         "record": {
-            "checkpoint": metadata["hash"], "domain": domain.name, "faces": options.faces, "n": count,
+            "checkpoint": metadata["hash"], "domain": domain.name, "faces": options.faces, "n": len(faces),
             "seed": options.seed, "strengths": list(options.strengths), "step": metadata.get("step"),
         },
         "config": metadata.get("config"),
@@ -291,7 +349,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     options.output = resolve(options.output) if not options.output.is_absolute() else options.output
     try:
-        run(options)
+        (compare if options.compare else run)(options)
     except (ConfigError, WeightsError, OSError, ValueError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return 2

@@ -20,5 +20,6 @@ NETWORKS = Catalogue(
         "latent_transformer": "models.latent_transformer:LatentTransformer",
         "latent_classifier": "models.latent_transformer:LatentClassifier",
         "adatrans": "models.adatrans:AdaTrans",
+        "bent_latent_space": "models.latent_space:BentLatentSpace",
     },
 )

@@ -39,6 +39,7 @@ _SETTINGS = {
     "precision": Literal[PRECISIONS],
     "recompute_from": int | None,
     "synthesis_batch": int | None,
+    "latent_space": dict | None,
 }
 
 
@@ -50,7 +51,8 @@ class Domain:
             classifiers see), one section a network (`name`, its sizes, `weights`). Three keys concern cost alone:
             `precision` of generator and encoder (float32, bfloat16); `recompute_from` and `synthesis_batch` save
             memory where gradients pass through the generator, by computing its levels of that side and above, or
-            each portion of so many faces, again in the backward pass.
+            each portion of so many faces, again in the backward pass. `latent_space` names a map with `enter` and
+            `leave` that stands between the two networks' codes and everybody else's.
         device: where the networks live.
     Raises:
         ConfigError: unknown or missing keys.
@@ -196,11 +198,20 @@ class Domain:
         """Context in which generator and encoder compute."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
+    @cached_property
+    def latent_space(self) -> Any:
+        """The map between the networks' own codes and the domain's, or None where they are the same."""
+        if self.config.get("latent_space") is None:
+            return None
+        space = NETWORKS.build(self.config.section("latent_space"), style_dim=self.style_dim)
+        return freeze(space.to(self.device))
+
     def encode(self, image: Tensor) -> Tensor:
         """Latent codes (B, L, D) of pictures (B, 3, S, S) in [−1, 1]."""
         with self._arithmetic():
             offset = self.encoder(image.contiguous(memory_format=torch.channels_last))
-        return offset.to(image.dtype) + self.latent_avg
+        latent = offset.to(image.dtype) + self.latent_avg
+        return latent if self.latent_space is None else self.latent_space.enter(latent)
 
     def synthesise(self, latent: Tensor) -> Tensor:
         """Pictures (B, 3, S, S) in [−1, 1] at `image_side` of latent codes (B, L, D); differentiable."""
@@ -214,8 +225,9 @@ class Domain:
 
     def synthesise_full(self, latent: Tensor) -> Tensor:
         """The same at the generator's own resolution."""
+        own = latent if self.latent_space is None else self.latent_space.leave(latent)
         with self._arithmetic():
-            picture = self.generator.synthesis(latent, recompute_from=self.recompute_from)
+            picture = self.generator.synthesis(own, recompute_from=self.recompute_from)
         return picture.to(latent.dtype).clamp(-1, 1)
 
     def resized(self, image: Tensor) -> Tensor:

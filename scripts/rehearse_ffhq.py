@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import shutil
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -179,7 +181,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def rehearse(output: Path, photos: list[str]) -> list[Measured]:
     """All stages; those that need what a failed one makes fail too, and say so."""
     weights = output / "weights/ffhq"
-    write_stand_ins(weights)
+    # the peak memory of a process is passed on to those that it starts
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(write_stand_ins, weights).result()
     manifest = output / "weights/manifest.yaml"
     shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
     domain = stand_in_domain(output, weights)

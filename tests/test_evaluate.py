@@ -152,3 +152,31 @@ def test_published_pair_has_no_training_faces(
     assert "--no-linear --no-latents" in capsys.readouterr().err
     assert evaluate.main([*arguments, "--no-linear", "--no-latents", "--strengths", "0.2"]) == 0
     assert "labeldist-0010000" in json.loads((tmp_path / "out/report.json").read_text())["checkpoint"]
+
+
+def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
+    for seed in range(2):
+        moved = {key: value + 0.01 * seed if key.endswith("weight") else value for key, value in state.items()}
+        save_weights(tmp_path / f"run-{seed}/editor.safetensors", moved, {**metadata, "config": {}})
+    runs = [str(tmp_path / "run-0"), str(tmp_path / "run-1"), f"Shifted={tmp_path / 'run-1'}"]
+    arguments = ["--compare", *runs, "--count", "6", "-o", str(tmp_path / "out"), "--device", "cpu"]
+    arguments += ["--strengths", "0", "1"]
+    assert evaluate.main(arguments) == 0
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert {name: len(entries) for name, entries in report["runs"].items()} == {"SDFlow": 2, "Shifted": 1}
+    assert report["baseline"] == "SDFlow" and set(report["references"]) == {"inversion", "photo"}
+    text = (tmp_path / "out/report.md").read_text()
+    assert "| Shifted | 1 |" in text and "SDFlow less this" in text
+    for name in ("curves.png", "leakage.png", "sheet.png"):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.width > 300
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/measured").iterdir()}
+    assert len(kept) == 2  # one file a different editor
+    assert evaluate.main([*arguments, "--baseline", "Shifted"]) == 0
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out/measured").iterdir()}
+    capsys.readouterr()
+    assert evaluate.main([*arguments, "--baseline", "Shiftet"]) == 2
+    assert "did you mean 'Shifted'" in capsys.readouterr().err
+    assert evaluate.main(["--compare", runs[0], "pretrained/avatars/editor.safetensors", "--count", "6"]) == 2
+    assert "another latent space" in capsys.readouterr().err

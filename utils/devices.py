@@ -30,8 +30,8 @@ def pick_device(name: str = "auto") -> torch.device:
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next step instead of handing it back to the system each time.
 
-    Training frees and takes the same large blocks at every step; with glibc's defaults each of them is mapped and
-    zeroed anew by the kernel. Does nothing where the C library is another one.
+    Training, and editing batch by batch, frees and takes the same large blocks again and again; with glibc's defaults
+    each of them is mapped and zeroed anew by the kernel. Does nothing where the C library is another one.
     """
     if platform.libc_ver()[0] != "glibc":
         return

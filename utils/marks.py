@@ -18,6 +18,7 @@ SOFTWARE = "SDFlow"
 _RECORD = "SDFlow"  # key of the PNG text chunk that holds the record as JSON, and first word of a JPEG's comment
 _PROCESSING_SOFTWARE, _IMAGE_HISTORY = 0x000B, 0x9213  # EXIF tags of whoever changed a picture after it was taken
 _ORIENTATION, _GPS = 0x0112, 0x8825
+_COMPRESSION = 3  # of PNG: a third of the time of the usual 6, for files larger by a tenth
 _UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError)  # the last: too large
 _EXIF_LIMIT = 65_000  # bytes; a JPEG's segment takes a little more
 
@@ -29,7 +30,7 @@ def save_marked(path: Path, picture: Image.Image, description: str, record: Mapp
         OSError: it cannot be written.
     """
     mark = _text_chunks(description, record)
-    write_atomically(path, lambda temporary: picture.save(temporary, "PNG", pnginfo=mark))
+    write_atomically(path, lambda temporary: picture.save(temporary, "PNG", pnginfo=mark, compress_level=_COMPRESSION))
 
 
 def save_marked_photograph(
@@ -50,7 +51,7 @@ def save_marked_photograph(
     if photograph.dpi:
         options["dpi"] = photograph.dpi
     if photograph.jpeg is None:
-        options |= {"format": "PNG", "pnginfo": _text_chunks(description, record)}
+        options |= {"format": "PNG", "pnginfo": _text_chunks(description, record), "compress_level": _COMPRESSION}
     else:
         comment = f"{_RECORD} {json.dumps(record)}".encode()
         options |= {"format": "JPEG", "comment": comment, **photograph.jpeg}

@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.stylegan2.generator import Generator as OwnGenerator
-from scripts import benchmark
+from scripts import benchmark, benchmark_memory
 from scripts.benchmarks import flops, measure, rows
 from scripts.benchmarks.accuracy import bfloat16_effect, solver_errors
 from scripts.benchmarks.measure import Disagreement, Plan, time_row
@@ -158,3 +158,28 @@ def test_accuracy_on_a_few_avatars() -> None:
     low = bfloat16_effect(7, torch.device("cpu"))
     assert low["edits"] == 7 and low["decisions"] == 35
     assert 30 < low["psnr"]["least"] <= low["psnr"]["mean"] < 100
+
+
+def test_memory_of_a_training_step(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Recomputing must save something where the maps are most of it; a table and a figure say so."""
+    full = plan.networks.sides[0]
+    settings = benchmark_memory.variants(full)
+    names = "as it is", "recompute_from, synthesis_batch 1"
+    held = {
+        (name, batch): benchmark.apart(benchmark_memory.memory_of_step, plan, full, batch, settings[name])
+        for name, batch in ((names[0], 2), (names[0], 64), (names[1], 64))
+    }
+    assert held[names[0], 64] > held[names[0], 2] + 50e6
+    assert held[names[1], 64] < held[names[0], 64] - 20e6
+    points = [
+        {"resolution": side, "batch": batch, "variant": name, "bytes": held[names[0], 2]}
+        for side, batch in ((full, 1), (full, 2), (full // 2, 2))
+        for name in names
+    ]
+    text = benchmark_memory.table(points)
+    assert f"| {full}² | 2 |" in text and names[1] in text
+    benchmark_memory.draw(points, full, 2, tmp_path / "memory.png")
+    assert (tmp_path / "memory.png").stat().st_size > 5000
+    with pytest.raises(SystemExit):
+        benchmark_memory.parse_arguments(["--device", "nonsense"])
+    assert "nonsense" in capsys.readouterr().err

@@ -57,24 +57,27 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Curve:
-    """Per strength: accuracy, preservation (None for all at once) and identity, over faces; per face underneath."""
+    """Per strength and face: accuracy, preservation (None for all at once), identity, distance to the drawn truth."""
 
     strengths: np.ndarray
     flipped: np.ndarray  # (S, N)
     preserved: np.ndarray | None
     identity: np.ndarray
+    distance: np.ndarray | None = None
 
 
 def curves(outcomes: Outcomes) -> dict[str, Curve]:
     """One curve an attribute, `average` over the attributes at equal strength, and `all at once`."""
-    flipped, preserved = outcomes.flipped(), outcomes.preserved()
+    flipped, preserved, distance = outcomes.flipped(), outcomes.preserved(), outcomes.distance
+    distances = [None] * len(preserved) if distance is None else list(distance)
     strengths = np.asarray(outcomes.strengths)
     result = {
-        name: Curve(strengths, flipped[c], preserved[c], outcomes.identity[c])
+        name: Curve(strengths, flipped[c], preserved[c], outcomes.identity[c], distances[c])
         for c, name in enumerate(outcomes.attributes)
     }
     mean_identity = outcomes.identity[:-1].mean(0)
-    result["average"] = Curve(strengths, flipped[:-1].mean(0), preserved.mean(0), mean_identity)
+    mean_distance = None if distance is None else distance.mean(0)
+    result["average"] = Curve(strengths, flipped[:-1].mean(0), preserved.mean(0), mean_identity, mean_distance)
     result["all at once"] = Curve(strengths, flipped[-1], None, outcomes.identity[-1])
     return result
 

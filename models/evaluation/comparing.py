@@ -1,0 +1,145 @@
+"""Measuring many editors of one domain on the same faces; what was measured is kept, so that a stop costs little."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from models.domain import Domain
+from models.editors.base import Editor, Flip
+from models.editors.checkpoint import load_editor
+from models.evaluation.protocol import Protocol, TestSet
+from utils.config import ConfigError
+from utils.evaluation.curves import Outcomes
+from utils.files import write_atomically
+from utils.images import to_pillow
+from utils.sheets import SheetWriter
+
+REFERENCES = ("inversion", "photo")
+
+
+@dataclass
+class Contestant:
+    """One run of one method."""
+
+    method: str
+    editor: Editor
+    domain: Domain
+    metadata: dict[str, Any]
+
+
+def load_contestants(runs: Sequence[str], device: torch.device) -> list[Contestant]:
+    """Editors of `RUN` or `NAME=RUN`; without a name the editor's title is the method's.
+
+    Raises:
+        WeightsError: no editor there.
+        ConfigError: editors of different domains.
+    """
+    found: list[Contestant] = []
+    for text in runs:
+        name, separator, path = text.partition("=")
+        editor, domain, metadata = load_editor(path if separator else text, device)
+        found.append(Contestant(name if separator else editor.title, editor, domain, metadata))
+        if _place(found[-1]) != _place(found[0]):
+            raise ConfigError(
+                f"{metadata['file']}: an editor of another latent space than {found[0].metadata['file']}; "
+                f"only editors of one domain can be compared"
+            )
+    return found
+
+
+def _place(one: Contestant) -> tuple[Any, ...]:
+    prints = one.metadata["fingerprints"]
+    return prints["generator"], prints["encoder"], one.domain.config.get("latent_space"), one.domain.attributes
+
+
+def measured(
+    contestants: Sequence[Contestant],
+    domain: Domain,
+    faces: TestSet,
+    strengths: Sequence[float],
+    folder: Path,
+    quiet: bool = False,
+) -> dict[str, dict[str, list[Outcomes]]]:
+    """Reference → method → outcomes, one a run. Each run's stay in the folder and are not measured again."""
+    results: dict[str, dict[str, list[Outcomes]]] = {reference: {} for reference in REFERENCES}
+    for one in contestants:
+        path = folder / f"{one.metadata['hash']}-{_digest(faces, strengths)}.npz"
+        if not path.is_file():
+            total = len(faces) * (len(domain.attributes) + 1) * len(strengths)
+            with tqdm(total=total, unit="edit", desc=f"editing with {one.method}", disable=quiet) as bar:
+                outcomes = Protocol(one.editor, domain, faces, bar.update).run(strengths)
+            _save(path, outcomes)
+        for reference, found in _load(path).items():
+            results[reference].setdefault(one.method, []).append(found)
+    return results
+
+
+def _digest(faces: TestSet, strengths: Sequence[float]) -> str:
+    contents = hashlib.sha256(json.dumps([float(strength) for strength in strengths]).encode())
+    contents.update(faces.latent.numpy().tobytes())
+    return contents.hexdigest()[:12]
+
+
+def _save(path: Path, outcomes: Mapping[str, Outcomes]) -> None:
+    arrays: dict[str, Any] = {}
+    for reference, one in outcomes.items():
+        for key, value in vars(one).items():
+            if value is not None:
+                arrays[f"{reference}.{key}"] = np.asarray(value)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getvalue()))
+
+
+def _load(path: Path) -> dict[str, Outcomes]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {
+            reference: Outcomes(
+                attributes=tuple(str(name) for name in stored[f"{reference}.attributes"]),
+                strengths=tuple(float(strength) for strength in stored[f"{reference}.strengths"]),
+                reference=stored[f"{reference}.reference"],
+                decisions=stored[f"{reference}.decisions"],
+                identity=stored[f"{reference}.identity"],
+                distance=stored.get(f"{reference}.distance"),
+            )
+            for reference in REFERENCES
+        }
+
+
+@torch.no_grad()
+def sheet(
+    contestants: Sequence[Contestant], domain: Domain, faces: TestSet, strengths: Mapping[str, float], folder: Path,
+    count: int = 3,
+) -> None:  # fmt: skip
+    """Fig. 3 of the paper as `sheet.png`: the first faces of the set, a row each method, a column each attribute.
+
+    Args:
+        strengths: of each method's flips.
+    """
+    latent, image = (rows[:count].to(domain.device) for rows in (faces.latent, faces.image))
+    decisions = faces.decisions["inversion"][:count].to(domain.device)
+    first = {one.method: one for one in reversed(contestants)}
+    names = list(domain.attributes)
+    writer = SheetWriter(folder, ["photo", "inversion", *names, "all at once"], rows=count * len(first))
+    rows: dict[str, list[torch.Tensor]] = {}
+    for method in dict.fromkeys(one.method for one in contestants):
+        columns = [faces.image, faces.inversion]
+        for edit in [*([name] for name in names), names]:
+            targets = {name: Flip(strengths[method]) for name in edit}
+            columns.append(domain.synthesise(first[method].editor.edit(latent, image, targets, decisions)).cpu())
+        rows[method] = columns
+    for index in range(len(image)):
+        for method, columns in rows.items():
+            label = f"face {index + 1}, {method}, d = {strengths[method]:.2f}"
+            writer.add(label, [to_pillow(column[index]) for column in columns])
+    writer.flush()

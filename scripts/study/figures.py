@@ -1,0 +1,128 @@
+"""The study's figures, drawn from its JSON files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from utils.evaluation.comparison_figures import colours, curve_figure, label_ends, leakage_figure
+from utils.evaluation.figures import PALETTE, save
+
+AT = "0.95"
+
+
+def draw(folder: Path) -> None:
+    """Every figure whose results are in the folder."""
+    for name, figure in (
+        ("comparison", _curves), ("comparison-leakage", _leakage), ("ablation", _curves), ("sweep", _sweep),
+        ("correlation", _correlation), ("information", _information), ("reliability", _reliability),
+    ):  # fmt: skip
+        source = {"comparison-leakage": "comparison", "sweep": "ablation", "information": "beyond",
+                  "reliability": "beyond"}.get(name, name)  # fmt: skip
+        path = folder / f"{source}.json"
+        if path.is_file():
+            content = json.loads(path.read_text())
+            record = {key: str(value) for key, value in content["record"].items()}
+            save(figure(content), folder / f"{name}.png", record)
+
+
+def _curves(content: dict[str, Any]) -> Figure:
+    return curve_figure(content["references"])
+
+
+def _leakage(content: dict[str, Any]) -> Figure:
+    summary = content["references"]["inversion"]
+    methods = [entry for entry in summary["methods"].values() if entry["leakage_at_0.95"]]
+    size = len(methods[0]["leakage_at_0.95"]) if methods else 0
+    return leakage_figure(summary, ("Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair")[:size])
+
+
+def _sweep(content: dict[str, Any]) -> Figure:
+    """Preservation and identity of each balance of L_kd and L_mi."""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    methods = content["sweep"]["methods"]
+    for axis, (quantity, label) in zip(
+        axes, (("preservation", "attribute preservation"), ("identity", "identity (cosine)")), strict=True
+    ):
+        ends = []
+        for name, colour in colours(list(methods)).items():
+            drawn = methods[name]["curves"]["average"][quantity]["drawn"]
+            value = np.array(drawn["value"], dtype=float)
+            shown = np.flatnonzero(np.isfinite(value))
+            if len(shown):
+                axis.plot(content["sweep"]["accuracy"], value, color=colour, lw=1.5)
+                ends.append((float(value[shown[-1]]), content["sweep"]["accuracy"][shown[-1]], name, colour))
+        axis.set(xlabel="editing accuracy", title=label, xlim=(0.3, 1.0))
+        label_ends(axis, ends)
+    return figure
+
+
+def _correlation(content: dict[str, Any]) -> Figure:
+    """What each method keeps at 95 % accuracy against the correlation of its training faces."""
+    values = list(content["correlations"])
+    panels = (("preservation", "attribute preservation"), ("identity", "identity (cosine)"),
+              ("distance", "distance to the drawn truth"))  # fmt: skip
+    figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.4), layout="constrained")
+    methods = list(content["correlations"][values[0]]["methods"])
+    for axis, (quantity, label) in zip(axes, panels, strict=True):
+        ends = []
+        for name, colour in colours(methods).items():
+            averages = [content["correlations"][v]["methods"][name]["curves"]["average"] for v in values]
+            rows = [average[quantity]["at"][AT] for average in averages]
+            reached = [(float(v), row) for v, row in zip(values, rows, strict=True) if row is not None]
+            if not reached:
+                continue
+            x, y = [v for v, _ in reached], [row["value"] for _, row in reached]
+            bars = np.abs(np.array([row["interval"] for _, row in reached]).T - np.array(y))
+            axis.errorbar(x, y, bars, color=colour, marker="o", ms=3.5, lw=1.5, capsize=2)
+            ends.append((y[-1], x[-1], name, colour))
+        axis.set(xlabel="correlation of the training faces", title=f"{label} at 95 % accuracy")
+        axis.title.set_fontsize(9.5)
+        axis.set_xticks([float(v) for v in values])
+        label_ends(axis, ends)
+    return figure
+
+
+def _information(content: dict[str, Any]) -> Figure:
+    """Bits about each attribute in w, in z and in z of a shuffled condition, a panel each flow."""
+    flows = {name: runs for name, runs in content["methods"].items() if "information" in runs[0]}
+    figure, axes = plt.subplots(1, max(1, len(flows)), figsize=(3.4 * max(1, len(flows)), 3.2), layout="constrained",
+                                sharey=True, squeeze=False)  # fmt: skip
+    for axis, (name, runs) in zip(axes[0], flows.items(), strict=False):
+        places = ("w", "z", "z, shuffled condition")
+        names = list(runs[0]["information"]["w"]["MLP"]["bits"])
+        for index, (place, colour) in enumerate(zip(places, PALETTE, strict=False)):
+            bits = np.array([[run["information"][place]["MLP"]["bits"][n] for n in names] for run in runs])
+            x = np.arange(len(names)) + (index - 1) * 0.27
+            axis.bar(x, bits.mean(0), 0.25, color=colour, label=place)
+            axis.errorbar(x, bits.mean(0), [bits.mean(0) - bits.min(0), bits.max(0) - bits.mean(0)], fmt="none",
+                          ecolor="#333333", lw=0.8, capsize=1.5)  # fmt: skip
+        axis.axhline(0, color="#333333", lw=0.8)
+        axis.set_xticks(range(len(names)), [n.replace("_", " ") for n in names], rotation=30, ha="right", fontsize=8)
+        axis.set_title(name, fontsize=9.5)
+    axes[0][0].set_ylabel("bits that a probe reads")
+    axes[0][0].legend(fontsize=7.5, loc="lower left")
+    return figure
+
+
+def _reliability(content: dict[str, Any]) -> Figure:
+    """Of the faces given a value, how many have the attribute; a panel each method, first run."""
+    methods = content["methods"]
+    figure, axes = plt.subplots(1, len(methods), figsize=(2.6 * len(methods), 2.8), layout="constrained", sharey=True,
+                                squeeze=False)  # fmt: skip
+    for axis, (name, runs) in zip(axes[0], methods.items(), strict=True):
+        axis.plot([0, 1], [0, 1], color="#888888", lw=0.8, ls="--")
+        for (attribute, rows), colour in zip(runs[0]["honesty"]["reliability"].items(), PALETTE, strict=False):
+            axis.plot([r["said"] for r in rows], [r["present"] for r in rows], "o-", ms=3, lw=1, color=colour,
+                      label=attribute.replace("_", " "))  # fmt: skip
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("semantic variable")
+        axis.set_xlim(-0.25, 1.25)
+    axes[0][0].set_ylabel("share judged present")
+    axes[0][0].legend(fontsize=7)
+    return figure

@@ -1,0 +1,152 @@
+"""What a study trains: `configs/study.yaml` as runs with names, configs and what they need."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from utils.config import Section
+
+TUNING_SEED = 100  # none of the study's: its settings are not chosen by the luck of the runs that are reported
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        name: its folder's.
+        method: what reports call it.
+        overrides: what differs from the config, as `train.py` takes it.
+        needs: runs that must be finished before.
+    """
+
+    name: str
+    method: str
+    config: str
+    overrides: tuple[str, ...]
+    needs: tuple[Run, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """All that decides the result; a folder of the same name with another identity is another study's."""
+        needs = [run.identity for run in self.needs]
+        return yaml.safe_dump([self.config, list(self.overrides), needs], default_flow_style=True, width=10_000)
+
+
+def slug(text: str) -> str:
+    """A method's name as part of a folder's."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+class Plan:
+    """All runs of a study.
+
+    Args:
+        section: `configs/study.yaml`.
+        quick: its quick form.
+        folder: of the runs, relative to the project; helpers' files are looked for there.
+        threads: of each training.
+    """
+
+    def __init__(self, section: Section, quick: bool, folder: str, threads: int) -> None:
+        values = section.plain()
+        short = values.pop("quick")
+        self.steps: int | None = None
+        if quick:
+            self.steps = short.pop("steps")
+            for method in values["methods"].values():
+                method["search"] = method["search"][: short["search"]]
+            short.pop("search")
+            values["sweep"] = values["sweep"][: short.pop("sweep")]
+            values |= short
+        self.values, self.folder, self.threads = values, folder, threads
+        self.methods: dict[str, dict[str, Any]] = values["methods"]
+        self.main: float = values["main"]
+        self.correlations: list[float] = values["correlations"]
+        self.seeds: list[int] = values["seeds"]
+        self.strengths: tuple[float, ...] = tuple(values["strengths"])
+
+    def _overrides(self, correlation: float, seed: int, *more: Mapping[str, Any]) -> tuple[str, ...]:
+        settings: dict[str, Any] = {
+            "domain": self.values["domain"],
+            "data.faces.count": self.values["train_faces"],
+            "data.faces.correlation": correlation,
+            "training.seed": seed,
+            "training.threads": self.threads,
+        }
+        for one in more:
+            settings |= one
+        if self.steps is not None and settings.get("training.steps") != 0:
+            settings["training.steps"] = self.steps
+        return tuple(f"{key}={value}" for key, value in settings.items())
+
+    def helper(self, name: str, correlation: float, seed: int) -> Run:
+        """A network that some editor learns from."""
+        entry = self.values["helpers"][name]
+        overrides = self._overrides(correlation, seed, entry.get("overrides", {}))
+        return Run(f"{slug(name)}-c{correlation}-s{seed}", name, entry["config"], overrides)
+
+    def run(self, method: str, chosen: Mapping[str, Any], correlation: float, seed: int, mark: str = "") -> Run:
+        """A run of a compared method with the chosen settings of its search space."""
+        entry = self.methods[method]
+        needs, more = [], [dict(entry.get("overrides", {})), dict(chosen)]
+        for helper, key in entry.get("helper", {}).items():
+            needs.append(self.helper(helper, correlation, seed))
+            more.append({key: f"{self.folder}/{needs[-1].name}/{helper}.safetensors"})
+        seed_key = entry.get("seed", "training.seed")
+        if seed_key not in (None, "training.seed"):
+            more.append({seed_key: seed})
+        if "seed" in entry:  # fitted at once
+            more.append({"training.steps": 0})
+        name = f"{slug(method)}{mark}-c{correlation}-s{seed}"
+        overrides = self._overrides(correlation, seed, *more)
+        return Run(name, method, entry["config"], overrides, tuple(needs))
+
+    def seeds_of(self, method: str) -> list[int]:
+        """The study's seeds, or one where nothing is random."""
+        return self.seeds if self.methods[method].get("seed", "training.seed") is not None else self.seeds[:1]
+
+    def trials(self, method: str) -> list[tuple[dict[str, Any], Run]]:
+        """Each setting of a method's search space with its run."""
+        return [
+            (dict(setting), self.run(method, setting, self.main, TUNING_SEED, f"-tuning{index}"))
+            for index, setting in enumerate(self.methods[method]["search"])
+        ]
+
+    def comparison(self, chosen: Mapping[str, Mapping[str, Any]], correlation: float) -> list[Run]:
+        """All methods and seeds at one correlation of the training faces."""
+        return [
+            self.run(method, chosen[method], correlation, seed)
+            for method in self.methods
+            for seed in self.seeds_of(method)
+        ]
+
+    def ablation(self) -> list[Run]:
+        """All steps of the ablation and seeds."""
+        return [
+            Run(f"ablation-{slug(name)}-s{seed}", name, config, self._overrides(self.main, seed))
+            for name, config in self.values["ablation"].items()
+            for seed in self.seeds
+        ]
+
+    def sweep(self) -> list[Run]:
+        """SDFlow at each balance of its losses, one seed."""
+        config, seed = self.values["ablation"][list(self.values["ablation"])[-1]], self.seeds[0]
+        runs = []
+        for setting in self.values["sweep"]:
+            title = ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in setting.items())
+            runs.append(Run(f"sweep-{slug(title)}-s{seed}", title, config, self._overrides(self.main, seed, setting)))
+        return runs
+
+
+def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Method → its runs."""
+    result: dict[str, list[Run]] = {}
+    for run in runs:
+        result.setdefault(run.method, []).append(run)
+    return result

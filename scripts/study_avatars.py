@@ -1,0 +1,249 @@
+#!/usr/bin/env python
+"""The study of editors on drawn faces: SDFlow and its peers, its ablation, and what correlated training faces do.
+
+    python scripts/study_avatars.py                   everything; hours on 2 cores, goes on where it was stopped
+    python scripts/study_avatars.py --only comparison ablation
+    python scripts/study_avatars.py --quick -o output/study    does everything fit together? a few minutes
+
+configs/study.yaml says what is trained. Stages, each of which needs those before it:
+
+tuning        each method's settings on validation faces, the same number of trials each, one seed of their own
+comparison    all methods, the study's seeds, at the middle correlation of the training faces
+ablation      one loss more each time; the balance of L_kd and L_mi
+beyond        what is left in z, honesty of the semantics, consistency and cost of edits
+correlation   the comparison again with other correlations
+
+Finished runs (--runs) and measured outcomes are kept. Results: comparison.json, ablation.json, correlation.json, their
+figures and report.md; what stands in report.md under "What it means" is kept when the rest is written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):
+    sys.path.insert(0, str(ROOT))
+os.environ.setdefault("PYTHONPATH", str(ROOT))
+
+from models.evaluation.comparing import load_contestants, sheet  # noqa: E402
+from scripts.study import figures, report  # noqa: E402
+from scripts.study.plan import Plan, Run, by_method  # noqa: E402
+from scripts.study.work import (  # noqa: E402
+    SECONDS,
+    StudyError,
+    in_parallel,
+    measure_all,
+    measure_beyond,
+    test_set,
+    train_all,
+)
+from utils.config import ConfigError, load_config  # noqa: E402
+from utils.evaluation.comparison import LEAKAGE_AT, Comparison  # noqa: E402
+from utils.files import write_text  # noqa: E402
+from utils.paths import displayed  # noqa: E402
+from utils.weights import WeightsError  # noqa: E402
+
+STAGES = ("tuning", "comparison", "ablation", "beyond", "correlation")
+BASELINE = "SDFlow"
+
+
+class Study:
+    """A plan with the folders and processes it is carried out with."""
+
+    def __init__(self, plan: Plan, runs: Path, output: Path, jobs: int) -> None:
+        self.plan, self.runs, self.output, self.jobs = plan, runs, output, jobs
+        self.results: dict[str, Any] = {}
+
+    def stage(self, name: str) -> dict[str, Any]:
+        """A stage's results, of this call or read from its file."""
+        if name not in self.results:
+            path = self.output / f"{name}.json"
+            if not path.is_file():
+                raise StudyError(f"{displayed(path)} is not there: run the stage '{name}' first")
+            self.results[name] = json.loads(path.read_text())
+        return self.results[name]
+
+    def keep(self, name: str, result: dict[str, Any]) -> None:
+        """Write a stage's results."""
+        self.results[name] = result
+        write_text(self.output / f"{name}.json", json.dumps(result, indent=1))
+
+    def train(self, runs: Sequence[Run], what: str) -> None:
+        train_all(runs, self.runs, self.jobs, self.plan.threads, what)
+
+    def compared(self, runs: Sequence[Run], split: str = "test") -> dict[str, Comparison]:
+        """Reference → the runs' comparison."""
+        outcomes = measure_all(runs, self.plan, split, self.runs, self.jobs, self.plan.threads)
+        return {reference: Comparison(methods) for reference, methods in outcomes.items()}
+
+    def chosen(self) -> dict[str, dict[str, Any]]:
+        """Method → the settings that tuning chose."""
+        return {method: entry["chosen"] for method, entry in self.stage("tuning")["methods"].items()}
+
+    def tuning(self) -> None:
+        """Try each method's search space."""
+        trials = {method: self.plan.trials(method) for method in self.plan.methods}
+        runs = [run for entries in trials.values() for _, run in entries]
+        self.train(runs, "tuning")
+        found: dict[str, Any] = {}
+        outcomes = measure_all(
+            [Run(run.name, run.name, run.config, run.overrides, run.needs) for run in runs],
+            self.plan, "validation", self.runs, self.jobs, self.plan.threads,
+        )["inversion"]  # fmt: skip
+        comparison = Comparison(outcomes, resamples=2)
+        for method, entries in trials.items():
+            scores, order = [], []
+            for setting, run in entries:
+                kept, identity = (
+                    float(comparison.area(run.name, "average", quantity)[0].mean())
+                    for quantity in ("preservation", "identity")
+                )
+                reach = float(comparison.curves[run.name][0]["average"].flipped.mean(1).max())
+                score = (kept + identity) / 2
+                # who does not reach 95 % is behind all who do, in the order of how far it comes
+                order.append(reach - 1 if score != score else score)
+                scores.append({"setting": setting, "kept": _number(kept), "identity": _number(identity),
+                               "reaches": reach, "score": _number(score)})  # fmt: skip
+            found[method] = {"trials": scores, "chosen": entries[order.index(max(order))][0]}
+        self.keep("tuning", {"faces": self.plan.values["validation_faces"], "methods": found})
+
+    def comparison(self) -> None:
+        """All methods at the main correlation."""
+        runs = self.plan.comparison(self.chosen(), self.plan.main)
+        self.train(runs, "comparison")
+        found = self.compared(runs)
+        domain, faces = test_set(self.plan, "test")
+        result = self._record() | {
+            "references": {reference: one.summary(BASELINE) for reference, one in found.items()},
+            "seconds of training": self._seconds(runs),
+            "identity ceiling": report.identity_ceiling(domain, faces),
+            "no edit": report.no_edit(faces),
+        }
+        self.keep("comparison", result)
+        strengths = {}
+        for method in by_method(runs):
+            first = found["inversion"].strength(method, LEAKAGE_AT)[0]
+            strengths[method] = max(self.plan.strengths) if first is None else first
+        editors = load_contestants([f"{run.method}={self.runs / run.name}" for run in runs], domain.device)
+        sheet(editors, domain, faces, strengths, self.output)
+
+    def ablation(self) -> None:
+        """Fig. 5, and the balance of L_kd and L_mi."""
+        steps, sweep = self.plan.ablation(), self.plan.sweep()
+        self.train([*steps, *sweep], "ablation")
+        found = self.compared(steps)
+        balance = self.compared(sweep)["inversion"]
+        last = list(self.plan.values["ablation"])[-1]
+        self.keep("ablation", self._record() | {
+            "references": {reference: one.summary(last) for reference, one in found.items()},
+            "sweep": balance.summary(),
+        })  # fmt: skip
+
+    def correlation(self) -> None:
+        """The comparison at every correlation, against the inversion."""
+        result: dict[str, Any] = {}
+        for value in self.plan.correlations:
+            runs = self.plan.comparison(self.chosen(), value)
+            self.train(runs, f"correlation {value}")
+            result[str(value)] = self.compared(runs)["inversion"].summary(BASELINE)
+        self.keep("correlation", self._record() | {"correlations": result})
+
+    def beyond(self) -> None:
+        """Measures of section 'beyond the paper' for each run of the comparison."""
+        runs = self.plan.comparison(self.chosen(), self.plan.main)
+        runs += [run for run in self.plan.ablation() if run.method in list(self.plan.values["ablation"])[1:3]]
+        strengths = {}
+        for entry in (self.stage("comparison"), self.stage("ablation")):
+            for method, one in entry["references"]["inversion"]["methods"].items():
+                strengths[method] = [
+                    max(self.plan.strengths) if value is None else value for value in one["strength_at_0.95"]
+                ]
+        folder = self.runs / "beyond"
+        tasks = []
+        for method, entries in by_method(runs).items():
+            for run, strength in zip(entries, strengths[method], strict=True):
+                if not (folder / f"{run.name}.json").is_file():
+                    tasks.append((run.name, partial(measure_beyond, run, self.plan, self.runs, strength, folder)))
+        in_parallel(tasks, self.jobs, self.plan.threads, "beyond the paper")
+        found = {
+            method: [json.loads((folder / f"{run.name}.json").read_text()) for run in entries]
+            for method, entries in by_method(runs).items()
+        }
+        self.keep("beyond", self._record() | {"methods": found})
+
+    def _record(self) -> dict[str, Any]:
+        values = self.plan.values
+        keys = ("domain", "main", "seeds", "train_faces", "test_faces", "strengths")
+        return {"record": {key: values[key] for key in keys}}
+
+    def _seconds(self, runs: Sequence[Run]) -> dict[str, float]:
+        """Method → mean seconds of training, what it needs included."""
+        result = {}
+        for method, entries in by_method(runs).items():
+            total = 0.0
+            for run in entries:
+                for one in (run, *run.needs):
+                    total += sum(float(line) for line in (self.runs / one.name / SECONDS).read_text().split())
+            result[method] = total / len(entries)
+        return result
+
+
+def _number(value: float) -> float | None:
+    return value if value == value else None  # NaN: not reached
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of study_avatars.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}")
+    parser.add_argument("--quick", action="store_true", help="two steps and eight faces everywhere")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
+    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="of trainings (default: runs/study)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "results/avatars/study", metavar="FOLDER",
+        help="for results (default: results/avatars/study)",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error("--jobs counts from 1")
+    if options.quick and options.output == ROOT / "results/avatars/study":
+        parser.error("--quick: numbers without meaning go elsewhere, say -o output/study")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command: 0 done, 1 a run failed, 2 wrong usage."""
+    options = parse_arguments(arguments)
+    runs = options.runs or ROOT / ("output/study-runs" if options.quick else "runs/study")
+    began = time.monotonic()
+    try:
+        plan = Plan(load_config(ROOT / "configs/study.yaml"), options.quick, str(runs.resolve()), 1)
+        study = Study(plan, runs.resolve(), options.output.resolve(), options.jobs)
+        for stage in STAGES:
+            if options.only is None or stage in options.only:
+                getattr(study, stage)()
+        figures.draw(study.output)
+        report.write(study.output)
+    except StudyError as error:
+        print(f"study_avatars.py: {error}", file=sys.stderr)
+        return 1
+    except (ConfigError, WeightsError, ValueError) as error:
+        print(f"study_avatars.py: {error}", file=sys.stderr)
+        return 2
+    print(f"{displayed(study.output / 'report.md')}; {(time.monotonic() - began) / 60:.0f} minutes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Several methods on the same faces: readings with intervals over seeds and faces, areas, and paired differences.
+
+All methods are resampled together: one resample draws the same faces for each of them, and for each its own seeds (runs
+that differ in nothing but their random numbers) with replacement. A difference between two methods is taken within a
+resample, so that what makes a face hard for both cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from utils.evaluation.curves import (
+    ACCURACY_LEVELS,
+    INTERVAL,
+    RESAMPLES,
+    Curve,
+    Outcomes,
+    curves,
+    leakage,
+    resampling_weights,
+)
+
+AREA = np.linspace(0.5, 0.95, 46)  # accuracies that an area averages over
+GRID = np.linspace(0.02, 0.99, 98)  # of drawn curves
+LEAKAGE_AT = 0.95
+_QUANTITIES = ("preservation", "identity", "distance")
+
+
+def read_at(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Values (…, K) where accuracies (…, S) first reach each level, straight between two strengths.
+
+    A curve that begins above a level is read at its start; NaN where the level is not reached.
+    """
+    above = accuracy[..., None, :] >= levels[:, None]
+    after = above.argmax(-1)
+    before = np.maximum(after - 1, 0)
+    low, high = (np.take_along_axis(accuracy, index, -1) for index in (before, after))
+    share = np.where(after > before, (levels - low) / np.where(high > low, high - low, 1), 1.0)
+    first, second = (np.take_along_axis(values, index, -1) for index in (before, after))
+    return np.where(above.any(-1), first + share * (second - first), np.nan)
+
+
+class Comparison:
+    """Methods × seeds on one set of faces, against one reference picture.
+
+    Args:
+        outcomes: method → its outcomes, one a seed; the strengths may differ, the faces may not.
+        seed: of the resampling.
+    Raises:
+        ValueError: outcomes of different faces or attributes.
+    """
+
+    def __init__(self, outcomes: Mapping[str, Sequence[Outcomes]], seed: int = 0, resamples: int = RESAMPLES) -> None:
+        every = [one for seeds in outcomes.values() for one in seeds]
+        for one in every:
+            if one.attributes != every[0].attributes or not np.array_equal(one.reference, every[0].reference):
+                raise ValueError("the methods to compare were measured on different faces")
+        self.outcomes = {name: list(seeds) for name, seeds in outcomes.items()}
+        self.curves = {name: [curves(one) for one in seeds] for name, seeds in self.outcomes.items()}
+        self.weights = resampling_weights(len(every[0].reference), seed, resamples)
+        random = np.random.default_rng(seed)
+        self._seeds = {
+            name: random.integers(0, len(seeds), (resamples, len(seeds))) for name, seeds in self.outcomes.items()
+        }
+
+    def readings(self, method: str, curve: str, quantity: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Per seed (seeds, K) and per resample (resamples, K) where the accuracy reaches each level.
+
+        A resample is NaN where one of its seeds does not reach the level.
+        """
+        per_seed, resampled = [], []
+        for entry in self.curves[method]:
+            one, values = entry[curve], _values(entry[curve], quantity)
+            per_seed.append(read_at(one.flipped.mean(1), values.mean(1), levels))
+            resampled.append(read_at((one.flipped @ self.weights.T).T, (values @ self.weights.T).T, levels))
+        chosen = np.stack(resampled)[self._seeds[method].T, np.arange(len(self.weights))]
+        return np.stack(per_seed), chosen.mean(0)
+
+    def area(self, method: str, curve: str, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean of a quantity over accuracies from 50 to 95 %: per seed and per resample."""
+        per_seed, resampled = self.readings(method, curve, quantity, AREA)
+        return per_seed.mean(1), resampled.mean(1)
+
+    def drawn(self, method: str, curve: str, quantity: str) -> dict[str, list[float | None]]:
+        """A curve over `GRID` with its band; None where a seed does not reach an accuracy or begins above it."""
+        per_seed, resampled = self.readings(method, curve, quantity, GRID)
+        begins = max(entry[curve].flipped[0].mean() for entry in self.curves[method])
+        low, high = np.nanpercentile(np.where(np.isnan(resampled), np.nanmean(resampled), resampled), INTERVAL, axis=0)
+        shown = (begins <= GRID) & ~np.isnan(per_seed).any(0)
+        columns = {"value": per_seed.mean(0), "low": low, "high": high}
+        return {key: [float(v) if s else None for v, s in zip(row, shown, strict=True)] for key, row in columns.items()}
+
+    def leakage(self, method: str) -> list[list[float]] | None:
+        """Mean over seeds of the matrix of kept decisions at 95 % average accuracy; None if one falls short."""
+        found = [leakage(one, LEAKAGE_AT) for one in self.outcomes[method]]
+        matrices = [entry[0] for entry in found if entry is not None]
+        return np.mean(matrices, axis=0).tolist() if len(matrices) == len(found) else None
+
+    def strength(self, method: str, level: float) -> list[float | None]:
+        """The strength of each seed at which its average accuracy reaches a level."""
+        values = []
+        for entry in self.curves[method]:
+            one = entry["average"]
+            values.append(float(read_at(one.flipped.mean(1), one.strengths, np.array([level]))[0]))
+        return [None if np.isnan(value) else value for value in values]
+
+    def summary(self, baseline: str | None = None) -> dict[str, Any]:
+        """Everything that is read off, ready for JSON.
+
+        Args:
+            baseline: the method that differences are taken to (its value less the other's).
+        """
+        levels = np.array(ACCURACY_LEVELS)
+        result: dict[str, Any] = {"accuracy": GRID.tolist(), "methods": {}}
+        for method, seeds in self.outcomes.items():
+            entry: dict[str, Any] = {"seeds": len(seeds), "curves": {}, "leakage_at_0.95": self.leakage(method)}
+            for curve in self.curves[method][0]:
+                table: dict[str, Any] = {"reaches": self._reaches(method, curve)}
+                entry["curves"][curve] = table
+                for quantity in _QUANTITIES:
+                    if _values(self.curves[method][0][curve], quantity) is None:
+                        continue
+                    per_seed, resampled = self.readings(method, curve, quantity, levels)
+                    at = {
+                        f"{level:.2f}": _estimate(per_seed[:, k], resampled[:, k]) for k, level in enumerate(levels)
+                    }
+                    table[quantity] = {"at": at, "drawn": self.drawn(method, curve, quantity)}
+                    own = self.area(method, curve, quantity)
+                    table[quantity]["area"] = _estimate(*own)
+                    if baseline is not None and baseline != method:
+                        other = self.area(baseline, curve, quantity)
+                        table[quantity]["baseline_less_this"] = _estimate(
+                            np.atleast_1d(other[0].mean() - own[0].mean()), other[1] - own[1]
+                        )
+            entry["strength_at_0.95"] = self.strength(method, LEAKAGE_AT)
+            result["methods"][method] = entry
+        return result
+
+    def _reaches(self, method: str, curve: str) -> list[float]:
+        return [float(entry[curve].flipped.mean(1).max()) for entry in self.curves[method]]
+
+
+def _values(curve: Curve, quantity: str) -> Any:
+    return {"preservation": curve.preserved, "identity": curve.identity, "distance": curve.distance}[quantity]
+
+
+def _estimate(per_seed: np.ndarray, resampled: np.ndarray) -> dict[str, Any] | None:
+    """Mean over seeds, each seed's value, and the interval; None where a seed has none."""
+    if np.isnan(per_seed).any():
+        return None
+    low, high = np.nanpercentile(resampled, INTERVAL)
+    return {"value": float(per_seed.mean()), "interval": [float(low), float(high)], "seeds": per_seed.tolist()}

@@ -1,0 +1,80 @@
+"""The written results of a comparison: one table of readings, one of areas and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+UNITS = {"preservation": (100, 1, "kept %"), "identity": (1, 3, "identity"), "distance": (1, 4, "distance to truth")}
+_CURVES = {"average": "Single attributes, averaged", "all at once": "All attributes at once"}
+
+
+def _estimate(entry: Mapping[str, Any] | None, quantity: str, signed: bool = False) -> str:
+    if entry is None:
+        return "not reached"
+    factor, digits, _ = UNITS[quantity]
+    sign = "+" if signed else ""
+    value, (low, high) = entry["value"], entry["interval"]
+    bounds = " … ".join(f"{factor * bound:{sign}.{digits}f}" for bound in (low, high))
+    return f"{factor * value:{sign}.{digits}f} ({bounds})"
+
+
+def readings_table(summary: Mapping[str, Any], curve: str) -> str:
+    """Markdown: each quantity where each method reaches each accuracy."""
+    methods = summary["methods"]
+    quantities = [q for q in UNITS if any(q in entry["curves"][curve] for entry in methods.values())]
+    names = [UNITS[quantity][2] for quantity in quantities]
+    lines = [f"| accuracy | method | seeds | {' | '.join(names)} |", "| --- " * (3 + len(names)) + "|"]
+    for level in next(iter(methods.values()))["curves"][curve][quantities[0]]["at"]:
+        for method, entry in methods.items():
+            cells = [_estimate(entry["curves"][curve][quantity]["at"][level], quantity) for quantity in quantities]
+            lines.append(f"| {100 * float(level):.0f} % | {method} | {entry['seeds']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def areas_table(summary: Mapping[str, Any], curve: str, baseline: str | None) -> str:
+    """Markdown: means over accuracies from 50 to 95 %, and by how much the baseline's are larger."""
+    methods = summary["methods"]
+    quantities = [q for q in UNITS if any(q in entry["curves"][curve] for entry in methods.values())]
+    names = [UNITS[quantity][2] for quantity in quantities]
+    head = [f"{name} | {baseline} less this" if baseline else name for name in names]
+    width = 1 + len(quantities) * (2 if baseline else 1)
+    lines = [f"| method | {' | '.join(head)} |", "| --- " * width + "|"]
+    for method, entry in methods.items():
+        cells = []
+        for quantity in quantities:
+            values = entry["curves"][curve][quantity]
+            cells.append(_estimate(values["area"], quantity))
+            if baseline:
+                own = method == baseline
+                cells.append("–" if own else _estimate(values.get("baseline_less_this"), quantity, signed=True))
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tables(summary: Mapping[str, Any], baseline: str | None) -> str:
+    """Both tables of single edits and of all at once."""
+    parts = []
+    for curve, title in _CURVES.items():
+        parts += [f"### {title}", readings_table(summary, curve)]
+        parts += ["Mean over accuracies from 50 to 95 %:", areas_table(summary, curve, baseline)]
+    return "\n\n".join(parts)
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """A comparison as a page."""
+    record = " · ".join(f"{key} {value}" for key, value in report["record"].items())
+    parts = [
+        "# Comparison",
+        record,
+        "Accuracy is the share of faces whose judged decision turned, kept the share of the other decisions that "
+        "stayed, identity the mean cosine of face embeddings, distance that of edited picture and drawn truth (root "
+        "mean square, range 0 to 1). In brackets: 95 % bootstrap intervals over faces and seeds; differences are "
+        "taken within a resample.",
+        "![curves](curves.png)",
+    ]
+    for reference, summary in report["references"].items():
+        parts += [f"## Against the {reference}", tables(summary, report["baseline"])]
+    parts += ["## What leaks at 95 % average accuracy", "![leakage](leakage.png)"]
+    parts += ["## Edits", report["sheet"], "![edits](sheet.png)"]
+    return "\n\n".join([*parts, ""])
