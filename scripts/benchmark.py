@@ -60,6 +60,16 @@ def measure(row: Row, plan: Plan, memory: bool) -> dict[str, Any]:
         return {"name": row.name, "title": row.title, "error": f"{type(error).__name__}: {error}"}
 
 
+def with_older(results: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The results, and what an older file has beyond them; each row says when it was measured."""
+    for row in results["rows"]:
+        row["date"] = results["machine"]["date"]
+    older = json.loads(path.read_text()) if path.is_file() else {"rows": []}
+    rows = {row["name"]: row for row in (*older["rows"], *results["rows"])}
+    order = [row.name for row in ROWS]
+    return {**older, **results, "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
+
+
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of benchmark.py."""
     names = [row.name for row in ROWS]
@@ -72,7 +82,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds to take the median of (default: 5)")
     parser.add_argument("--no-memory", action="store_true", help="leave the processes out that measure memory")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE",
+        help="write everything measured; rows that are in the file and were not measured now stay",
+    )  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how the cost grows (PNG)")
     parser.add_argument(
         "--folder",
@@ -113,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed += [row for row in results["growth"] if "error" in row]
         figure(series, {row["name"]: row for row in results["growth"] if "error" not in row}, options.plot)
     if options.json:
-        write_text(options.json, json.dumps(results, indent=1) + "\n")
+        write_text(options.json, json.dumps(with_older(results, options.json), indent=1) + "\n")
     print(table(rows, where))
     for failure in failed:
         print(f"{failure['name']}: {failure['error']}", file=sys.stderr)

@@ -118,6 +118,10 @@ def test_command(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     held = results["rows"][0]["memory"]
     assert set(held) == {PUBLISHED, FLOAT32} and all(100e6 < value < 5e9 for value in held.values())
     assert "| w → z → w_e, batch 8 |" in capsys.readouterr().out
+    again = {"machine": {"date": "later"}, "rows": [{"name": "encoding"}]}
+    merged = benchmark.with_older(again, report)
+    assert [row["name"] for row in merged["rows"]] == ["encoding", "flow-editing"]  # the table's order
+    assert merged["rows"][0]["date"] == "later" != merged["rows"][1]["date"] == results["machine"]["date"]
 
 
 def test_a_failed_row_is_told_and_ends_with_1(

@@ -20,6 +20,7 @@ from models.editors.checkpoint import load_editor
 from models.editors.targets import replace_one_attribute
 from tests.training.runs import backward
 from training.methods.sdflow import SDFlowMethod
+from utils.config import ConfigError
 from utils.paths import ROOT
 from utils.weights import load_weights
 
@@ -52,6 +53,18 @@ def test_only_semantic_encoder_and_flow_learn(domain: Domain) -> None:
     for part in PARTS:
         for parameter in getattr(domain, part).parameters():
             assert not parameter.requires_grad and parameter.grad is None
+
+
+def test_the_semantic_encoder_may_begin_with_the_teachers_eyes(domain: Domain) -> None:
+    encoder = {**ENCODER, "width": 4}
+    method = SDFlowMethod(domain, FLOW, encoder, semantic_encoder_start="teacher")
+    image = batch(domain)["image"]
+    own, teacher = method.semantic_encoder.eval(), domain.teacher
+    torch.testing.assert_close(own.backbone.features(image), teacher.features(image))
+    assert all(p.requires_grad for p in own.parameters()) and not any(p.requires_grad for p in teacher.parameters())
+    assert own.backbone.conv1.weight.data_ptr() != teacher.extractor.conv1.weight.data_ptr()
+    with pytest.raises(ConfigError, match="another layout"):
+        SDFlowMethod(domain, FLOW, ENCODER, semantic_encoder_start="teacher")
 
 
 def test_terms_are_the_papers(domain: Domain) -> None:

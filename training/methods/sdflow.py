@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -9,11 +11,13 @@ from criteria.distillation import distillation
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from criteria.mutual_information import mutual_information
+from models.classifiers import AttributeClassifier
 from models.domain import Domain
 from models.editors.sdflow import SDFlowEditor
 from models.editors.stored import build_network
 from models.editors.styleflow import StyleFlowEditor, TeacherSemantics
 from models.editors.targets import replace_one_attribute
+from models.semantic_encoder import SemanticEncoder
 from training.editing import EditorMethod
 from training.layout import channels_last, is_channels_last
 from training.method import Batch, Phase
@@ -34,8 +38,10 @@ class SDFlowMethod(EditorMethod):
         terms: which are computed; their weights are the config's `training.loss_weights`.
         learning_rate, betas: of Adam (paper 1e-4 and (0.9, 0.99); the authors' code (0.9, 0.999)).
         edited_range: bounds of the uniform draw that replaces one semantic variable (paper [0, 1]).
+        semantic_encoder_start: `random`, or `teacher`: E_s begins with the residual network of C. (The authors' code
+            begins with one trained on ImageNet.)
     Raises:
-        ConfigError: an unknown term, or `kd` without an encoder that could learn.
+        ConfigError: an unknown term, `kd` without an encoder that could learn, or a teacher of another layout.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class SDFlowMethod(EditorMethod):
         learning_rate: float = 1e-4,
         betas: tuple[float, ...] = (0.9, 0.99),
         edited_range: tuple[float, ...] = (0.0, 1.0),
+        semantic_encoder_start: Literal["random", "teacher"] = "random",
     ) -> None:
         super().__init__(domain)
         for name in terms:
@@ -63,6 +70,8 @@ class SDFlowMethod(EditorMethod):
             self.parts = (*self.parts, "teacher")
         else:
             encoder = build_network(as_section(semantic_encoder, "method.semantic_encoder"), domain)
+            if semantic_encoder_start == "teacher":
+                begin_with_trunk(encoder, domain.teacher)
             self.semantic_encoder = channels_last(encoder)
             self.sections["semantic_encoder"] = dict(semantic_encoder)
         channels = is_channels_last(self.semantic_encoder)
@@ -115,3 +124,19 @@ class SDFlowMethod(EditorMethod):
     def editor(self) -> SDFlowEditor:
         kind = StyleFlowEditor if self.frozen else SDFlowEditor
         return kind(self.flow, self.semantic_encoder, self.domain.attributes)
+
+
+def begin_with_trunk(encoder: SemanticEncoder, classifier: AttributeClassifier) -> None:
+    """Copy the classifier's residual network into the encoder's, whose head stays as it is.
+
+    Raises:
+        ConfigError: they are of different layouts.
+    """
+    trunk, own = classifier.extractor.state_dict(), encoder.backbone.state_dict()
+    shapes = {key: value.shape for key, value in own.items() if not key.startswith("fc.")}
+    if {key: value.shape for key, value in trunk.items()} != shapes:
+        raise ConfigError(
+            "method.semantic_encoder_start: the teacher's residual network has another layout than the semantic "
+            "encoder's (method.semantic_encoder)"
+        )
+    encoder.backbone.load_state_dict(trunk, strict=False)
