@@ -29,23 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from models.alignment import Aligner, FaceChoice, build_aligner
-from models.domain import Domain
-from models.editing.records import Job, Settings
-from models.editing.run import EditRun, batches
-from models.editors.checkpoint import add_editor_options, load_editor
-from models.editors.requests import RequestError, describe, parse_requests
-from models.paste_back import PasteMode
-from models.pipeline import EditingPipeline
-from models.saved_latents import SUFFIX
-from utils.config import ConfigError
-from utils.devices import DEVICE_CHOICES, keep_freed_memory, pick_device
-from utils.files import write_text
-from utils.paths import displayed
-from utils.photos import SUFFIXES, find_photos
-from utils.weights import WeightsError
+from utils.options import add_device_option, add_editor_options
 
 
 def face_choice(text: str) -> FaceChoice:
@@ -113,7 +97,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--save-latents", action="store_true", help="write the latent codes to OUT/latents")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="faces at once (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="make pictures anew that are there already")
     parser.add_argument("--force", action="store_true", help="edit pictures too that are no face the editor knows")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -121,6 +105,28 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if options.batch_size < 1:
         parser.error(f"argument --batch-size: {options.batch_size} is less than 1")
     return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read, which takes two seconds
+
+from tqdm import tqdm
+
+from models.alignment import Aligner, FaceChoice, build_aligner
+from models.domain import Domain
+from models.editing.records import Job, Settings
+from models.editing.run import EditRun, batches
+from models.editors.checkpoint import load_editor
+from models.editors.requests import RequestError, describe, parse_requests
+from models.paste_back import PasteMode
+from models.pipeline import EditingPipeline
+from models.saved_latents import SUFFIX
+from utils.config import ConfigError
+from utils.devices import keep_freed_memory, pick_device
+from utils.files import write_text
+from utils.paths import displayed
+from utils.photos import SUFFIXES, find_photos
+from utils.weights import WeightsError
 
 
 def _say(text: str) -> None:

@@ -23,34 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-from tqdm import tqdm
-
-from datasets import DATASETS
-from datasets.encoded_faces import EncodedFaces
-from datasets.latent_cache import LatentCache
-from models.domain import Domain
-from models.editors.base import Editor, Flip
-from models.editors.checkpoint import add_editor_options, load_editor
-from models.editors.linear import LinearDirectionsEditor
-from models.editors.sdflow import SDFlowEditor
-from models.evaluation import latents as latent_measures
-from models.evaluation.comparing import load_contestants, measured, sheet
-from models.evaluation.faces import counterfactuals, draws_counterfactuals, images_of
-from models.evaluation.protocol import Protocol, TestSet, in_batches, prepare, root_mean_square
-from utils.config import ConfigError, Section, nearest
-from utils.devices import DEVICE_CHOICES, keep_freed_memory, pick_device
-from utils.evaluation import comparison_figures, comparison_report, figures
-from utils.evaluation.comparison import LEAKAGE_AT, Comparison
-from utils.evaluation.curves import Outcomes, at_crossing, crossing, curves, summary
-from utils.evaluation.report import curves_csv, markdown
-from utils.files import write_text
-from utils.images import grid, to_pillow
-from utils.marks import save_marked
-from utils.paths import displayed, resolve
-from utils.weights import WeightsError
+from utils.options import add_device_option, add_editor_options
 
 STRENGTHS = (-0.5, -0.3, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
 DRAWN = {"correlated": 0.6, "decorrelated": 0.0}
@@ -86,8 +59,41 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="folder for the results (default: output/evaluation)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap and probes (default: 0)")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read, which takes two seconds
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets import DATASETS
+from datasets.encoded_faces import EncodedFaces
+from datasets.latent_cache import LatentCache
+from models.domain import Domain
+from models.editors.base import Editor, Flip
+from models.editors.checkpoint import load_editor
+from models.editors.linear import LinearDirectionsEditor
+from models.editors.sdflow import SDFlowEditor
+from models.evaluation import latents as latent_measures
+from models.evaluation.comparing import load_contestants, measured, sheet
+from models.evaluation.faces import counterfactuals, draws_counterfactuals, images_of
+from models.evaluation.protocol import Protocol, TestSet, in_batches, prepare, root_mean_square
+from utils.config import ConfigError, Section, nearest
+from utils.devices import keep_freed_memory, pick_device
+from utils.evaluation import comparison_figures, comparison_report, figures
+from utils.evaluation.comparison import LEAKAGE_AT, Comparison
+from utils.evaluation.curves import Outcomes, at_crossing, crossing, curves, summary
+from utils.evaluation.report import curves_csv, markdown
+from utils.files import write_text
+from utils.images import grid, to_pillow
+from utils.marks import save_marked
+from utils.paths import displayed, resolve
+from utils.weights import WeightsError
 
 
 def test_faces(options: argparse.Namespace, domain: Domain) -> Any:

@@ -13,22 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-import yaml
-
-from datasets import DATASETS
-from datasets.latent_cache import LatentCache
-from models.domain import Domain
-from training.checkpoints import checkpoint_names
-from training.dry_run import describe
-from training.loop import Interrupted, NonFiniteLoss, Trainer
-from training.methods import METHODS
-from training.settings import SECTIONS, TrainingSettings
-from utils.config import ConfigError, Section, load_config, nearest
-from utils.devices import DEVICE_CHOICES, keep_freed_memory, pick_device
-from utils.files import write_text
-from utils.paths import ROOT, displayed
-from utils.weights import WeightsError
+from utils.options import add_device_option
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -44,10 +29,31 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--resume", metavar="RUN", help="folder of a stopped run; its saved config is used")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change: training.steps=50")
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/<run of the config>)")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="build everything, print sizes and config, then stop")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser.parse_intermixed_args(arguments)
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read, which takes two seconds
+
+import torch
+import yaml
+
+from datasets import DATASETS
+from datasets.latent_cache import LatentCache
+from models.domain import Domain
+from training.checkpoints import checkpoint_names
+from training.dry_run import describe
+from training.loop import Interrupted, NonFiniteLoss, Trainer
+from training.methods import METHODS
+from training.settings import SECTIONS, TrainingSettings
+from utils.config import ConfigError, Section, load_config, nearest
+from utils.devices import keep_freed_memory, pick_device
+from utils.files import write_text
+from utils.paths import ROOT, displayed
+from utils.weights import WeightsError
 
 
 def run_folder(options: argparse.Namespace, config: Section) -> Path:

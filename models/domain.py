@@ -21,11 +21,11 @@ from models.checkpoints import fill_network, network_in
 from utils.celeba import CELEBA_ATTRIBUTES
 from utils.checkpoints.formats import read_checkpoint
 from utils.config import ConfigError, Section, convert, load_config, nearest
+from utils.options import PRECISIONS
 from utils.paths import displayed, resolve
 from utils.weights import WeightsError, fingerprint, freeze
 
 PARTS = ("generator", "encoder", "teacher", "judge", "identity")
-PRECISIONS = ("float32", "bfloat16")
 _SETTINGS = {
     "name": str,
     "attributes": tuple[str, ...],

@@ -31,8 +31,9 @@ if __package__ in (None, ""):
 from scripts.benchmarks.measure import Plan, machine, memory_of, time_row
 from scripts.benchmarks.report import figure, line, table
 from scripts.benchmarks.rows import ROWS, Row, growth
-from utils.devices import DEVICE_CHOICES, pick_device
+from utils.devices import pick_device
 from utils.files import write_text
+from utils.options import add_device_option
 from utils.paths import ROOT, displayed
 
 
@@ -78,7 +79,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"rows, of {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="small networks, two rounds")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds to take the median of (default: 5)")
     parser.add_argument("--no-memory", action="store_true", help="leave the processes out that measure memory")

@@ -22,8 +22,9 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.benchmarks.accuracy import bfloat16_effect, solver_errors
-from utils.devices import DEVICE_CHOICES, pick_device
+from utils.devices import pick_device
 from utils.files import write_text
+from utils.options import add_device_option
 
 PSNR_LIMIT = 40.0
 
@@ -35,7 +36,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--count", type=int, default=1000, metavar="N", help="edits in bfloat16 (default: 1000)")
     parser.add_argument("--faces", type=int, default=50, metavar="N", help="faces of the solver's error (default: 50)")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     options = parser.parse_args(arguments)
     if min(options.count, options.faces) < 1:

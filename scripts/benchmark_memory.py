@@ -30,8 +30,9 @@ from scripts.benchmark import apart
 from scripts.benchmarks.measure import Plan, machine
 from scripts.benchmarks.rows import FLOAT32, Setting, training_step
 from scripts.benchmarks.timing import peak_memory
-from utils.devices import DEVICE_CHOICES, pick_device
+from utils.devices import pick_device
 from utils.files import write_text
+from utils.options import add_device_option
 from utils.paths import ROOT, displayed
 
 Settings = Mapping[str, Any]
@@ -79,7 +80,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--quick", action="store_true", help="small networks")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it (PNG)")
     parser.add_argument(

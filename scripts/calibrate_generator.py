@@ -33,7 +33,8 @@ from models.domain import Domain  # noqa: E402
 from scripts.measures.common import collect, drawn, pictures_of_random  # noqa: E402
 from scripts.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader, thirds, true_factors  # noqa: E402
 from utils.config import ConfigError, load_config  # noqa: E402
-from utils.devices import DEVICE_CHOICES, pick_device  # noqa: E402
+from utils.devices import pick_device  # noqa: E402
+from utils.options import add_device_option  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 from utils.weights import WeightsError, save_weights  # noqa: E402
 
@@ -121,7 +122,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '' draws them anew)"
     )
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     options = parser.parse_args(arguments)
     if options.faces < 10 * _BINS:
         parser.error(f"--faces {options.faces}: too few to see how a reading follows its number, {10 * _BINS} at least")

@@ -45,8 +45,9 @@ from datasets.encoded_faces import read_manifest, shard_starts, write_manifest  
 from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray  # noqa: E402
 from datasets.latent_shards import ShardError, ShardFile, shard_path  # noqa: E402
 from models.domain import Domain  # noqa: E402
-from utils.devices import DEVICE_CHOICES, pick_device  # noqa: E402
+from utils.devices import pick_device  # noqa: E402
 from utils.files import write_text  # noqa: E402
+from utils.options import add_device_option  # noqa: E402
 from utils.paths import displayed, resolve  # noqa: E402
 from utils.photos import Photo, find_photos, printable  # noqa: E402
 
@@ -67,7 +68,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--aligned", action="store_true", help="the photos are aligned faces: take the centred square")
     parser.add_argument("--shard-size", type=int, default=256, metavar="N", help="photos a shard (default: 256)")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="faces at once (default: 16)")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--retry-failed", action="store_true", help="encode shards anew in which a photo failed")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     engine = parser.add_argument_group(

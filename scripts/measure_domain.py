@@ -33,8 +33,9 @@ from scripts.measures.encoder import inversion_sheet, measure_encoder  # noqa: E
 from scripts.measures.generator import measure_generator, sample_sheet  # noqa: E402
 from scripts.measures.identity import measure_identity  # noqa: E402
 from utils.config import ConfigError  # noqa: E402
-from utils.devices import DEVICE_CHOICES, pick_device  # noqa: E402
+from utils.devices import pick_device  # noqa: E402
 from utils.files import write_text  # noqa: E402
+from utils.options import add_device_option  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 from utils.weights import WeightsError, fingerprint  # noqa: E402
 
@@ -56,7 +57,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, default=ROOT / "pretrained/avatars/quality.json", metavar="FILE")
     parser.add_argument("--pictures", type=Path, default=ROOT / "results/avatars", metavar="FOLDER")
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    add_device_option(parser)
     parser.add_argument("--card", action="store_true", help="print the numbers of the output file as Markdown and stop")
     parser.add_argument("--strict", action="store_true", help="exit status 1 where a bar is missed")
     options = parser.parse_args(arguments)

@@ -34,6 +34,34 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(ROOT))
 os.environ.setdefault("PYTHONPATH", str(ROOT))
 
+STAGES = ("tuning", "comparison", "ablation", "beyond", "correlation")
+BASELINE = "SDFlow"
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of study_avatars.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}")
+    parser.add_argument("--quick", action="store_true", help="two steps and eight faces everywhere")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
+    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="of trainings (default: runs/study)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "results/avatars/study", metavar="FOLDER",
+        help="for results (default: results/avatars/study)",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error("--jobs counts from 1")
+    if options.quick and options.output == ROOT / "results/avatars/study":
+        parser.error("--quick: numbers without meaning go elsewhere, say -o output/study")
+    return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
+
 from models.evaluation.comparing import load_contestants, sheet  # noqa: E402
 from scripts.study import figures, report  # noqa: E402
 from scripts.study.plan import Plan, Run, by_method  # noqa: E402
@@ -51,9 +79,6 @@ from utils.evaluation.comparison import LEAKAGE_AT, Comparison  # noqa: E402
 from utils.files import write_text  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 from utils.weights import WeightsError  # noqa: E402
-
-STAGES = ("tuning", "comparison", "ablation", "beyond", "correlation")
-BASELINE = "SDFlow"
 
 
 class Study:
@@ -199,27 +224,6 @@ class Study:
 
 def _number(value: float) -> float | None:
     return value if value == value else None  # NaN: not reached
-
-
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Command line of study_avatars.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}")
-    parser.add_argument("--quick", action="store_true", help="two steps and eight faces everywhere")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
-    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="of trainings (default: runs/study)")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "results/avatars/study", metavar="FOLDER",
-        help="for results (default: results/avatars/study)",
-    )  # fmt: skip
-    options = parser.parse_args(arguments)
-    if options.jobs < 1:
-        parser.error("--jobs counts from 1")
-    if options.quick and options.output == ROOT / "results/avatars/study":
-        parser.error("--quick: numbers without meaning go elsewhere, say -o output/study")
-    return options
 
 
 def main(arguments: list[str] | None = None) -> int:

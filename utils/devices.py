@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-DEVICE_CHOICES = ("auto", "cuda", "cpu", "mps")
+from utils.options import DEVICE_CHOICES
 
 
 def pick_device(name: str = "auto") -> torch.device:

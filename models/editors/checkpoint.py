@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from models.checkpoints import load_network, network_in
 from models.checkpoints.kinds import title_of
-from models.domain import PRECISIONS, Domain
+from models.domain import Domain
 from models.editors import EDITORS
 from models.editors.base import Editor
 from models.editors.sdflow import SDFlowEditor, solving_for_edits
@@ -44,29 +43,6 @@ def editor_path(path: str | Path | None) -> Path:
             f"(go on with: python train.py --resume {displayed(path)})"
         )
     return path / _FILE
-
-
-def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for `load_editor`, and
-    `--precision`, for the domain it gives.
-
-    Args:
-        default: what is used without a checkpoint.
-    """
-    parser.add_argument("--checkpoint", metavar="RUN", help=f"run folder or editor file (default: {default})")
-    parser.add_argument(
-        "--semantic-encoder",
-        metavar="FILE",
-        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
-    )
-    parser.add_argument(
-        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        help="of generator and encoder; bfloat16 is faster where the processor has it (default: the domain's)",
-    )
 
 
 def load_editor(

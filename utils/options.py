@@ -1,0 +1,36 @@
+"""Options that commands share. Nothing here imports PyTorch, so that --help need not wait for it."""
+
+from __future__ import annotations
+
+import argparse
+
+DEVICE_CHOICES = ("auto", "cuda", "cpu", "mps")
+PRECISIONS = ("float32", "bfloat16")
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """The option `--device`, for `utils.devices.pick_device`."""
+    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+
+
+def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for
+    `models.editors.checkpoint.load_editor`, and `--precision`, for the domain it gives.
+
+    Args:
+        default: what is used without a checkpoint.
+    """
+    parser.add_argument("--checkpoint", metavar="RUN", help=f"run folder or editor file (default: {default})")
+    parser.add_argument(
+        "--semantic-encoder",
+        metavar="FILE",
+        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
+    )
+    parser.add_argument(
+        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of generator and encoder; bfloat16 is faster where the processor has it (default: the domain's)",
+    )
