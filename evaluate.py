@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,22 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--no-latents", action="store_true", help="leave out likelihood, closure and probes")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("output/evaluation"), metavar="FOLDER",
-        help="folder for the results (default: output/evaluation)",
+        "-o", "--output", type=Path, metavar="FOLDER",
+        help="folder for the results (default: output/evaluation, output/comparison)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap and probes (default: 0)")
     add_device_option(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    one = ("checkpoint", "semantic_encoder", "domain", "no_linear", "no_latents")
+    several = ("baseline", "anchors")
+    for name in one if options.compare else several:
+        if getattr(options, name):
+            what = "is of the evaluation of one editor" if options.compare else "needs --compare"
+            parser.error(f"--{name.replace('_', '-')} {what}")
+    if not all(math.isfinite(strength) for strength in options.strengths):
+        parser.error("--strengths must be numbers")
+    options.output = options.output or Path("output/comparison" if options.compare else "output/evaluation")
+    return options
 
 
 if __name__ == "__main__":
@@ -80,7 +91,7 @@ from models.editors.checkpoint import load_editor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.sdflow import SDFlowEditor
 from models.evaluation import latents as latent_measures
-from models.evaluation.comparing import load_contestants, measured, sheet
+from models.evaluation.comparing import load_contestants, measured, named_run, sheet
 from models.evaluation.faces import counterfactuals, draws_counterfactuals, images_of
 from models.evaluation.protocol import Protocol, TestSet, in_batches, prepare, root_mean_square
 from utils.config import ConfigError, Section, nearest
@@ -230,7 +241,7 @@ def edits_sheet(editor: Editor, domain: Domain, faces: TestSet) -> Tensor:
 
 def compare(options: argparse.Namespace) -> None:
     """Measure several editors on the same faces and write what they keep, side by side."""
-    contestants = load_contestants(options.compare, pick_device(options.device))
+    contestants = load_contestants([named_run(text) for text in options.compare], pick_device(options.device))
     methods = list(dict.fromkeys(one.method for one in contestants))
     baseline = options.baseline or (SDFlowEditor.title if SDFlowEditor.title in methods else None)
     if baseline is not None and baseline not in methods:

@@ -40,9 +40,7 @@ class LatentCache(Dataset):
         self.domain, self.batch_size = domain, batch_size
         self.faces = DATASETS.build(as_section(faces, "data.faces"), domain=domain)
         contents = [self.faces.fingerprint(), len(self.faces)]
-        networks = [domain.fingerprints(("encoder", "teacher")), domain.classifier_outputs]
-        space = [] if domain.latent_space is None else [domain.config["latent_space"]]
-        described = json.dumps([contents, *networks, *space])
+        described = json.dumps([contents, domain.fingerprints(("encoder", "teacher")), domain.classifier_outputs])
         key = hashlib.sha256(described.encode()).hexdigest()[:16]
         self.folder = resolve(cache) / f"{domain.name}-{key}"
         self._columns = [domain.classifier_outputs.index(name) for name in domain.attributes]

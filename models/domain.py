@@ -190,9 +190,16 @@ class Domain:
         ready = {part: self.__dict__[part] for part in PARTS if part in self.__dict__}
         return ready | ({"encoder": self.encoder} if "_encoder" in self.__dict__ else {})
 
+    def forget(self, *parts: str) -> None:
+        """Free the networks of these parts; each is loaded again when it is used."""
+        for part in parts:
+            self.__dict__.pop("_encoder" if part == "encoder" else part, None)
+
     def fingerprints(self, parts: Sequence[str] = ("generator", "encoder")) -> dict[str, str]:
-        """Hash of each named network's weights."""
-        return {part: fingerprint(getattr(self, part)) for part in parts}
+        """Hash of each named network's weights; of generator and encoder together with the space of their codes."""
+        space = "" if self.latent_space is None else f"+{fingerprint(self.latent_space)}"
+        codes = ("generator", "encoder")
+        return {part: fingerprint(getattr(self, part)) + (space if part in codes else "") for part in parts}
 
     def _arithmetic(self) -> torch.autocast:
         """Context in which generator and encoder compute."""

@@ -114,7 +114,8 @@ def draw(points: Sequence[Mapping[str, Any]], full: int, batch: int, path: Path)
     panels = (("batch", "resolution", full, f"{full}²"), ("resolution", "batch", batch, f"batch {batch}"))
     for axis, (across, fixed, value, title) in zip(axes, panels, strict=True):
         for colour, name in zip(PALETTE, dict.fromkeys(point["variant"] for point in points), strict=False):
-            found = [(p[across], p["bytes"] / 1e9) for p in points if p["variant"] == name and p[fixed] == value]
+            mine = [p for p in points if p["variant"] == name and p[fixed] == value and p["bytes"]]
+            found = [(p[across], p["bytes"] / 1e9) for p in mine]
             axis.loglog(*zip(*sorted(found), strict=True), "o-", color=colour, ms=3.5, label=name)
         ticks = sorted({p[across] for p in points if p[fixed] == value})
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (folder / "editor.safetensors").is_file():
         apart(plan.networks.write, folder)
     full, batch = plan.networks.sides[0], 2
-    places = [(full, count) for count in (1, 2, 4, 8)] + [(full // 4, batch), (full // 2, batch)]
+    places = [(full, count) for count in (1, 2, 4)] + [(full // 4, batch), (full // 2, batch)]
     cases = [(*place, name, settings) for place in places for name, settings in variants(place[0]).items()]
     points = []
     for resolution, count, name, settings in tqdm(cases, unit="case", dynamic_ncols=True):

@@ -62,12 +62,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
 
-from models.evaluation.comparing import load_contestants, sheet  # noqa: E402
+from models.evaluation.comparing import sheet  # noqa: E402
 from scripts.study import figures, report  # noqa: E402
 from scripts.study.plan import Plan, Run, by_method  # noqa: E402
 from scripts.study.work import (  # noqa: E402
     SECONDS,
     StudyError,
+    beyond_path,
+    contestants,
     in_parallel,
     measure_all,
     measure_beyond,
@@ -94,7 +96,9 @@ class Study:
             path = self.output / f"{name}.json"
             if not path.is_file():
                 raise StudyError(f"{displayed(path)} is not there: run the stage '{name}' first")
-            self.results[name] = json.loads(path.read_text())
+            self.results[name] = json.loads(path.read_text(encoding="utf-8"))
+            if self.results[name]["record"] != self._record()["record"]:
+                raise StudyError(f"{displayed(path)} is of other settings: run the stage '{name}' again")
         return self.results[name]
 
     def keep(self, name: str, result: dict[str, Any]) -> None:
@@ -139,7 +143,7 @@ class Study:
                 scores.append({"setting": setting, "kept": _number(kept), "identity": _number(identity),
                                "reaches": reach, "score": _number(score)})  # fmt: skip
             found[method] = {"trials": scores, "chosen": entries[order.index(max(order))][0]}
-        self.keep("tuning", {"faces": self.plan.values["validation_faces"], "methods": found})
+        self.keep("tuning", self._record() | {"faces": self.plan.values["validation_faces"], "methods": found})
 
     def comparison(self) -> None:
         """All methods at the main correlation."""
@@ -158,12 +162,11 @@ class Study:
         for method in by_method(runs):
             first = found["inversion"].strength(method, LEAKAGE_AT)[0]
             strengths[method] = max(self.plan.strengths) if first is None else first
-        editors = load_contestants([f"{run.method}={self.runs / run.name}" for run in runs], domain.device)
-        sheet(editors, domain, faces, strengths, self.output)
+        sheet(contestants(runs, self.runs, domain), domain, faces, strengths, self.output)
 
     def ablation(self) -> None:
         """Fig. 5, and the balance of L_kd and L_mi."""
-        steps, sweep = self.plan.ablation(), self.plan.sweep()
+        steps, sweep = self.plan.ablation(self.chosen()), self.plan.sweep()
         self.train([*steps, *sweep], "ablation")
         found = self.compared(steps)
         balance = self.compared(sweep)["inversion"]
@@ -185,24 +188,24 @@ class Study:
     def beyond(self) -> None:
         """Measures of section 'beyond the paper' for each run of the comparison."""
         runs = self.plan.comparison(self.chosen(), self.plan.main)
-        runs += [run for run in self.plan.ablation() if run.method in list(self.plan.values["ablation"])[1:3]]
-        strengths = {}
+        between = list(self.plan.values["ablation"])[1:-1]  # the first and the last are StyleFlow and SDFlow
+        runs += [run for run in self.plan.ablation(self.chosen()) if run.method in between]
+        strengths: dict[str, list[float]] = {}
         for entry in (self.stage("comparison"), self.stage("ablation")):
             for method, one in entry["references"]["inversion"]["methods"].items():
                 strengths[method] = [
                     max(self.plan.strengths) if value is None else value for value in one["strength_at_0.95"]
                 ]
-        folder = self.runs / "beyond"
         tasks = []
+        paths: dict[str, list[Path]] = {}
         for method, entries in by_method(runs).items():
             for run, strength in zip(entries, strengths[method], strict=True):
-                if not (folder / f"{run.name}.json").is_file():
-                    tasks.append((run.name, partial(measure_beyond, run, self.plan, self.runs, strength, folder)))
+                path = beyond_path(run, self.plan, self.runs, strength)
+                paths.setdefault(method, []).append(path)
+                if not path.is_file():
+                    tasks.append((run.name, partial(measure_beyond, run, self.plan, self.runs, strength)))
         in_parallel(tasks, self.jobs, self.plan.threads, "beyond the paper")
-        found = {
-            method: [json.loads((folder / f"{run.name}.json").read_text()) for run in entries]
-            for method, entries in by_method(runs).items()
-        }
+        found = {method: [json.loads(path.read_text()) for path in entries] for method, entries in paths.items()}
         self.keep("beyond", self._record() | {"methods": found})
 
     def _record(self) -> dict[str, Any]:
@@ -217,7 +220,7 @@ class Study:
             total = 0.0
             for run in entries:
                 for one in (run, *run.needs):
-                    total += sum(float(line) for line in (self.runs / one.name / SECONDS).read_text().split())
+                    total += float((self.runs / one.name / SECONDS).read_text())
             result[method] = total / len(entries)
         return result
 
@@ -242,9 +245,12 @@ def main(arguments: list[str] | None = None) -> int:
     except StudyError as error:
         print(f"study_avatars.py: {error}", file=sys.stderr)
         return 1
-    except (ConfigError, WeightsError, ValueError) as error:
+    except (ConfigError, WeightsError, ValueError, OSError) as error:
         print(f"study_avatars.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("study_avatars.py: stopped; the same command goes on", file=sys.stderr)
+        return 1
     print(f"{displayed(study.output / 'report.md')}; {(time.monotonic() - began) / 60:.0f} minutes")
     return 0
 

@@ -25,6 +25,7 @@ from utils.images import to_pillow
 from utils.sheets import SheetWriter
 
 REFERENCES = ("inversion", "photo")
+_VERSION = 2  # of what `Protocol` measures
 
 
 @dataclass
@@ -37,29 +38,64 @@ class Contestant:
     metadata: dict[str, Any]
 
 
-def load_contestants(runs: Sequence[str], device: torch.device) -> list[Contestant]:
-    """Editors of `RUN` or `NAME=RUN`; without a name the editor's title is the method's.
+def named_run(text: str) -> tuple[str | None, str]:
+    """`NAME=RUN` as name and path; a path that is there is no name, whatever it holds.
+
+    Raises:
+        ConfigError: a name that tables and figures cannot show.
+    """
+    name, separator, path = text.partition("=")
+    if not separator or Path(text).expanduser().exists():
+        return None, text
+    if not name.strip() or not name.isprintable() or set(name) & set("|$"):
+        raise ConfigError(f"--compare {text!r}: NAME=RUN takes a name without |, $ and line breaks")
+    return name.strip(), path
+
+
+def load_contestants(runs: Sequence[tuple[str | None, str | Path]], device: torch.device) -> list[Contestant]:
+    """Editors of (name, path) pairs; without a name the editor's title is the method's.
 
     Raises:
         WeightsError: no editor there.
-        ConfigError: editors of different domains.
+        ConfigError: editors of different domains, the same file twice, or runs of different settings as one method.
     """
     found: list[Contestant] = []
-    for text in runs:
-        name, separator, path = text.partition("=")
-        editor, domain, metadata = load_editor(path if separator else text, device)
-        found.append(Contestant(name if separator else editor.title, editor, domain, metadata))
-        if _place(found[-1]) != _place(found[0]):
+    for name, path in runs:
+        editor, domain, metadata = load_editor(path, device)
+        one = Contestant(editor.title if name is None else name, editor, domain, metadata)
+        first = next((other for other in found if other.method == one.method), one)
+        if any(other.method == one.method and other.metadata["hash"] == metadata["hash"] for other in found):
+            raise ConfigError(f"{metadata['file']}: given twice as a run of {one.method}")
+        if name is None and _settings(one) != _settings(first):
+            raise ConfigError(
+                f"{first.metadata['file']} and {metadata['file']} are both {one.method}, but differ in more than their "
+                f"seeds; name them: FIRST={first.metadata['file']} SECOND={metadata['file']}"
+            )
+        found.append(one)
+        if _place(one) != _place(found[0]):
             raise ConfigError(
                 f"{metadata['file']}: an editor of another latent space than {found[0].metadata['file']}; "
                 f"only editors of one domain can be compared"
             )
+        if len(found) > 1:  # the first one's draw for all
+            domain.forget("generator", "encoder")
     return found
 
 
 def _place(one: Contestant) -> tuple[Any, ...]:
     prints = one.metadata["fingerprints"]
-    return prints["generator"], prints["encoder"], one.domain.config.get("latent_space"), one.domain.attributes
+    return prints["generator"], prints["encoder"], one.domain.attributes
+
+
+def _settings(one: Contestant) -> Any:
+    """A run's config without what may differ between seeds: names of folders and the seeds themselves."""
+    config = json.loads(json.dumps(one.metadata.get("config") or {}))
+    config.pop("run", None)
+    for part in ("training", "method"):
+        config.get(part, {}).pop("seed", None)
+    for key in ("classifier", "density"):
+        config.get("method", {}).pop(key, None)
+    return config
 
 
 def measured(
@@ -73,7 +109,7 @@ def measured(
     """Reference → method → outcomes, one a run. Each run's stay in the folder and are not measured again."""
     results: dict[str, dict[str, list[Outcomes]]] = {reference: {} for reference in REFERENCES}
     for one in contestants:
-        path = folder / f"{one.metadata['hash']}-{_digest(faces, strengths)}.npz"
+        path = measured_path(one, domain, faces, strengths, folder)
         if not path.is_file():
             total = len(faces) * (len(domain.attributes) + 1) * len(strengths)
             with tqdm(total=total, unit="edit", desc=f"editing with {one.method}", disable=quiet) as bar:
@@ -84,10 +120,17 @@ def measured(
     return results
 
 
-def _digest(faces: TestSet, strengths: Sequence[float]) -> str:
-    contents = hashlib.sha256(json.dumps([float(strength) for strength in strengths]).encode())
-    contents.update(faces.latent.numpy().tobytes())
-    return contents.hexdigest()[:12]
+def measured_path(
+    one: Contestant, domain: Domain, faces: TestSet, strengths: Sequence[float], folder: Path
+) -> Path:
+    """Where a run's outcomes are kept: named by all that decides them."""
+    contents = hashlib.sha256(json.dumps([_VERSION, *(float(strength) for strength in strengths)]).encode())
+    tensors = [faces.image, *faces.decisions.values()]  # no computed numbers: their last bits are not the same twice
+    for tensor in [*tensors, *([] if faces.counterfactual is None else [faces.counterfactual])]:
+        contents.update(tensor.numpy().tobytes())
+    networks = domain.fingerprints(("generator", "encoder", "judge", "identity"))
+    contents.update(json.dumps(networks, sort_keys=True).encode())
+    return folder / f"{one.metadata['hash']}-{contents.hexdigest()[:12]}.npz"
 
 
 def _save(path: Path, outcomes: Mapping[str, Outcomes]) -> None:

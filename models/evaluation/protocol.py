@@ -80,7 +80,8 @@ class Protocol:
         self.prepared = in_batches(editor.prepare, faces.latent, self.semantics, device=domain.device)
 
     def run(self, strengths: Sequence[float]) -> dict[str, Outcomes]:
-        """Outcomes against `inversion` and against `photo`; strengths rise until 99 % average accuracy.
+        """Outcomes against `inversion` and against `photo`; strengths rise until 99 % accuracy, of single
+        attributes on average and of all at once.
 
         The two references ask for the same edit wherever their decisions agree; only the other faces are edited twice.
         """
@@ -97,14 +98,15 @@ class Protocol:
             for name, columns in row.items():
                 results[name].append(columns)
             used.append(float(strength))
-            if self._accuracy(row["inversion"]) >= ENOUGH:
+            if min(self._accuracy(row["inversion"])) >= ENOUGH:
                 break
         return {name: self._outcomes(name, rows, tuple(used)) for name, rows in results.items()}
 
-    def _accuracy(self, row: list[_Edited]) -> float:
+    def _accuracy(self, row: list[_Edited]) -> tuple[float, float]:
+        """Of single attributes, on average, and of all at once."""
         reference = self.faces.decisions["inversion"]
         turned = [(row[c].decisions[:, c] != reference[:, c]).float().mean() for c in range(reference.shape[1])]
-        return float(torch.stack(turned).mean())
+        return float(torch.stack(turned).mean()), float((row[-1].decisions != reference).float().mean())
 
     def _edit(self, names: list[str], strength: float, decisions: Tensor, rows: Tensor | None = None) -> _Edited:
         faces, device = self.faces, self.domain.device

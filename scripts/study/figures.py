@@ -78,7 +78,8 @@ def _correlation(content: dict[str, Any]) -> Figure:
             if not reached:
                 continue
             x, y = [v for v, _ in reached], [row["value"] for _, row in reached]
-            bars = np.abs(np.array([row["interval"] for _, row in reached]).T - np.array(y))
+            bounds = np.array([row["interval"] or (row["value"], row["value"]) for _, row in reached]).T
+            bars = np.maximum(0, [np.array(y) - bounds[0], bounds[1] - np.array(y)])
             axis.errorbar(x, y, bars, color=colour, marker="o", ms=3.5, lw=1.5, capsize=2)
             ends.append((y[-1], x[-1], name, colour))
         axis.set(xlabel="correlation of the training faces", title=f"{label} at 95 % accuracy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,12 @@ from typing import Any
 
 import yaml
 
-from utils.config import Section
+from utils.config import ConfigError, Section, load_config, nearest
+from utils.paths import ROOT
 
+_KEYS = ("domain", "correlations", "main", "seeds", "train_faces", "validation_faces", "test_faces", "strengths",
+         "helpers", "methods", "ablation", "sweep")  # fmt: skip
+_METHOD_KEYS = ("config", "overrides", "helper", "search", "seed")
 TUNING_SEED = 100  # none of the study's: its settings are not chosen by the luck of the runs that are reported
 
 
@@ -31,11 +36,13 @@ class Run:
     overrides: tuple[str, ...]
     needs: tuple[Run, ...] = ()
 
-    @property
     def identity(self) -> str:
         """All that decides the result; a folder of the same name with another identity is another study's."""
-        needs = [run.identity for run in self.needs]
-        return yaml.safe_dump([self.config, list(self.overrides), needs], default_flow_style=True, width=10_000)
+        config = load_config(ROOT / self.config, self.overrides)
+        config["domain"] = load_config(ROOT / config["domain"]).plain()
+        for key in ("classifier", "density"):  # where they lie does not matter, what they are stands in `needs`
+            config.get("method", {}).pop(key, None)
+        return yaml.safe_dump([config.plain(), [run.identity() for run in self.needs]], sort_keys=True)
 
 
 def slug(text: str) -> str:
@@ -56,6 +63,9 @@ class Plan:
     def __init__(self, section: Section, quick: bool, folder: str, threads: int) -> None:
         values = section.plain()
         short = values.pop("quick")
+        _check(section, values, _KEYS, "")
+        for name, entry in values["methods"].items():
+            _check(section, entry, _METHOD_KEYS, f"methods.{name}.")
         self.steps: int | None = None
         if quick:
             self.steps = short.pop("steps")
@@ -83,7 +93,7 @@ class Plan:
             settings |= one
         if self.steps is not None and settings.get("training.steps") != 0:
             settings["training.steps"] = self.steps
-        return tuple(f"{key}={value}" for key, value in settings.items())
+        return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
 
     def helper(self, name: str, correlation: float, seed: int) -> Run:
         """A network that some editor learns from."""
@@ -126,13 +136,16 @@ class Plan:
             for seed in self.seeds_of(method)
         ]
 
-    def ablation(self) -> list[Run]:
-        """All steps of the ablation and seeds."""
-        return [
-            Run(f"ablation-{slug(name)}-s{seed}", name, config, self._overrides(self.main, seed))
-            for name, config in self.values["ablation"].items()
-            for seed in self.seeds
-        ]
+    def ablation(self, chosen: Mapping[str, Mapping[str, Any]]) -> list[Run]:
+        """All steps of the ablation and seeds. Those that the comparison has trained, too, are its runs."""
+        trained = {(run.config, run.overrides): run for run in self.comparison(chosen, self.main)}
+        runs = []
+        for name, config in self.values["ablation"].items():
+            for seed in self.seeds:
+                overrides = self._overrides(self.main, seed)
+                same = trained.get((config, overrides))
+                runs.append(Run(same.name if same else f"ablation-{slug(name)}-s{seed}", name, config, overrides))
+        return runs
 
     def sweep(self) -> list[Run]:
         """SDFlow at each balance of its losses, one seed."""
@@ -142,6 +155,12 @@ class Plan:
             title = ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in setting.items())
             runs.append(Run(f"sweep-{slug(title)}-s{seed}", title, config, self._overrides(self.main, seed, setting)))
         return runs
+
+
+def _check(section: Section, values: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{section.where(where + key)}: a study has no such key{nearest(key, known)}")
 
 
 def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -40,9 +40,9 @@ def no_edit(faces: TestSet) -> float:
 
 def write(folder: Path) -> None:
     """`report.md` from the results that are in the folder."""
-    content = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    content = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     target = folder / "report.md"
-    old = target.read_text() if target.is_file() else ""
+    old = target.read_text(encoding="utf-8") if target.is_file() else ""
     kept = "\n\nNot written yet.\n\n"
     if _BEGIN in old and _END in old:
         kept = old.split(_BEGIN, 1)[1].split(_END, 1)[0]

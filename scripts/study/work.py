@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 import train
@@ -21,15 +22,15 @@ from datasets import DATASETS
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
 from models.evaluation.beyond import everything
-from models.evaluation.comparing import load_contestants, measured
+from models.evaluation.comparing import Contestant, load_contestants, measured, measured_path
 from models.evaluation.faces import counterfactuals, images_of
-from models.evaluation.protocol import TestSet, in_batches, prepare
+from models.evaluation.protocol import TestSet, prepare
 from scripts.study.plan import Plan, Run
 from utils.config import Section, load_config
 from utils.files import write_text
 from utils.paths import ROOT
 
-PROBE_FACES = 4000
+PROBE_FACES = 2000
 IDENTITY, SECONDS, LOG = "study.yaml", "seconds.txt", "study.log"
 
 
@@ -46,12 +47,12 @@ def finished(run: Run, folder: Path) -> bool:
     place = folder / run.name
     if not (place / IDENTITY).is_file():
         return False
-    if (place / IDENTITY).read_text() != run.identity:
+    if (place / IDENTITY).read_text(encoding="utf-8") != run.identity():
         raise StudyError(
             f"{place}: was trained with other settings than configs/study.yaml has now; delete it, or give the study "
             f"another folder with --runs"
         )
-    return any(place.glob("*.safetensors"))
+    return (place / SECONDS).is_file()
 
 
 def train_one(run: Run, folder: Path) -> None:
@@ -61,7 +62,7 @@ def train_one(run: Run, folder: Path) -> None:
         StudyError: it fails.
     """
     place, began = folder / run.name, time.monotonic()
-    write_text(place / IDENTITY, run.identity)
+    write_text(place / IDENTITY, run.identity())
     arguments = ["--config", run.config, "--run", str(place), *run.overrides]
     if any((place / "checkpoints").glob("step-*")):
         arguments = ["--resume", str(place)]
@@ -69,8 +70,7 @@ def train_one(run: Run, folder: Path) -> None:
         status = train.main([*arguments, "--quiet"])
     if status:
         raise StudyError(f"{run.name}: training failed, see {place / LOG}")
-    with (place / SECONDS).open("a") as seconds:
-        seconds.write(f"{time.monotonic() - began:.1f}\n")
+    write_text(place / SECONDS, f"{time.monotonic() - began:.1f}\n")  # last: it says that all else is there
 
 
 def prepare_codes(runs: Sequence[Run]) -> None:
@@ -89,21 +89,38 @@ def prepare_codes(runs: Sequence[Run]) -> None:
             done.add(key)
 
 
-def test_set(plan: Plan, split: str) -> tuple[Domain, TestSet]:
-    """Held-out faces with independent attributes: `validation` for tuning, `test` for everything reported."""
+def test_set(plan: Plan, split: str, count: int | None = None) -> tuple[Domain, TestSet]:
+    """Held-out faces with independent attributes: `validation` for tuning and probes, `test` for all that is reported.
+
+    Args:
+        count: of the faces; by default what the plan says. With it, no counterfactuals are drawn.
+    """
     domain = Domain.from_file(plan.values["domain"])
-    count = plan.values[f"{split}_faces"]
+    whole, count = count is None, count or plan.values[f"{split}_faces"]
     section = {
         "name": "avatar_faces", "split": split, "count": count, "side": domain.image_side, "correlation": 0.0,
         "cache": "cache/avatars",
     }  # fmt: skip
     faces = DATASETS.build(Section(section, "faces"))
-    drawn = counterfactuals(faces, count, domain.attributes)
+    drawn = counterfactuals(faces, count, domain.attributes) if whole else None
     return domain, prepare(domain, images_of(faces, count), drawn)
 
 
 _SETS: dict[tuple[str, int], tuple[Domain, TestSet]] = {}  # of this process
-_TRAIN: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+
+
+def contestants(runs: Sequence[Run], folder: Path, domain: Domain) -> list[Contestant]:
+    """The runs' editors.
+
+    Raises:
+        StudyError: one of another latent space than the faces' codes.
+    """
+    found = load_contestants([(run.method, folder / run.name) for run in runs], domain.device)
+    prints = domain.fingerprints()
+    for one in found:
+        if any(one.metadata["fingerprints"][part] != value for part, value in prints.items()):
+            raise StudyError(f"{one.metadata['file']}: an editor of another latent space than the study's; delete it")
+    return found
 
 
 def measure_one(run: Run, plan: Plan, split: str, folder: Path, into: Path) -> None:
@@ -112,7 +129,7 @@ def measure_one(run: Run, plan: Plan, split: str, folder: Path, into: Path) -> N
     if key not in _SETS:
         _SETS[key] = test_set(plan, split)
     domain, faces = _SETS[key]
-    one = load_contestants([f"{run.method}={folder / run.name}"], domain.device)
+    one = contestants([run], folder, domain)
     measured(one, domain, faces, plan.strengths, into, quiet=True)
 
 
@@ -134,14 +151,19 @@ def in_parallel(tasks: Sequence[tuple[str, Callable[[], Any]]], jobs: int, threa
         tqdm(total=len(tasks), desc=what, unit="run", dynamic_ncols=True) as bar,
     ):
         waiting: dict[Future[Any], str] = {pool.submit(task): name for name, task in tasks}
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                bar.set_postfix_str(waiting.pop(future))
-                bar.update()
-                if future.exception() is not None:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise future.exception()  # type: ignore[misc]
+        try:
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    name = waiting.pop(future)
+                    future.result()
+                    bar.set_postfix_str(name)
+                    bar.update()
+        except BrokenProcessPool:
+            raise StudyError(f"{what}: a process was killed (too little memory? try fewer --jobs)") from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def train_all(runs: Sequence[Run], folder: Path, jobs: int, threads: int, what: str) -> None:
@@ -160,25 +182,30 @@ def measure_all(
     into = folder / "measured" / split
     domain, faces = test_set(plan, split)
     tasks = [(run.name, partial(measure_one, run, plan, split, folder, into)) for run in runs]
-    done = {path.name.split("-")[0] for path in into.glob("*.npz")}
-    editors = load_contestants([f"{run.method}={folder / run.name}" for run in runs], domain.device)
-    todo = [task for task, one in zip(tasks, editors, strict=True) if one.metadata["hash"] not in done]
+    editors = contestants(runs, folder, domain)
+    paths = [measured_path(one, domain, faces, plan.strengths, into) for one in editors]
+    todo = [task for task, path in zip(tasks, paths, strict=True) if not path.is_file()]
     in_parallel(todo, jobs, threads, f"measuring on {split} faces")
     return measured(editors, domain, faces, plan.strengths, into)
 
 
-def measure_beyond(run: Run, plan: Plan, folder: Path, strength: float, into: Path) -> None:
+def beyond_path(run: Run, plan: Plan, folder: Path, strength: float) -> Path:
+    """Where the measures of a run are kept: named by its editor and by how it was measured."""
+    editor = (folder / run.name / "editor.safetensors").read_bytes()
+    how = json.dumps([strength, plan.values["test_faces"], PROBE_FACES, plan.values["domain"]])
+    return folder / "beyond" / f"{run.name}-{hashlib.sha256(editor + how.encode()).hexdigest()[:12]}.json"
+
+
+def measure_beyond(run: Run, plan: Plan, folder: Path, strength: float) -> None:
     """Measure a run's editor with `models.evaluation.beyond` and write what comes out."""
-    key = "test", plan.values["test_faces"]
-    if key not in _SETS:
-        _SETS[key] = test_set(plan, "test")
-    domain, faces = _SETS[key]
-    one = load_contestants([str(folder / run.name)], domain.device)[0]
-    if "train" not in _TRAIN:
-        data = DATASETS.build(Section(one.metadata["config"]["data"], "data"), domain=domain).prepare()
-        count = min(len(data), PROBE_FACES)
-        latent = data.numbers()[0][:count]
-        decided = in_batches(lambda w: domain.judge_probabilities(domain.synthesise(w)), latent, device=domain.device)
-        _TRAIN["train"] = latent, images_of(data, count), decided > 0.5
-    found = everything(one.editor, domain, faces, _TRAIN["train"], strength)
-    write_text(into / f"{run.name}.json", json.dumps(found))
+    for split in ("test", "validation"):
+        count = plan.values["test_faces"] if split == "test" else min(PROBE_FACES, 10 * plan.values["test_faces"])
+        if (split, count) not in _SETS:
+            _SETS[split, count] = test_set(plan, split, count)
+        if split == "test":
+            domain, faces = _SETS[split, count]
+    learned = _SETS[split, count][1]  # faces like those of the test, that no editor learned from
+    one = contestants([run], folder, domain)[0]
+    train = learned.latent, learned.image, learned.decisions["inversion"]
+    found = everything(one.editor, domain, faces, train, strength)
+    write_text(beyond_path(run, plan, folder, strength), json.dumps(found))

@@ -23,16 +23,18 @@ from utils.evaluation.curves import (
     resampling_weights,
 )
 
-AREA = np.linspace(0.5, 0.95, 46)  # accuracies that an area averages over
+AREA = (0.5, 0.95)  # accuracies that an area averages over, or from where the last of the methods begins
 GRID = np.linspace(0.02, 0.99, 98)  # of drawn curves
 LEAKAGE_AT = 0.95
+STARTS = 0.005  # by so much a curve may begin above a level at which it is read
+_ENOUGH = 0.5  # share of the resamples that must reach a level for an interval
 _QUANTITIES = ("preservation", "identity", "distance")
 
 
 def read_at(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Values (…, K) where accuracies (…, S) first reach each level, straight between two strengths.
 
-    A curve that begins above a level is read at its start; NaN where the level is not reached.
+    NaN where the level is not reached, or where the curve begins more than half a point above it.
     """
     above = accuracy[..., None, :] >= levels[:, None]
     after = above.argmax(-1)
@@ -40,7 +42,8 @@ def read_at(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.
     low, high = (np.take_along_axis(accuracy, index, -1) for index in (before, after))
     share = np.where(after > before, (levels - low) / np.where(high > low, high - low, 1), 1.0)
     first, second = (np.take_along_axis(values, index, -1) for index in (before, after))
-    return np.where(above.any(-1), first + share * (second - first), np.nan)
+    read = above.any(-1) & (accuracy[..., :1] <= levels + STARTS)
+    return np.where(read, first + share * (second - first), np.nan)
 
 
 class Comparison:
@@ -79,19 +82,32 @@ class Comparison:
         chosen = np.stack(resampled)[self._seeds[method].T, np.arange(len(self.weights))]
         return np.stack(per_seed), chosen.mean(0)
 
+    def begins(self, curve: str, method: str | None = None) -> float:
+        """The highest accuracy that a seed, of one method or of any, has at its lowest strength."""
+        methods = self.curves if method is None else [method]
+        return max(float(entry[curve].flipped[0].mean()) for name in methods for entry in self.curves[name])
+
     def area(self, method: str, curve: str, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-        """Mean of a quantity over accuracies from 50 to 95 %: per seed and per resample."""
-        per_seed, resampled = self.readings(method, curve, quantity, AREA)
+        """Mean of a quantity over `area_range`: per seed and per resample."""
+        low, high = self.area_range(curve)
+        per_seed, resampled = self.readings(method, curve, quantity, np.linspace(low, high, 46))
         return per_seed.mean(1), resampled.mean(1)
+
+    def area_range(self, curve: str) -> tuple[float, float]:
+        """The accuracies that areas average over, the same for all methods: those that none begins above."""
+        return min(max(AREA[0], self.begins(curve)), AREA[1]), AREA[1]
 
     def drawn(self, method: str, curve: str, quantity: str) -> dict[str, list[float | None]]:
         """A curve over `GRID` with its band; None where a seed does not reach an accuracy or begins above it."""
         per_seed, resampled = self.readings(method, curve, quantity, GRID)
-        begins = max(entry[curve].flipped[0].mean() for entry in self.curves[method])
-        low, high = np.nanpercentile(np.where(np.isnan(resampled), np.nanmean(resampled), resampled), INTERVAL, axis=0)
-        shown = (begins <= GRID) & ~np.isnan(per_seed).any(0)
-        columns = {"value": per_seed.mean(0), "low": low, "high": high}
-        return {key: [float(v) if s else None for v, s in zip(row, shown, strict=True)] for key, row in columns.items()}
+        columns = {"value": per_seed.mean(0), "low": np.full(len(GRID), np.nan), "high": np.full(len(GRID), np.nan)}
+        for place in np.flatnonzero(np.isfinite(resampled).mean(0) >= _ENOUGH):
+            columns["low"][place], columns["high"][place] = np.nanpercentile(resampled[:, place], INTERVAL)
+        shown = np.isfinite(columns["value"])
+        return {
+            key: [float(v) if s and np.isfinite(v) else None for v, s in zip(row, shown, strict=True)]
+            for key, row in columns.items()
+        }
 
     def leakage(self, method: str) -> list[list[float]] | None:
         """Mean over seeds of the matrix of kept decisions at 95 % average accuracy; None if one falls short."""
@@ -114,11 +130,13 @@ class Comparison:
             baseline: the method that differences are taken to (its value less the other's).
         """
         levels = np.array(ACCURACY_LEVELS)
-        result: dict[str, Any] = {"accuracy": GRID.tolist(), "methods": {}}
+        ranges = {curve: list(self.area_range(curve)) for curve in next(iter(self.curves.values()))[0]}
+        result: dict[str, Any] = {"accuracy": GRID.tolist(), "areas": ranges, "methods": {}}
         for method, seeds in self.outcomes.items():
             entry: dict[str, Any] = {"seeds": len(seeds), "curves": {}, "leakage_at_0.95": self.leakage(method)}
             for curve in self.curves[method][0]:
-                table: dict[str, Any] = {"reaches": self._reaches(method, curve)}
+                reaches = [float(one[curve].flipped.mean(1).max()) for one in self.curves[method]]
+                table: dict[str, Any] = {"begins": self.begins(curve, method), "reaches": reaches}
                 entry["curves"][curve] = table
                 for quantity in _QUANTITIES:
                     if _values(self.curves[method][0][curve], quantity) is None:
@@ -139,17 +157,15 @@ class Comparison:
             result["methods"][method] = entry
         return result
 
-    def _reaches(self, method: str, curve: str) -> list[float]:
-        return [float(entry[curve].flipped.mean(1).max()) for entry in self.curves[method]]
-
 
 def _values(curve: Curve, quantity: str) -> Any:
     return {"preservation": curve.preserved, "identity": curve.identity, "distance": curve.distance}[quantity]
 
 
 def _estimate(per_seed: np.ndarray, resampled: np.ndarray) -> dict[str, Any] | None:
-    """Mean over seeds, each seed's value, and the interval; None where a seed has none."""
+    """Mean over seeds, each seed's value, the interval and the share of resamples it knows; None if a seed has none."""
+    known = float(np.isfinite(resampled).mean())
     if np.isnan(per_seed).any():
         return None
-    low, high = np.nanpercentile(resampled, INTERVAL)
-    return {"value": float(per_seed.mean()), "interval": [float(low), float(high)], "seeds": per_seed.tolist()}
+    bounds = [float(bound) for bound in np.nanpercentile(resampled, INTERVAL)] if known >= _ENOUGH else None
+    return {"value": float(per_seed.mean()), "interval": bounds, "resamples": known, "seeds": per_seed.tolist()}

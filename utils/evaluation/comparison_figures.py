@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from utils.evaluation.figures import PALETTE
 
 # AdaTrans' published evaluation on FFHQ, three attributes: accuracy, preservation, identity against the photo.
 ANCHORS = ((0.949, 0.950, 0.533), (0.973, 0.951, 0.516), (0.992, 0.946, 0.486))
-_MARKERS = "osD^vP*X"
+_MARKERS = "osD^vP*"  # seven of them and eight colours: 56 pairs
 _PANELS = (
     ("average", "preservation", "attribute preservation"),
     ("average", "identity", "identity (cosine)"),
@@ -54,7 +55,7 @@ def curve_figure(summaries: Mapping[str, Mapping[str, Any]], anchors: bool = Fal
 def _draw(axis: Axes, summary: Mapping[str, Any], curve: str, quantity: str) -> None:
     grid, methods = np.array(summary["accuracy"]), summary["methods"]
     ends = []
-    for marker, (method, colour) in zip(_MARKERS * 2, colours(list(methods)).items(), strict=False):
+    for marker, (method, colour) in zip(itertools.cycle(_MARKERS), colours(list(methods)).items(), strict=False):
         drawn = methods[method]["curves"][curve][quantity]["drawn"]
         value, low, high = (np.array(drawn[key], dtype=float) for key in ("value", "low", "high"))
         shown = np.flatnonzero(np.isfinite(value))

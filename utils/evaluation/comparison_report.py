@@ -11,12 +11,15 @@ _CURVES = {"average": "Single attributes, averaged", "all at once": "All attribu
 
 def _estimate(entry: Mapping[str, Any] | None, quantity: str, signed: bool = False) -> str:
     if entry is None:
-        return "not reached"
+        return "–"
     factor, digits, _ = UNITS[quantity]
     sign = "+" if signed else ""
-    value, (low, high) = entry["value"], entry["interval"]
-    bounds = " … ".join(f"{factor * bound:{sign}.{digits}f}" for bound in (low, high))
-    return f"{factor * value:{sign}.{digits}f} ({bounds})"
+    value = f"{factor * entry['value']:{sign}.{digits}f}"
+    if entry["interval"] is None:
+        return value
+    bounds = " … ".join(f"{factor * bound:{sign}.{digits}f}" for bound in entry["interval"])
+    known = "" if entry["resamples"] > 0.975 else f", of {100 * entry['resamples']:.0f} % of the resamples"
+    return f"{value} ({bounds}{known})"
 
 
 def readings_table(summary: Mapping[str, Any], curve: str) -> str:
@@ -28,12 +31,21 @@ def readings_table(summary: Mapping[str, Any], curve: str) -> str:
     for level in next(iter(methods.values()))["curves"][curve][quantities[0]]["at"]:
         for method, entry in methods.items():
             cells = [_estimate(entry["curves"][curve][quantity]["at"][level], quantity) for quantity in quantities]
-            lines.append(f"| {100 * float(level):.0f} % | {method} | {entry['seeds']} | {' | '.join(cells)} |")
+            name = _level(summary, method, curve, level)
+            lines.append(f"| {100 * float(level):.0f} % | {name} | {entry['seeds']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def _level(summary: Mapping[str, Any], method: str, curve: str, level: str) -> str:
+    """A method's name with why it has no reading at a level."""
+    entry = summary["methods"][method]["curves"][curve]
+    if float(level) > min(entry["reaches"]):
+        return f"{method}: reaches {100 * min(entry['reaches']):.1f} %"
+    return f"{method}: begins at {100 * entry['begins']:.1f} %" if entry["begins"] > float(level) + 0.005 else method
+
+
 def areas_table(summary: Mapping[str, Any], curve: str, baseline: str | None) -> str:
-    """Markdown: means over accuracies from 50 to 95 %, and by how much the baseline's are larger."""
+    """Markdown: means over the accuracies of `areas`, and by how much the baseline's are larger."""
     methods = summary["methods"]
     quantities = [q for q in UNITS if any(q in entry["curves"][curve] for entry in methods.values())]
     names = [UNITS[quantity][2] for quantity in quantities]
@@ -57,7 +69,8 @@ def tables(summary: Mapping[str, Any], baseline: str | None) -> str:
     parts = []
     for curve, title in _CURVES.items():
         parts += [f"### {title}", readings_table(summary, curve)]
-        parts += ["Mean over accuracies from 50 to 95 %:", areas_table(summary, curve, baseline)]
+        low, high = (100 * bound for bound in summary["areas"][curve])
+        parts += [f"Mean over accuracies from {low:.0f} to {high:.0f} %:", areas_table(summary, curve, baseline)]
     return "\n\n".join(parts)
 
 
