@@ -120,10 +120,9 @@ def test_faces(options: argparse.Namespace, domain: Domain) -> Any:
     return DATASETS.build(Section(values, "faces"))
 
 
-def prepared_faces(options: argparse.Namespace, domain: Domain) -> TestSet:
-    """The faces of the command line, encoded, inverted and judged, with the drawn truth where there is one."""
-    dataset = test_faces(options, domain)
-    count = min(options.count, len(dataset))
+def prepared_faces(dataset: Any, count: int, domain: Domain) -> TestSet:
+    """Faces of a data set encoded, inverted and judged, with the drawn truth where there is one."""
+    count = min(count, len(dataset))
     drawn = counterfactuals(dataset, count, domain.attributes) if draws_counterfactuals(dataset) else None
     return prepare(domain, images_of(dataset, count), drawn)
 
@@ -248,7 +247,7 @@ def compare(options: argparse.Namespace) -> None:
         raise ConfigError(f"--baseline: no method '{baseline}' among those compared{nearest(baseline, methods)}")
     domain = contestants[0].domain
     domain.precision = options.precision or domain.precision
-    faces = prepared_faces(options, domain)
+    faces = prepared_faces(test_faces(options, domain), options.count, domain)
     folder = options.output
     results = measured(contestants, domain, faces, options.strengths, folder / "measured")
     found = {reference: Comparison(outcomes, options.seed) for reference, outcomes in results.items()}
@@ -318,12 +317,13 @@ def run(options: argparse.Namespace) -> None:
         options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
     )
     domain.precision = options.precision or domain.precision
+    dataset = test_faces(options, domain)
     if not metadata.get("config") and not (options.no_linear and options.no_latents):
         raise ConfigError(
             f"{metadata['file']}: does not say which faces it was trained on, and linear directions and probes are "
             f"fitted to those; leave both out: --no-linear --no-latents"
         )
-    faces = prepared_faces(options, domain)
+    faces = prepared_faces(dataset, options.count, domain)
     editors: dict[str, Editor] = {editor.title: editor}
     if not options.no_linear:
         linear = linear_editor(metadata, domain, options.fit_count)

@@ -15,6 +15,7 @@ import evaluate
 from models.domain import Domain
 from models.editors.base import Editor
 from models.editors.checkpoint import load_editor
+from models.evaluation.comparing import load_contestants, named_run
 from models.evaluation.latents import closure, flow_nll, gaussian_nll, probe_accuracy
 from models.evaluation.protocol import Protocol, prepare, root_mean_square
 from scripts.checkpoint_samples import flow_file, save, state_of
@@ -167,7 +168,7 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
     assert {name: len(entries) for name, entries in report["runs"].items()} == {"SDFlow": 2, "Shifted": 1}
     assert report["baseline"] == "SDFlow" and set(report["references"]) == {"inversion", "photo"}
     text = (tmp_path / "out/report.md").read_text()
-    assert "| Shifted | 1 |" in text and "SDFlow less this" in text
+    assert "| Shifted" in text and "SDFlow less this" in text
     for name in ("curves.png", "leakage.png", "sheet.png"):
         with Image.open(tmp_path / "out" / name) as picture:
             assert picture.width > 300
@@ -176,7 +177,43 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
     assert evaluate.main([*arguments, "--baseline", "Shifted"]) == 0
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out/measured").iterdir()}
     capsys.readouterr()
-    assert evaluate.main([*arguments, "--baseline", "Shiftet"]) == 2
-    assert "did you mean 'Shifted'" in capsys.readouterr().err
-    assert evaluate.main(["--compare", runs[0], "pretrained/avatars/editor.safetensors", "--count", "6"]) == 2
-    assert "another latent space" in capsys.readouterr().err
+    for wrong, words in (
+        ([*arguments, "--baseline", "Shiftet"], "did you mean 'Shifted'"),
+        (["--compare", runs[0], "Shipped=pretrained/avatars/editor.safetensors"], "another latent space"),
+        (["--compare", runs[0], runs[0]], "given twice"),
+        (["--compare", f"a|b={runs[0]}"], "takes a name without"),
+    ):
+        assert evaluate.main([*wrong, "--count", "6"]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_runs_of_other_settings_are_no_seeds(
+    tiny_domain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
+    for name, seed, rate in (("a=1", 0, 1e-4), ("b", 1, 1e-4), ("c", 0, 1e-3)):
+        config = {"run": name, "method": {"learning_rate": rate}, "training": {"seed": seed}}
+        moved = {key: value + seed + rate if value.is_floating_point() else value for key, value in state.items()}
+        save_weights(tmp_path / f"{name}/editor.safetensors", moved, {**metadata, "config": config})
+    names = {name: named_run(str(tmp_path / name)) for name in ("a=1", "b", "c")}
+    assert names["a=1"] == (None, str(tmp_path / "a=1"))  # it is there, so it is no NAME=
+    one, other = load_contestants([names["a=1"], names["b"]], torch.device("cpu"))
+    assert one.method == other.method == "SDFlow"
+    assert evaluate.main(["--compare", str(tmp_path / "b"), str(tmp_path / "c"), "--count", "6"]) == 2
+    assert "differ in more than their seeds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--anchors"], "--anchors needs --compare"),
+        (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint is of the evaluation of one editor"),
+        (["--strengths", "nan"], "must be numbers"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        evaluate.parse_arguments(arguments)
+    assert words in capsys.readouterr().err

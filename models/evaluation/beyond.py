@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -35,7 +36,8 @@ def probe_bits(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], kind: 
 
     Args:
         train, test: codes (N, …) and decisions (N, A).
-        kind: `linear` (logistic regression) or `MLP` (128 hidden units, stopped by a tenth of the training codes).
+        kind: `linear` (logistic regression, its penalty chosen by cross-validation) or `MLP` (128 hidden units, stopped
+            by a tenth of the training codes).
     """
     codes, held_out = (part[0].flatten(1).double().numpy() for part in (train, test))
     columns = []
@@ -45,7 +47,8 @@ def probe_bits(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], kind: 
         if answer.all() or not answer.any():
             columns.append(np.zeros(len(truth)))
             continue
-        reader: Any = LogisticRegression(C=1e-3, max_iter=200)
+        penalties = {"C": np.logspace(-4, 0, 5)}
+        reader: Any = GridSearchCV(LogisticRegression(max_iter=200), penalties, scoring="neg_log_loss", cv=3)
         if kind == "MLP":
             reader = MLPClassifier((128,), early_stopping=True, alpha=1e-2, max_iter=100, random_state=seed)
         probe = make_pipeline(StandardScaler(), reader).fit(codes, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ from models.editors.base import Editor
 from models.editors.checkpoint import load_editor
 from models.editors.linear import LinearDirectionsEditor
 from models.evaluation.beyond import consistency, everything, honesty, probe_bits, reliability
-from models.evaluation.protocol import TestSet, prepare
+from models.evaluation.protocol import prepare
+
+if TYPE_CHECKING:
+    from models.evaluation.protocol import TestSet
 
 
 @pytest.mark.parametrize("kind", ["linear", "MLP"])
