@@ -46,6 +46,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}")
     parser.add_argument("--quick", action="store_true", help="two steps and eight faces everywhere")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
+    parser.add_argument(
+        "--study", type=Path, default=ROOT / "configs/study.yaml", metavar="FILE",
+        help="what is trained and measured (default: configs/study.yaml)",
+    )  # fmt: skip
     parser.add_argument("--runs", type=Path, metavar="FOLDER", help="of trainings (default: runs/study)")
     parser.add_argument(
         "-o", "--output", type=Path, default=ROOT / "results/avatars/study", metavar="FOLDER",
@@ -235,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     runs = options.runs or ROOT / ("output/study-runs" if options.quick else "runs/study")
     began = time.monotonic()
     try:
-        plan = Plan(load_config(ROOT / "configs/study.yaml"), options.quick, str(runs.resolve()), 1)
+        plan = Plan(load_config(options.study), options.quick, str(runs.resolve()), 1)
         study = Study(plan, runs.resolve(), options.output.resolve(), options.jobs)
         for stage in STAGES:
             if options.only is None or stage in options.only:

@@ -138,32 +138,34 @@ def _start(threads: int) -> None:
 
 
 def in_parallel(tasks: Sequence[tuple[str, Callable[[], Any]]], jobs: int, threads: int, what: str) -> None:
-    """Call picklable functions of no arguments in `jobs` processes, with a progress bar.
+    """Call picklable functions of no arguments in `jobs` processes (one: in this), with a progress bar.
 
     Raises:
         StudyError: one of them; the others that run are waited for.
     """
     if not tasks:
         return
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(jobs, context, _start, (threads,)) as pool,
-        tqdm(total=len(tasks), desc=what, unit="run", dynamic_ncols=True) as bar,
-    ):
-        waiting: dict[Future[Any], str] = {pool.submit(task): name for name, task in tasks}
-        try:
-            while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    name = waiting.pop(future)
-                    future.result()
-                    bar.set_postfix_str(name)
-                    bar.update()
-        except BrokenProcessPool:
-            raise StudyError(f"{what}: a process was killed (too little memory? try fewer --jobs)") from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with tqdm(total=len(tasks), desc=what, unit="run", dynamic_ncols=True) as bar:
+        if jobs == 1:
+            for name, task in tasks:
+                task()
+                bar.set_postfix_str(name)
+                bar.update()
+            return
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (threads,)) as pool:
+            waiting: dict[Future[Any], str] = {pool.submit(task): name for name, task in tasks}
+            try:
+                while waiting:
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        name = waiting.pop(future)
+                        future.result()
+                        bar.set_postfix_str(name)
+                        bar.update()
+            except BrokenProcessPool:
+                raise StudyError(f"{what}: a process was killed (too little memory? try fewer --jobs)") from None
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def train_all(runs: Sequence[Run], folder: Path, jobs: int, threads: int, what: str) -> None:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from scripts import study_avatars
 from scripts.study.plan import Plan
-from scripts.study.work import StudyError, finished
+from scripts.study.work import StudyError, finished, in_parallel
 from utils.config import load_config
 from utils.paths import ROOT
 
@@ -52,20 +53,46 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(tmp_path: Path) -> No
         finished(run, tmp_path)
 
 
-def test_quick_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--quick", "-o", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--jobs", "2"]
+@pytest.fixture
+def small_study(tmp_path: Path) -> Path:
+    """A study of one method of each kind: learned, learned from another network, fitted at once."""
+    content = yaml.safe_load((ROOT / "configs/study.yaml").read_text(encoding="utf-8"))
+    kinds = ("SDFlow", "Latent Transformer", "linear directions")
+    content["methods"] = {name: entry for name, entry in content["methods"].items() if name in kinds}
+    names = list(content["ablation"])
+    content["ablation"] = {name: content["ablation"][name] for name in (names[0], names[1], names[-1])}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def test_quick_study(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["-o", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    arguments = ["--quick", "--study", str(small_study), *folders, "--jobs", "1"]
     assert study_avatars.main(arguments) == 0, capsys.readouterr().err
-    text = (tmp_path / "out/report.md").read_text()
-    for method in plan(quick=True).methods:
-        assert f"| {method} |" in text
+    text = (tmp_path / "out/report.md").read_text(encoding="utf-8")
     for name in ("comparison", "ablation", "sweep", "correlation", "information", "reliability", "sheet"):
         with Image.open(tmp_path / f"out/{name}.png") as picture:
             assert picture.width > 300
     comparison = json.loads((tmp_path / "out/comparison.json").read_text())
-    assert comparison["references"]["inversion"]["methods"]["AdaTrans"]["seeds"] == 2
-    marked = text.replace("Not written yet.", "A conclusion.")
-    (tmp_path / "out/report.md").write_text(marked)
+    seeds = {name: entry["seeds"] for name, entry in comparison["references"]["inversion"]["methods"].items()}
+    assert seeds == {"SDFlow": 2, "Latent Transformer": 2, "linear directions": 1}
+    (tmp_path / "out/report.md").write_text(text.replace("Not written yet.", "A conclusion."), encoding="utf-8")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
     assert study_avatars.main([*arguments, "--only", "correlation"]) == 0
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
-    assert "A conclusion." in (tmp_path / "out/report.md").read_text()
+    assert "A conclusion." in (tmp_path / "out/report.md").read_text(encoding="utf-8")
+
+
+def test_slips_in_a_study_are_named(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_study.write_text(small_study.read_text().replace("search:", "serach:"), encoding="utf-8")
+    assert study_avatars.main(["--study", str(small_study), "-o", str(tmp_path)]) == 2
+    assert "did you mean 'search'" in capsys.readouterr().err
+
+
+def test_two_processes_share_the_work_and_tell_of_a_failure(tmp_path: Path) -> None:
+    marks = [tmp_path / str(index) for index in range(3)]
+    in_parallel([(mark.name, mark.mkdir) for mark in marks], 2, 1, "making folders")
+    assert all(mark.is_dir() for mark in marks)
+    with pytest.raises(FileExistsError):
+        in_parallel([(mark.name, mark.mkdir) for mark in marks], 2, 1, "making them again")
