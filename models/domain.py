@@ -72,6 +72,7 @@ class Domain:
             if key not in values:
                 raise ConfigError(f"{config.where()}: a domain needs '{key}'")
         self.config = config
+        self._fingerprints: dict[str, str] = {}  # of parts, whose weights do not change
         self.device = torch.device(device)
         self.name: str = values["name"]
         self.attributes: tuple[str, ...] = values["attributes"]
@@ -199,7 +200,10 @@ class Domain:
         """Hash of each named network's weights; of generator and encoder together with the space of their codes."""
         space = "" if self.latent_space is None else f"+{fingerprint(self.latent_space)}"
         codes = ("generator", "encoder")
-        return {part: fingerprint(getattr(self, part)) + (space if part in codes else "") for part in parts}
+        for part in parts:
+            if part not in self._fingerprints:
+                self._fingerprints[part] = fingerprint(getattr(self, part))
+        return {part: self._fingerprints[part] + (space if part in codes else "") for part in parts}
 
     def _arithmetic(self) -> torch.autocast:
         """Context in which generator and encoder compute."""

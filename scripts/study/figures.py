@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from utils.evaluation.comparison_figures import colours, curve_figure, label_ends, leakage_figure
+from utils.evaluation.comparison_figures import LEAST, colours, curve_figure, label_ends, leakage_figure
 from utils.evaluation.figures import PALETTE, save
 
 AT = "0.95"
@@ -57,7 +57,7 @@ def _sweep(content: dict[str, Any]) -> Figure:
             if len(shown):
                 axis.plot(content["sweep"]["accuracy"], value, color=colour, lw=1.5)
                 ends.append((float(value[shown[-1]]), content["sweep"]["accuracy"][shown[-1]], name, colour))
-        axis.set(xlabel="editing accuracy", title=label, xlim=(0.3, 1.0))
+        axis.set(xlabel="editing accuracy", title=label, xlim=(LEAST, 1.0))
         label_ends(axis, ends)
     return figure
 
@@ -114,16 +114,22 @@ def _information(content: dict[str, Any]) -> Figure:
 def _reliability(content: dict[str, Any]) -> Figure:
     """Of the faces given a value, how many have the attribute; a panel each method, first run."""
     methods = content["methods"]
-    figure, axes = plt.subplots(1, len(methods), figsize=(2.6 * len(methods), 2.8), layout="constrained", sharey=True,
-                                squeeze=False)  # fmt: skip
-    for axis, (name, runs) in zip(axes[0], methods.items(), strict=True):
+    columns = min(4, len(methods))
+    rows = -(-len(methods) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2.7 * rows), layout="constrained", sharex=True,
+                                sharey=True, squeeze=False)  # fmt: skip
+    for axis in axes.flat[len(methods) :]:
+        axis.axis("off")
+    for axis, (name, runs) in zip(axes.flat, methods.items(), strict=False):
         axis.plot([0, 1], [0, 1], color="#888888", lw=0.8, ls="--")
         for (attribute, rows), colour in zip(runs[0]["honesty"]["reliability"].items(), PALETTE, strict=False):
             axis.plot([r["said"] for r in rows], [r["present"] for r in rows], "o-", ms=3, lw=1, color=colour,
                       label=attribute.replace("_", " "))  # fmt: skip
         axis.set_title(name, fontsize=9)
-        axis.set_xlabel("semantic variable")
         axis.set_xlim(-0.25, 1.25)
-    axes[0][0].set_ylabel("share judged present")
+    for axis in axes[-1]:
+        axis.set_xlabel("semantic variable")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share judged present")
     axes[0][0].legend(fontsize=7)
     return figure

@@ -15,6 +15,7 @@ from utils.evaluation.figures import PALETTE
 
 # AdaTrans' published evaluation on FFHQ, three attributes: accuracy, preservation, identity against the photo.
 ANCHORS = ((0.949, 0.950, 0.533), (0.973, 0.951, 0.516), (0.992, 0.946, 0.486))
+LEAST = 0.3  # accuracy at which the panels begin
 _MARKERS = "osD^vP*"  # seven of them and eight colours: 56 pairs
 _PANELS = (
     ("average", "preservation", "attribute preservation"),
@@ -63,9 +64,11 @@ def _draw(axis: Axes, summary: Mapping[str, Any], curve: str, quantity: str) -> 
             continue
         axis.fill_between(grid, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.plot(grid, value, color=colour, marker=marker, ms=3.5, markevery=12, lw=1.5)
-        ends.append((float(value[shown[-1]]), grid[shown[-1]], method, colour))
-    axis.set_xlim(0.3, 1.0)
-    visible = np.concatenate([np.asarray(line.get_ydata(), float)[grid >= 0.3] for line in axis.lines] or [np.zeros(0)])
+        if grid[shown[-1]] >= LEAST:
+            ends.append((float(value[shown[-1]]), grid[shown[-1]], method, colour))
+    axis.set_xlim(LEAST, 1.0)
+    lines = [np.asarray(line.get_ydata(), float)[grid >= LEAST] for line in axis.lines]
+    visible = np.concatenate([*lines, np.zeros(0)])
     if np.isfinite(visible).any():
         low, high = np.nanmin(visible), np.nanmax(visible)
         axis.set_ylim(low - 0.08 * (high - low) - 1e-3, high + 0.08 * (high - low) + 1e-3)
