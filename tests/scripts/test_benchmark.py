@@ -169,14 +169,10 @@ def test_memory_of_a_training_step(plan: Plan, tmp_path: Path, capsys: pytest.Ca
     full = plan.networks.sides[0]
     settings = benchmark_memory.variants(full)
     names = "as it is", "recompute_from, synthesis_batch 1"
-    held = {
-        (name, batch): benchmark.apart(benchmark_memory.memory_of_step, plan, full, batch, settings[name])
-        for name, batch in ((names[0], 2), (names[0], 64), (names[1], 64))
-    }
-    assert held[names[0], 64] > held[names[0], 2] + 50e6
-    assert held[names[1], 64] < held[names[0], 64] - 20e6
+    held = [benchmark.apart(benchmark_memory.memory_of_step, plan, full, 48, settings[name]) for name in names]
+    assert 200e6 < held[1] < held[0] - 20e6
     points = [
-        {"resolution": side, "batch": batch, "variant": name, "bytes": held[names[0], 2]}
+        {"resolution": side, "batch": batch, "variant": name, "bytes": held[0]}
         for side, batch in ((full, 1), (full, 2), (full // 2, 2))
         for name in names
     ]
