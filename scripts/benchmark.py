@@ -28,13 +28,47 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts.benchmarks import ROW_NAMES
+from utils.options import add_device_option
+from utils.paths import ROOT, displayed
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of benchmark.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--only", nargs="+", choices=ROW_NAMES, metavar="NAME", help=f"rows, of {', '.join(ROW_NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="small networks, two rounds")
+    add_device_option(parser)
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds to take the median of (default: 5)")
+    parser.add_argument("--no-memory", action="store_true", help="leave the processes out that measure memory")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE",
+        help="write everything measured; rows that are in the file and were not measured now stay",
+    )  # fmt: skip
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how the cost grows (PNG)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "output/benchmark",
+        help="for the networks' files (default: output/benchmark)",
+    )
+    options = parser.parse_args(arguments)
+    if options.threads < 0 or (options.rounds is not None and options.rounds < 1):
+        parser.error("--threads and --rounds count from 1")
+    return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
+
 from scripts.benchmarks.measure import Plan, machine, memory_of, time_row
 from scripts.benchmarks.report import figure, line, table
 from scripts.benchmarks.rows import ROWS, Row, growth
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.options import add_device_option
-from utils.paths import ROOT, displayed
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -71,45 +105,17 @@ def with_older(results: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**older, **results, "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Command line of benchmark.py."""
-    names = [row.name for row in ROWS]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"rows, of {', '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="small networks, two rounds")
-    add_device_option(parser)
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds to take the median of (default: 5)")
-    parser.add_argument("--no-memory", action="store_true", help="leave the processes out that measure memory")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE",
-        help="write everything measured; rows that are in the file and were not measured now stay",
-    )  # fmt: skip
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how the cost grows (PNG)")
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        default=ROOT / "output/benchmark",
-        help="for the networks' files (default: output/benchmark)",
-    )
-    options = parser.parse_args(arguments)
-    if options.threads < 0 or (options.rounds is not None and options.rounds < 1):
-        parser.error("--threads and --rounds count from 1")
-    try:
-        options.device = str(pick_device(options.device))
-    except ValueError as error:
-        parser.error(str(error))
-    return options
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parse_arguments(arguments)
+    try:
+        device = str(pick_device(options.device))
+    except ValueError as error:
+        print(f"benchmark.py: {error}", file=sys.stderr)
+        return 2
     rounds = options.rounds or (2 if options.quick else 5)
     folder = options.folder.resolve() / ("small" if options.quick else "ffhq")
-    plan = Plan(options.quick, folder, options.device, options.threads, rounds)
+    plan = Plan(options.quick, folder, device, options.threads, rounds)
     where = machine(plan)  # before the work: its load is that of others
     if not (folder / "editor.safetensors").is_file():
         apart(plan.networks.write, folder)  # the peak of a process is passed on to those that it starts

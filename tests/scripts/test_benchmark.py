@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.stylegan2.generator import Generator as OwnGenerator
 from scripts import benchmark, benchmark_memory
-from scripts.benchmarks import flops, measure, rows
+from scripts.benchmarks import ROW_NAMES, flops, measure, rows
 from scripts.benchmarks.accuracy import bfloat16_effect, solver_errors
 from scripts.benchmarks.measure import Disagreement, Plan, time_row
 from scripts.benchmarks.rows import BFLOAT16, FLOAT32, PUBLISHED, ROWS, Row, Setting, Work
@@ -134,6 +134,10 @@ def test_a_failed_row_is_told_and_ends_with_1(
     monkeypatch.setattr(benchmark, "apart", fails)
     assert benchmark.main(["--quick", "--only", "encoding", "--folder", str(tmp_path)]) == 1
     assert "codes differ" in capsys.readouterr().out
+
+
+def test_the_rows_are_those_that_help_names() -> None:
+    assert tuple(row.name for row in ROWS) == ROW_NAMES
 
 
 def test_unknown_rows_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
