@@ -474,8 +474,7 @@ def growth(networks: StandIns) -> list[Series]:
     resolutions = [8 << step for step in range(full.bit_length() - 3)][-5:]
     # both solvers err as much as they are allowed to: only the published tolerance is one to compare results at
     loose = replace(_EDITING, tolerance=float("inf"))
-    # rounding flips the slope of a leaky ReLU near 0 here and there, which few pixels do not average out
-    with_gradient = replace(_SYNTHESIS, name="synthesis-gradient", tolerance=5e-3)
+    with_gradient = replace(_SYNTHESIS, name="synthesis-gradient", tolerance=1e-3)
     return [
         Series(
             "batch",
