@@ -93,7 +93,14 @@ from models.editors.sdflow import SDFlowEditor
 from models.evaluation import latents as latent_measures
 from models.evaluation.comparing import load_contestants, measured, named_run, sheet
 from models.evaluation.faces import counterfactuals, draws_counterfactuals, images_of
-from models.evaluation.protocol import Protocol, TestSet, in_batches, prepare, root_mean_square
+from models.evaluation.protocol import (
+    Protocol,
+    TestSet,
+    distances_unedited,
+    identity_ceilings,
+    in_batches,
+    prepare,
+)
 from utils.config import ConfigError, Section, nearest
 from utils.devices import keep_freed_memory, pick_device
 from utils.evaluation import comparison_figures, comparison_report, figures
@@ -160,12 +167,7 @@ def counterfactual_report(
     """Distance of edits at 95 % average accuracy to the drawn truth, beside that of no edit at all."""
     if faces.counterfactual is None:
         return {}
-    truth = faces.counterfactual
-    no_edit = torch.stack([root_mean_square(faces.inversion, truth[:, c]) for c in range(truth.shape[1])])
-    ceilings = []
-    for column in range(truth.shape[1]):
-        drawn = in_batches(domain.identity_embedding, truth[:, column], device=domain.device)
-        ceilings.append(float((drawn * faces.embedding["photo"]).sum(1).mean()))
+    no_edit, ceilings = distances_unedited(faces), identity_ceilings(domain, faces)
     report: dict[str, Any] = {
         "unit": "root mean square pixel difference, range 0 to 1",
         "identity ceiling (drawn face to its drawn counterfactual)": {
@@ -251,12 +253,9 @@ def compare(options: argparse.Namespace) -> None:
     folder = options.output
     results = measured(contestants, domain, faces, options.strengths, folder / "measured")
     found = {reference: Comparison(outcomes, options.seed) for reference, outcomes in results.items()}
-    strengths, where = {}, []
-    for method in methods:
-        first = found["inversion"].strength(method, LEAKAGE_AT)[0]
-        strengths[method] = max(options.strengths) if first is None else first
-        if first is None:
-            where.append(f" {method} does not reach it: its edits are at the largest strength.")
+    strengths = {method: found["inversion"].strength_shown(method) for method in methods}
+    short = [method for method in methods if found["inversion"].strength(method, LEAKAGE_AT)[0] is None]
+    where = [f" {method} does not reach it: its edits are at the largest strength." for method in short]
     runs = {method: [one.metadata for one in contestants if one.method == method] for method in methods}
     report: dict[str, Any] = {
         "record": {

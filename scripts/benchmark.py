@@ -16,12 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +66,7 @@ from scripts.benchmarks.report import figure, line, table
 from scripts.benchmarks.rows import ROWS, Row, growth
 from utils.devices import pick_device
 from utils.files import write_text
-
-
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the function gives in a process of its own.
-
-    Raises:
-        RuntimeError: the process was killed.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(function, *arguments).result()
-        except BrokenProcessPool:
-            raise RuntimeError("its process was killed (too little memory?)") from None
+from utils.processes import apart
 
 
 def measure(row: Row, plan: Plan, memory: bool) -> dict[str, Any]:

@@ -26,7 +26,6 @@ if __package__ in (None, ""):
 from tqdm import tqdm
 
 from models.domain import Domain
-from scripts.benchmark import apart
 from scripts.benchmarks.measure import Plan, machine
 from scripts.benchmarks.rows import FLOAT32, Setting, training_step
 from scripts.benchmarks.timing import peak_memory
@@ -34,6 +33,7 @@ from utils.devices import pick_device
 from utils.files import write_text
 from utils.options import add_device_option
 from utils.paths import ROOT, displayed
+from utils.processes import apart
 
 Settings = Mapping[str, Any]
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import shutil
@@ -28,7 +27,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +44,7 @@ from scripts.checkpoint_samples import prefixed  # noqa: E402
 from utils.config import Section, load_config  # noqa: E402
 from utils.files import write_atomically, write_text  # noqa: E402
 from utils.paths import displayed  # noqa: E402
+from utils.processes import apart  # noqa: E402
 
 GIGABYTE = 1e9
 NEEDED_SPACE = 8 * GIGABYTE
@@ -182,8 +181,7 @@ def rehearse(output: Path, photos: list[str]) -> list[Measured]:
     """All stages; those that need what a failed one makes fail too, and say so."""
     weights = output / "weights/ffhq"
     # the peak memory of a process is passed on to those that it starts
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        pool.submit(write_stand_ins, weights).result()
+    apart(write_stand_ins, weights)
     manifest = output / "weights/manifest.yaml"
     shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
     domain = stand_in_domain(output, weights)

@@ -66,7 +66,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
 
+import numpy as np  # noqa: E402
+
 from models.evaluation.comparing import sheet  # noqa: E402
+from models.evaluation.protocol import distances_unedited, identity_ceilings  # noqa: E402
 from scripts.study import figures, report  # noqa: E402
 from scripts.study.plan import Plan, Run, by_method  # noqa: E402
 from scripts.study.work import (  # noqa: E402
@@ -81,7 +84,7 @@ from scripts.study.work import (  # noqa: E402
     train_all,
 )
 from utils.config import ConfigError, load_config  # noqa: E402
-from utils.evaluation.comparison import LEAKAGE_AT, Comparison  # noqa: E402
+from utils.evaluation.comparison import Comparison  # noqa: E402
 from utils.files import write_text  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 from utils.weights import WeightsError  # noqa: E402
@@ -158,14 +161,11 @@ class Study:
         result = self._record() | {
             "references": {reference: one.summary(BASELINE) for reference, one in found.items()},
             "seconds of training": self._seconds(runs),
-            "identity ceiling": report.identity_ceiling(domain, faces),
-            "no edit": report.no_edit(faces),
+            "identity ceiling": float(np.mean(identity_ceilings(domain, faces))),
+            "no edit": float(distances_unedited(faces).mean()),
         }
         self.keep("comparison", result)
-        strengths = {}
-        for method in by_method(runs):
-            first = found["inversion"].strength(method, LEAKAGE_AT)[0]
-            strengths[method] = max(self.plan.strengths) if first is None else first
+        strengths = {method: found["inversion"].strength_shown(method) for method in by_method(runs)}
         sheet(contestants(runs, self.runs, domain), domain, faces, strengths, self.output)
 
     def ablation(self) -> None:

@@ -159,3 +159,19 @@ class Protocol:
 def root_mean_square(first: Tensor, second: Tensor) -> Tensor:
     """Root mean square difference (B,) of pictures (B, 3, H, W), in units of the full range 0 … 1."""
     return (first - second).square().flatten(1).mean(1).sqrt() / 2
+
+
+def identity_ceilings(domain: Domain, faces: TestSet) -> list[float]:
+    """Per attribute the mean cosine of a face and its drawn counterfactual: what a perfect edit keeps of the photo."""
+    assert faces.counterfactual is not None
+    ceilings = []
+    for truth in faces.counterfactual.unbind(1):
+        drawn = in_batches(domain.identity_embedding, truth, device=domain.device)
+        ceilings.append(float((drawn * faces.embedding["photo"]).sum(1).mean()))
+    return ceilings
+
+
+def distances_unedited(faces: TestSet) -> Tensor:
+    """Distance (A, N) of each face's inversion to each of its drawn counterfactuals."""
+    assert faces.counterfactual is not None
+    return torch.stack([root_mean_square(faces.inversion, truth) for truth in faces.counterfactual.unbind(1)])

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from models.domain import Domain
-from models.evaluation.protocol import TestSet, in_batches, root_mean_square
 from utils.evaluation.comparison_report import UNITS, tables
 from utils.files import write_text
 
@@ -19,23 +17,6 @@ _CONSISTENCY = (
     "cycle error of the code, relative", "cycle error of the picture",
     "order of two edits, difference of the pictures", "rank correlation along a sweep",
 )  # fmt: skip
-
-
-def identity_ceiling(domain: Domain, faces: TestSet) -> float:
-    """Mean cosine between a drawn face and its drawn counterfactuals: what a perfect edit would keep of the photo."""
-    assert faces.counterfactual is not None
-    cosines = []
-    for column in range(faces.counterfactual.shape[1]):
-        drawn = in_batches(domain.identity_embedding, faces.counterfactual[:, column], device=domain.device)
-        cosines.append(float((drawn * faces.embedding["photo"]).sum(1).mean()))
-    return float(np.mean(cosines))
-
-
-def no_edit(faces: TestSet) -> float:
-    """Mean distance of the inversions to the drawn counterfactuals."""
-    assert faces.counterfactual is not None
-    columns = faces.counterfactual.unbind(1)
-    return float(np.mean([float(root_mean_square(faces.inversion, truth).mean()) for truth in columns]))
 
 
 def write(folder: Path) -> None:

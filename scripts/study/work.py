@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -89,24 +89,26 @@ def prepare_codes(runs: Sequence[Run]) -> None:
             done.add(key)
 
 
-def test_set(plan: Plan, split: str, count: int | None = None) -> tuple[Domain, TestSet]:
-    """Held-out faces with independent attributes: `validation` for tuning and probes, `test` for all that is reported.
+@cache
+def held_out(domain_file: str, split: str, count: int, with_truth: bool = True) -> tuple[Domain, TestSet]:
+    """Faces with independent attributes that no editor learned from, prepared once in a process.
 
     Args:
-        count: of the faces; by default what the plan says. With it, no counterfactuals are drawn.
+        with_truth: draw the counterfactuals, too.
     """
-    domain = Domain.from_file(plan.values["domain"])
-    whole, count = count is None, count or plan.values[f"{split}_faces"]
+    domain = Domain.from_file(domain_file)
     section = {
         "name": "avatar_faces", "split": split, "count": count, "side": domain.image_side, "correlation": 0.0,
         "cache": "cache/avatars",
     }  # fmt: skip
     faces = DATASETS.build(Section(section, "faces"))
-    drawn = counterfactuals(faces, count, domain.attributes) if whole else None
+    drawn = counterfactuals(faces, count, domain.attributes) if with_truth else None
     return domain, prepare(domain, images_of(faces, count), drawn)
 
 
-_SETS: dict[tuple[str, int], tuple[Domain, TestSet]] = {}  # of this process
+def test_set(plan: Plan, split: str) -> tuple[Domain, TestSet]:
+    """The plan's held-out faces: `validation` for tuning, `test` for everything reported."""
+    return held_out(plan.values["domain"], split, plan.values[f"{split}_faces"])
 
 
 def contestants(runs: Sequence[Run], folder: Path, domain: Domain) -> list[Contestant]:
@@ -125,10 +127,7 @@ def contestants(runs: Sequence[Run], folder: Path, domain: Domain) -> list[Conte
 
 def measure_one(run: Run, plan: Plan, split: str, folder: Path, into: Path) -> None:
     """Measure a run's editor; `models.evaluation.comparing.measured` finds it there again."""
-    key = split, plan.values[f"{split}_faces"]
-    if key not in _SETS:
-        _SETS[key] = test_set(plan, split)
-    domain, faces = _SETS[key]
+    domain, faces = test_set(plan, split)
     one = contestants([run], folder, domain)
     measured(one, domain, faces, plan.strengths, into, quiet=True)
 
@@ -200,13 +199,9 @@ def beyond_path(run: Run, plan: Plan, folder: Path, strength: float) -> Path:
 
 def measure_beyond(run: Run, plan: Plan, folder: Path, strength: float) -> None:
     """Measure a run's editor with `models.evaluation.beyond` and write what comes out."""
-    for split in ("test", "validation"):
-        count = plan.values["test_faces"] if split == "test" else min(PROBE_FACES, 10 * plan.values["test_faces"])
-        if (split, count) not in _SETS:
-            _SETS[split, count] = test_set(plan, split, count)
-        if split == "test":
-            domain, faces = _SETS[split, count]
-    learned = _SETS[split, count][1]  # faces like those of the test, that no editor learned from
+    domain, faces = test_set(plan, "test")
+    count = min(PROBE_FACES, 10 * len(faces))
+    _, learned = held_out(plan.values["domain"], "validation", count, with_truth=False)  # no editor learned from them
     one = contestants([run], folder, domain)[0]
     train = learned.latent, learned.image, learned.decisions["inversion"]
     found = everything(one.editor, domain, faces, train, strength)

@@ -123,6 +123,11 @@ class Comparison:
             values.append(float(read_at(one.flipped.mean(1), one.strengths, np.array([level]))[0]))
         return [None if np.isnan(value) else value for value in values]
 
+    def strength_shown(self, method: str) -> float:
+        """The strength of a method's first run at 95 % average accuracy, or the largest where it does not get there."""
+        reached = self.strength(method, LEAKAGE_AT)[0]
+        return float(self.curves[method][0]["average"].strengths[-1]) if reached is None else reached
+
     def summary(self, baseline: str | None = None) -> dict[str, Any]:
         """Everything that is read off, ready for JSON.
 
