@@ -277,7 +277,7 @@ def compare(options: argparse.Namespace) -> None:
     write_text(folder / "report.md", comparison_report.markdown(report))
     drawn = comparison_figures.curve_figure(report["references"], options.anchors)
     figures.save(drawn, folder / "curves.png", record)
-    matrices = comparison_figures.leakage_figure(report["references"]["inversion"], domain.attributes)
+    matrices = comparison_figures.leakage_figure(report["references"]["inversion"])
     figures.save(matrices, folder / "leakage.png", record)
     sheet(contestants, domain, faces, strengths, folder)
 

@@ -32,8 +32,11 @@ class _Modulated(nn.Module):
 class _Direction(nn.Module):
     """Where to and how far the next step goes, given all of the path so far."""
 
-    def __init__(self, styles: int, style_dim: int, conditions: int, layers: int, width: int) -> None:
+    def __init__(
+        self, styles: int, style_dim: int, conditions: int, layers: int, width: int, longest_step: float
+    ) -> None:
         super().__init__()
+        self.longest_step = longest_step
         self.input_layer = _perceptron(styles * style_dim, width, width)
         self.rnn = nn.LSTM(width, width, num_layers=2)
         self.main = nn.ModuleList(_Modulated(width, conditions) for _ in range(layers))
@@ -41,12 +44,12 @@ class _Direction(nn.Module):
         self.step_layer = _perceptron(width, width, 1)
 
     def forward(self, path: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit direction (B, D) and length in (0, 1), (B, 1), after the states (T, B, L, D)."""
+        """Unit direction (B, D) and length in (0, longest), (B, 1), after the states (T, B, L, D)."""
         seen = self.input_layer(path.flatten(2).flatten(0, 1)).unflatten(0, path.shape[:2])
         x = self.rnn(seen)[0][-1]
         for layer in self.main:
             x = layer(x, wanted)
-        return F.normalize(self.output_layer(x), dim=-1), self.step_layer(x).sigmoid()
+        return F.normalize(self.output_layer(x), dim=-1), self.longest_step * self.step_layer(x).sigmoid()
 
 
 class AdaTrans(nn.Module):
@@ -58,19 +61,28 @@ class AdaTrans(nn.Module):
         conditions: attributes that are wanted or not.
         layers: number of modulated perceptrons.
         width: of all hidden layers.
+        longest_step: bound of a step's length, in units of codes. The published 1 suits FFHQ's codes; where attributes
+            lie farther apart, paths of few steps do not get there.
     Raises:
         ValueError: sizes that are not positive.
     """
 
     def __init__(
-        self, styles: int = 18, style_dim: int = 512, conditions: int = 1, layers: int = 10, width: int = 512
+        self,
+        styles: int = 18,
+        style_dim: int = 512,
+        conditions: int = 1,
+        layers: int = 10,
+        width: int = 512,
+        longest_step: float = 1.0,
     ) -> None:
         super().__init__()
-        if min(styles, style_dim, conditions, layers, width) < 1:
+        if min(styles, style_dim, conditions, layers, width) < 1 or longest_step <= 0:
             raise ValueError(
-                f"impossible sizes: {styles} styles of {style_dim}, {conditions} attributes, width {width}"
+                f"impossible sizes: {styles} styles of {style_dim}, {conditions} attributes, width {width}, "
+                f"steps of at most {longest_step}"
             )
-        self.func = _Direction(styles, style_dim, conditions, layers, width)
+        self.func = _Direction(styles, style_dim, conditions, layers, width, longest_step)
 
     def forward(self, w: Tensor, wanted: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         """The path (steps + 1, B, L, D), whose first state is w, and the lengths of its steps (B, steps).

@@ -20,6 +20,7 @@ figures and report.md; what stands in report.md under "What it means" is kept wh
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -170,13 +171,14 @@ class Study:
 
     def ablation(self) -> None:
         """Fig. 5, and the balance of L_kd and L_mi."""
-        steps, sweep = self.plan.ablation(self.chosen()), self.plan.sweep()
+        steps, sweep = self.plan.ablation(self.chosen()), self.plan.sweep(self.chosen())
         self.train([*steps, *sweep], "ablation")
         found = self.compared(steps)
         balance = self.compared(sweep)["inversion"]
-        last = list(self.plan.values["ablation"])[-1]
+        names = list(self.plan.values["ablation"])
         self.keep("ablation", self._record() | {
-            "references": {reference: one.summary(last) for reference, one in found.items()},
+            "references": {reference: one.summary(names[-1]) for reference, one in found.items()},
+            "steps": {reference: _steps(one, names) for reference, one in found.items()},
             "sweep": balance.summary(),
         })  # fmt: skip
 
@@ -227,6 +229,20 @@ class Study:
                     total += float((self.runs / one.name / SECONDS).read_text())
             result[method] = total / len(entries)
         return result
+
+
+def _steps(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
+    """What each step of the ablation adds to the one before: step → curve → quantity → difference of areas."""
+    return {
+        after: {
+            curve: {
+                quantity: comparison.difference(after, before, curve, quantity)
+                for quantity in ("preservation", "identity")
+            }
+            for curve in ("average", "all at once")
+        }
+        for before, after in itertools.pairwise(names)
+    }
 
 
 def _number(value: float) -> float | None:

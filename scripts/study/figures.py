@@ -36,10 +36,7 @@ def _curves(content: dict[str, Any]) -> Figure:
 
 
 def _leakage(content: dict[str, Any]) -> Figure:
-    summary = content["references"]["inversion"]
-    methods = [entry for entry in summary["methods"].values() if entry["leakage_at_0.95"]]
-    size = len(methods[0]["leakage_at_0.95"]) if methods else 0
-    return leakage_figure(summary, ("Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair")[:size])
+    return leakage_figure(content["references"]["inversion"])
 
 
 def _sweep(content: dict[str, Any]) -> Figure:

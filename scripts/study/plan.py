@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -137,24 +137,27 @@ class Plan:
         ]
 
     def ablation(self, chosen: Mapping[str, Mapping[str, Any]]) -> list[Run]:
-        """All steps of the ablation and seeds. Those that the comparison has trained, too, are its runs."""
-        trained = {(run.config, run.overrides): run for run in self.comparison(chosen, self.main)}
-        runs = []
-        for name, config in self.values["ablation"].items():
-            for seed in self.seeds:
-                overrides = self._overrides(self.main, seed)
-                same = trained.get((config, overrides))
-                runs.append(Run(same.name if same else f"ablation-{slug(name)}-s{seed}", name, config, overrides))
-        return runs
+        """All steps of the ablation and seeds."""
+        runs = [
+            Run(f"ablation-{slug(name)}-s{seed}", name, config, self._overrides(self.main, seed))
+            for name, config in self.values["ablation"].items()
+            for seed in self.seeds
+        ]
+        return self._as_trained(runs, chosen)
 
-    def sweep(self) -> list[Run]:
+    def sweep(self, chosen: Mapping[str, Mapping[str, Any]]) -> list[Run]:
         """SDFlow at each balance of its losses, one seed."""
         config, seed = self.values["ablation"][list(self.values["ablation"])[-1]], self.seeds[0]
         runs = []
         for setting in self.values["sweep"]:
             title = ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in setting.items())
             runs.append(Run(f"sweep-{slug(title)}-s{seed}", title, config, self._overrides(self.main, seed, setting)))
-        return runs
+        return self._as_trained(runs, chosen)
+
+    def _as_trained(self, runs: Sequence[Run], chosen: Mapping[str, Mapping[str, Any]]) -> list[Run]:
+        """The runs; those that the comparison trains, too, with its folders."""
+        names = {run.identity(): run.name for run in self.comparison(chosen, self.main)}
+        return [replace(run, name=names.get(run.identity(), run.name)) for run in runs]
 
 
 def _check(section: Section, values: Mapping[str, Any], known: Sequence[str], where: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.evaluation.comparison_report import UNITS, tables
+from utils.evaluation.comparison_report import UNITS, tables, with_interval
 from utils.files import write_text
 
 AT = "0.95"
@@ -63,9 +63,21 @@ def _comparison(content: dict[str, Any]) -> str:
 
 def _ablation(content: dict[str, Any]) -> str:
     last = list(content["references"]["inversion"]["methods"])[-1]
-    parts = ["## Ablation (Fig. 5)", "![curves](ablation.png)", tables(content["references"]["inversion"], last)]
+    parts = ["## Ablation (Fig. 5)", "![curves](ablation.png)"]
+    parts += ["### Each step less the one before", _steps(content["steps"]["inversion"])]
+    parts.append(tables(content["references"]["inversion"], last))
     parts += ["### Balance of L_kd and L_mi (one seed each)", "![sweep](sweep.png)", _readings(content["sweep"])]
     return "\n\n".join(parts)
+
+
+def _steps(steps: dict[str, Any]) -> str:
+    cells = [(curve, quantity) for curve in ("average", "all at once") for quantity in ("preservation", "identity")]
+    names = [f"{UNITS[quantity][2]}, {curve.replace('average', 'single attributes')}" for curve, quantity in cells]
+    lines = [f"| step | {' | '.join(names)} |", "| --- " * (1 + len(cells)) + "|"]
+    for step, found in steps.items():
+        values = [with_interval(found[curve][quantity], quantity, signed=True) for curve, quantity in cells]
+        lines.append(f"| {step} | {' | '.join(values)} |")
+    return "\n".join(lines)
 
 
 def _readings(summary: dict[str, Any]) -> str:

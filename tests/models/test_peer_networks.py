@@ -59,6 +59,18 @@ def test_training_normalises_with_the_batch_and_ends_where_evaluation_begins() -
 
 
 @torch.no_grad()
+def test_no_step_is_longer_than_the_longest() -> None:
+    torch.manual_seed(3)
+    published, w = AdaTrans(3, 4, 2, layers=2, width=8).eval(), torch.randn(5, 3, 4)
+    longer = AdaTrans(3, 4, 2, layers=2, width=8, longest_step=3.0).eval()
+    longer.load_state_dict(published.state_dict())
+    path, lengths = longer(w, torch.ones(5, 2), 1)
+    torch.testing.assert_close(lengths, 3 * published(w, torch.ones(5, 2), 1)[1])
+    torch.testing.assert_close((path[1] - path[0]).norm(dim=-1), lengths.expand(5, 3))
+    with pytest.raises(ValueError, match="steps of at most"):
+        AdaTrans(3, 4, 2, longest_step=0.0)
+
+
 def test_a_path_goes_on_where_a_shorter_one_ended() -> None:
     torch.manual_seed(0)
     network, w = AdaTrans(3, 4, 2, layers=2, width=8).eval(), torch.randn(5, 3, 4)

@@ -45,7 +45,8 @@ def test_ablation_configs_differ_in_their_terms_alone() -> None:
 
 
 def test_a_run_of_other_settings_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    run = plan().sweep()[0]
+    study = plan()
+    run = study.sweep({method: {} for method in study.methods})[0]
     assert not finished(run, tmp_path)
     (tmp_path / run.name).mkdir()
     (tmp_path / run.name / "study.yaml").write_text("another")

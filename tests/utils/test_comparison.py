@@ -130,4 +130,4 @@ def test_pages_and_figures_say_what_is_not_reached(comparison: Comparison) -> No
     assert f"| 95 % | weak: reaches {reached:.1f} % | 1 | – | – | – |" in text and "good less this" in text
     figure = curve_figure({"inversion": summary, "photo": summary}, anchors=True)
     assert len(figure.axes) == 6 and any("published" in text.get_text() for text in figure.axes[3].texts)
-    assert [axis.get_title() for axis in leakage_figure(summary, NAMES).axes][:2] == ["good", "bad"]
+    assert [axis.get_title() for axis in leakage_figure(summary).axes][:2] == ["good", "bad"]

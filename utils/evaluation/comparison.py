@@ -93,6 +93,11 @@ class Comparison:
         per_seed, resampled = self.readings(method, curve, quantity, np.linspace(low, high, 46))
         return per_seed.mean(1), resampled.mean(1)
 
+    def difference(self, first: str, second: str, curve: str, quantity: str) -> dict[str, Any] | None:
+        """Area of the first method less that of the second, the same faces in either at each resample."""
+        one, other = (self.area(method, curve, quantity) for method in (first, second))
+        return _estimate(np.atleast_1d(one[0].mean() - other[0].mean()), one[1] - other[1])
+
     def area_range(self, curve: str) -> tuple[float, float]:
         """The accuracies that areas average over, the same for all methods: those that none begins above."""
         return min(max(AREA[0], self.begins(curve)), AREA[1]), AREA[1]
@@ -136,7 +141,10 @@ class Comparison:
         """
         levels = np.array(ACCURACY_LEVELS)
         ranges = {curve: list(self.area_range(curve)) for curve in next(iter(self.curves.values()))[0]}
-        result: dict[str, Any] = {"accuracy": GRID.tolist(), "areas": ranges, "methods": {}}
+        attributes = next(iter(self.outcomes.values()))[0].attributes
+        result: dict[str, Any] = {
+            "attributes": list(attributes), "accuracy": GRID.tolist(), "areas": ranges, "methods": {},
+        }  # fmt: skip
         for method, seeds in self.outcomes.items():
             entry: dict[str, Any] = {"seeds": len(seeds), "curves": {}, "leakage_at_0.95": self.leakage(method)}
             for curve in self.curves[method][0]:
@@ -151,13 +159,9 @@ class Comparison:
                         f"{level:.2f}": _estimate(per_seed[:, k], resampled[:, k]) for k, level in enumerate(levels)
                     }
                     table[quantity] = {"at": at, "drawn": self.drawn(method, curve, quantity)}
-                    own = self.area(method, curve, quantity)
-                    table[quantity]["area"] = _estimate(*own)
+                    table[quantity]["area"] = _estimate(*self.area(method, curve, quantity))
                     if baseline is not None and baseline != method:
-                        other = self.area(baseline, curve, quantity)
-                        table[quantity]["baseline_less_this"] = _estimate(
-                            np.atleast_1d(other[0].mean() - own[0].mean()), other[1] - own[1]
-                        )
+                        table[quantity]["baseline_less_this"] = self.difference(baseline, method, curve, quantity)
             entry["strength_at_0.95"] = self.strength(method, LEAKAGE_AT)
             result["methods"][method] = entry
         return result

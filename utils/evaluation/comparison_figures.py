@@ -93,13 +93,13 @@ def label_ends(axis: Axes, ends: list[tuple[float, float, str, str]]) -> None:
         )  # fmt: skip
 
 
-def leakage_figure(summary: Mapping[str, Any], attributes: Sequence[str]) -> Figure:
+def leakage_figure(summary: Mapping[str, Any]) -> Figure:
     """A matrix a method, side by side: rows edited, columns decisions that stayed, the diagonal the edit's accuracy."""
     found = {m: e["leakage_at_0.95"] for m, e in summary["methods"].items() if e["leakage_at_0.95"] is not None}
     columns = max(1, min(3, len(found)))
     rows = max(1, -(-len(found) // columns))
     figure, axes = plt.subplots(rows, columns, figsize=(3.9 * columns, 3.5 * rows), layout="constrained", squeeze=False)
-    names = [name.replace("_", " ") for name in attributes]
+    names = [name.replace("_", " ") for name in summary["attributes"]]
     for axis in axes.flat[len(found) :]:
         axis.axis("off")
     for index, (axis, (method, matrix)) in enumerate(zip(axes.flat, found.items(), strict=False)):

@@ -9,7 +9,8 @@ UNITS = {"preservation": (100, 1, "kept %"), "identity": (1, 3, "identity"), "di
 _CURVES = {"average": "Single attributes, averaged", "all at once": "All attributes at once"}
 
 
-def _estimate(entry: Mapping[str, Any] | None, quantity: str, signed: bool = False) -> str:
+def with_interval(entry: Mapping[str, Any] | None, quantity: str, signed: bool = False) -> str:
+    """An estimate of `Comparison` as a table shows it; a dash where there is none."""
     if entry is None:
         return "–"
     factor, digits, _ = UNITS[quantity]
@@ -30,7 +31,7 @@ def readings_table(summary: Mapping[str, Any], curve: str) -> str:
     lines = [f"| accuracy | method | seeds | {' | '.join(names)} |", "| --- " * (3 + len(names)) + "|"]
     for level in next(iter(methods.values()))["curves"][curve][quantities[0]]["at"]:
         for method, entry in methods.items():
-            cells = [_estimate(entry["curves"][curve][quantity]["at"][level], quantity) for quantity in quantities]
+            cells = [with_interval(entry["curves"][curve][quantity]["at"][level], quantity) for quantity in quantities]
             name = _level(summary, method, curve, level)
             lines.append(f"| {100 * float(level):.0f} % | {name} | {entry['seeds']} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -56,10 +57,10 @@ def areas_table(summary: Mapping[str, Any], curve: str, baseline: str | None) ->
         cells = []
         for quantity in quantities:
             values = entry["curves"][curve][quantity]
-            cells.append(_estimate(values["area"], quantity))
+            cells.append(with_interval(values["area"], quantity))
             if baseline:
                 own = method == baseline
-                cells.append("–" if own else _estimate(values.get("baseline_less_this"), quantity, signed=True))
+                cells.append("–" if own else with_interval(values.get("baseline_less_this"), quantity, signed=True))
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
