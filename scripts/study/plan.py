@@ -58,14 +58,24 @@ class Plan:
         quick: its quick form.
         folder: of the runs, relative to the project; helpers' files are looked for there.
         threads: of each training.
+        without: methods to leave out; what the ablation starts and ends with cannot be.
+    Raises:
+        ConfigError: a key or a method that there is not.
     """
 
-    def __init__(self, section: Section, quick: bool, folder: str, threads: int) -> None:
+    def __init__(
+        self, section: Section, quick: bool, folder: str, threads: int, without: Sequence[str] = ()
+    ) -> None:
         values = section.plain()
         short = values.pop("quick")
         _check(section, values, _KEYS, "")
         for name, entry in values["methods"].items():
             _check(section, entry, _METHOD_KEYS, f"methods.{name}.")
+        for name in without:
+            if name not in values["methods"]:
+                raise ConfigError(f"--without: no method '{name}' in the study{nearest(name, list(values['methods']))}")
+            if values["methods"].pop(name)["config"] in values["ablation"].values():
+                raise ConfigError(f"--without: the ablation needs {name}")
         self.steps: int | None = None
         if quick:
             self.steps = short.pop("steps")

@@ -48,15 +48,13 @@ def _record(content: dict[str, Any]) -> str:
 
 
 def _comparison(content: dict[str, Any]) -> str:
-    seconds = " · ".join(f"{name} {value:.0f}" for name, value in content["seconds of training"].items())
     parts = ["## Comparison (Fig. 4)", "![curves](comparison.png)", "![leakage](comparison-leakage.png)",
              "![edits](sheet.png)"]  # fmt: skip
     for reference, summary in content["references"].items():
-        parts += [f"### Against the {reference}", tables(summary, "SDFlow")]
+        parts += [f"## Comparison against the {reference}", tables(summary, "SDFlow")]
     parts.append(
         f"A perfect edit would keep an identity of {content['identity ceiling']:.3f} to the photo (drawn face to drawn "
-        f"counterfactual); no edit at all is {content['no edit']:.4f} from the drawn truth. Seconds of training, one "
-        f"thread, what is learned from included: {seconds}."
+        f"counterfactual); no edit at all is {content['no edit']:.4f} from the drawn truth."
     )
     return "\n\n".join(parts)
 
@@ -64,7 +62,8 @@ def _comparison(content: dict[str, Any]) -> str:
 def _ablation(content: dict[str, Any]) -> str:
     last = list(content["references"]["inversion"]["methods"])[-1]
     parts = ["## Ablation (Fig. 5)", "![curves](ablation.png)"]
-    parts += ["### Each step less the one before", _steps(content["steps"]["inversion"])]
+    parts += ["### Each step less the one before", "Means over the same accuracies as below.",
+              _steps(content["steps"]["inversion"])]  # fmt: skip
     parts.append(tables(content["references"]["inversion"], last))
     parts += ["### Balance of L_kd and L_mi (one seed each)", "![sweep](sweep.png)", _readings(content["sweep"])]
     return "\n\n".join(parts)

@@ -12,7 +12,7 @@ from PIL import Image
 from scripts import study_avatars
 from scripts.study.plan import Plan
 from scripts.study.work import StudyError, finished, in_parallel
-from utils.config import load_config
+from utils.config import ConfigError, load_config
 from utils.paths import ROOT
 
 
@@ -83,6 +83,15 @@ def test_quick_study(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert study_avatars.main([*arguments, "--only", "correlation"]) == 0
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
     assert "A conclusion." in (tmp_path / "out/report.md").read_text(encoding="utf-8")
+
+
+def test_methods_can_be_left_out() -> None:
+    section = load_config(ROOT / "configs/study.yaml")
+    assert "AdaTrans" not in Plan(section, False, "runs/study", 1, ["AdaTrans"]).methods
+    with pytest.raises(ConfigError, match="did you mean 'AdaTrans'"):
+        Plan(section, False, "runs/study", 1, ["AdaTran"])
+    with pytest.raises(ConfigError, match="ablation needs SDFlow"):
+        Plan(section, False, "runs/study", 1, ["SDFlow"])
 
 
 def test_slips_in_a_study_are_named(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
