@@ -222,13 +222,11 @@ class Study:
 
 def _steps(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     """What each step of the ablation adds to the one before: step → curve → quantity → difference of areas."""
+    quantities = {"average": ("preservation", "identity"), "all at once": ("identity",)}
     return {
         after: {
-            curve: {
-                quantity: comparison.difference(after, before, curve, quantity)
-                for quantity in ("preservation", "identity")
-            }
-            for curve in ("average", "all at once")
+            curve: {quantity: comparison.difference(after, before, curve, quantity) for quantity in entries}
+            for curve, entries in quantities.items()
         }
         for before, after in itertools.pairwise(names)
     }

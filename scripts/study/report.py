@@ -70,7 +70,7 @@ def _ablation(content: dict[str, Any]) -> str:
 
 
 def _steps(steps: dict[str, Any]) -> str:
-    cells = [(curve, quantity) for curve in ("average", "all at once") for quantity in ("preservation", "identity")]
+    cells = [(curve, quantity) for curve, entries in next(iter(steps.values())).items() for quantity in entries]
     names = [f"{UNITS[quantity][2]}, {curve.replace('average', 'single attributes')}" for curve, quantity in cells]
     lines = [f"| step | {' | '.join(names)} |", "| --- " * (1 + len(cells)) + "|"]
     for step, found in steps.items():
