@@ -86,7 +86,8 @@ from scripts.study.work import (  # noqa: E402
     train_all,
 )
 from utils.config import ConfigError, load_config  # noqa: E402
-from utils.evaluation.comparison import Comparison  # noqa: E402
+from utils.evaluation.comparison import Comparison, estimate  # noqa: E402
+from utils.evaluation.curves import Outcomes  # noqa: E402
 from utils.files import write_text  # noqa: E402
 from utils.paths import displayed  # noqa: E402
 from utils.weights import WeightsError  # noqa: E402
@@ -185,11 +186,16 @@ class Study:
     def correlation(self) -> None:
         """The comparison at every correlation, against the inversion."""
         result: dict[str, Any] = {}
+        outcomes: dict[str, list[Outcomes]] = {}
         for value in self.plan.correlations:
             runs = self.plan.comparison(self.chosen(), value)
             self.train(runs, f"correlation {value}")
-            result[str(value)] = self.compared(runs)["inversion"].summary(BASELINE)
-        self.keep("correlation", self._record() | {"correlations": result})
+            found = self.compared(runs)["inversion"]
+            result[str(value)] = found.summary(BASELINE)
+            outcomes |= {f"{method}, {value}": seeds for method, seeds in found.outcomes.items()}
+        ends = self.plan.correlations[0], self.plan.correlations[-1]
+        changes = _changes(Comparison(outcomes), list(self.plan.methods), *ends)
+        self.keep("correlation", self._record() | {"correlations": result, "ends": ends, "changes": changes})
 
     def beyond(self) -> None:
         """Measures of section 'beyond the paper' for each run of the comparison."""
@@ -230,6 +236,24 @@ def _steps(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
         }
         for before, after in itertools.pairwise(names)
     }
+
+
+def _changes(comparison: Comparison, methods: Sequence[str], first: float, last: float) -> dict[str, Any]:
+    """What training at the last correlation instead of the first does to each method: method → quantity → change of its
+    area, and the baseline's change less this one."""
+
+    def change(method: str, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+        after, before = (comparison.area(f"{method}, {value}", "average", quantity) for value in (last, first))
+        return np.atleast_1d(after[0].mean() - before[0].mean()), after[1] - before[1]
+
+    result: dict[str, Any] = {}
+    for method in methods:
+        result[method] = {}
+        for quantity in ("preservation", "identity", "distance"):
+            own, baseline = change(method, quantity), change(BASELINE, quantity)
+            less = [one - other for one, other in zip(baseline, own, strict=True)]
+            result[method][quantity] = {"change": estimate(*own), "baseline_less_this": estimate(*less)}
+    return result
 
 
 def _number(value: float) -> float | None:

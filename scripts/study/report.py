@@ -93,6 +93,18 @@ def _readings(summary: dict[str, Any]) -> str:
 
 def _correlation(content: dict[str, Any]) -> str:
     parts = ["## Correlated training faces", "![correlation](correlation.png)"]
+    first, last = content["ends"]
+    names = [f"{UNITS[quantity][2]} | SDFlow's change less this" for quantity in UNITS]
+    lines = [f"| method | {' | '.join(names)} |", "| --- " * (1 + 2 * len(UNITS)) + "|"]
+    for name, changes in content["changes"].items():
+        cells = [
+            "–" if which == "baseline_less_this" and name == "SDFlow"
+            else with_interval(changes[quantity][which], quantity, signed=True)
+            for quantity in UNITS
+            for which in ("change", "baseline_less_this")
+        ]  # fmt: skip
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    parts += [f"Change from correlation {first} to {last}, means over accuracies as above:", "\n".join(lines)]
     for value, summary in content["correlations"].items():
         parts += [f"### Correlation {value}", _readings(summary)]
         worst = []

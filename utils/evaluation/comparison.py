@@ -96,7 +96,7 @@ class Comparison:
     def difference(self, first: str, second: str, curve: str, quantity: str) -> dict[str, Any] | None:
         """Area of the first method less that of the second, the same faces in either at each resample."""
         one, other = (self.area(method, curve, quantity) for method in (first, second))
-        return _estimate(np.atleast_1d(one[0].mean() - other[0].mean()), one[1] - other[1])
+        return estimate(np.atleast_1d(one[0].mean() - other[0].mean()), one[1] - other[1])
 
     def area_range(self, curve: str) -> tuple[float, float]:
         """The accuracies that areas average over, the same for all methods: those that none begins above."""
@@ -156,10 +156,10 @@ class Comparison:
                         continue
                     per_seed, resampled = self.readings(method, curve, quantity, levels)
                     at = {
-                        f"{level:.2f}": _estimate(per_seed[:, k], resampled[:, k]) for k, level in enumerate(levels)
+                        f"{level:.2f}": estimate(per_seed[:, k], resampled[:, k]) for k, level in enumerate(levels)
                     }
                     table[quantity] = {"at": at, "drawn": self.drawn(method, curve, quantity)}
-                    table[quantity]["area"] = _estimate(*self.area(method, curve, quantity))
+                    table[quantity]["area"] = estimate(*self.area(method, curve, quantity))
                     if baseline is not None and baseline != method:
                         table[quantity]["baseline_less_this"] = self.difference(baseline, method, curve, quantity)
             entry["strength_at_0.95"] = self.strength(method, LEAKAGE_AT)
@@ -171,8 +171,8 @@ def _values(curve: Curve, quantity: str) -> Any:
     return {"preservation": curve.preserved, "identity": curve.identity, "distance": curve.distance}[quantity]
 
 
-def _estimate(per_seed: np.ndarray, resampled: np.ndarray) -> dict[str, Any] | None:
-    """Mean over seeds, each seed's value, the interval and the share of resamples it knows; None if a seed has none."""
+def estimate(per_seed: np.ndarray, resampled: np.ndarray) -> dict[str, Any] | None:
+    """For JSON: mean and value of the seeds, interval, share of resamples with a value; None where a seed has none."""
     known = float(np.isfinite(resampled).mean())
     if np.isnan(per_seed).any():
         return None
