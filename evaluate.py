@@ -48,9 +48,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--strengths", type=float, nargs="+", default=STRENGTHS, metavar="D", help="default: -0.5 … 2 in 12 steps"
     )
     parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders or editor files, RUN or NAME=RUN")
-    parser.add_argument("--baseline", metavar="NAME", help="method that differences are taken to (default: SDFlow)")
+    parser.add_argument("--baseline", metavar="NAME", help="differences are taken to it (default: SDFlow, if compared)")
     parser.add_argument("--anchors", action="store_true", help="draw AdaTrans' published points on FFHQ")
-    parser.add_argument("--no-linear", action="store_true", help="leave out linear directions, the yardstick")
+    parser.add_argument("--no-linear", action="store_true", help="without linear directions, the yardstick (a minute)")
     parser.add_argument(
         "--fit-count", type=int, default=2000, metavar="N", help="training faces for linear directions (default: 2000)"
     )
@@ -101,7 +101,7 @@ from models.evaluation.protocol import (
     in_batches,
     prepare,
 )
-from utils.config import ConfigError, Section, nearest
+from utils.config import ConfigError, Section
 from utils.devices import keep_freed_memory, pick_device
 from utils.evaluation import comparison_figures, comparison_report, figures
 from utils.evaluation.comparison import LEAKAGE_AT, Comparison
@@ -246,7 +246,9 @@ def compare(options: argparse.Namespace) -> None:
     methods = list(dict.fromkeys(one.method for one in contestants))
     baseline = options.baseline or (SDFlowEditor.title if SDFlowEditor.title in methods else None)
     if baseline is not None and baseline not in methods:
-        raise ConfigError(f"--baseline: no method '{baseline}' among those compared{nearest(baseline, methods)}")
+        raise ConfigError(f"--baseline: '{baseline}' is none of those compared: {', '.join(methods)}")
+    if baseline is None:
+        print(f"no {SDFlowEditor.title} among them, so no differences: --baseline chooses of {', '.join(methods)}")
     domain = contestants[0].domain
     domain.precision = options.precision or domain.precision
     faces = prepared_faces(test_faces(options, domain), options.count, domain)

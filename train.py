@@ -25,7 +25,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", metavar="FILE", help="YAML config (configs/sdflow/*.yaml, configs/avatars/*.yaml)")
+    source.add_argument("--config", metavar="FILE", help="YAML config (configs/sdflow/*.yaml, peers, avatars …)")
     source.add_argument("--resume", metavar="RUN", help="folder of a stopped run; its saved config is used")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change: training.steps=50")
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/<run of the config>)")

@@ -139,13 +139,15 @@ class Domain:
         """
         path = self.weights_path(part)
         checkpoint, section = read_checkpoint(path, self.weights_hint), self.config.section(part)
-        if checkpoint.is_own:
-            network = self.fresh(part)
-            extra = fill_network(network, section["name"], checkpoint)
-        else:
-            section.pop("weights")
-            loaded = network_in(checkpoint, section.get("name"), section)
-            network, extra = loaded.module, loaded.extra
+        # Initial weights are drawn and overwritten; a training in whose midst this happens must not notice.
+        with torch.random.fork_rng(devices=[]):
+            if checkpoint.is_own:
+                network = self.fresh(part)
+                extra = fill_network(network, section["name"], checkpoint)
+            else:
+                section.pop("weights")
+                loaded = network_in(checkpoint, section.get("name"), section)
+                network, extra = loaded.module, loaded.extra
         return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
 
     @cached_property

@@ -178,7 +178,7 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out/measured").iterdir()}
     capsys.readouterr()
     for wrong, words in (
-        ([*arguments, "--baseline", "Shiftet"], "did you mean 'Shifted'"),
+        ([*arguments, "--baseline", "Shiftet"], "'Shiftet' is none of those compared: SDFlow"),
         (["--compare", runs[0], "Shipped=pretrained/avatars/editor.safetensors"], "another latent space"),
         (["--compare", runs[0], runs[0]], "given twice"),
         (["--compare", f"a|b={runs[0]}"], "takes a name without"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,11 +11,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.domain import Domain
+from models.editors import EDITORS
 from models.editors.base import Editor, Flip
-from models.editors.stored import editor_metadata
+from models.editors.stored import StoredEditor, editor_metadata
 from training.method import Batch, Method
-from utils.config import ConfigError
+from utils.config import ConfigError, Section
 from utils.images import grid
+from utils.weights import load_strict
 
 
 class EditorMethod(Method):
@@ -38,6 +41,20 @@ class EditorMethod(Method):
     def editor(self) -> Editor:
         """The editor as it has been learned so far."""
         raise NotImplementedError
+
+    def check_result(self) -> None:
+        """Make the editor again of what its file will hold.
+
+        Raises:
+            ConfigError: the file would not name what the editor is made of.
+            WeightsError: it would hold other tensors than the editor has.
+        """
+        editor = self.editor()
+        state, metadata = editor.state_dict(), editor_metadata(editor, self.domain, self.sections, (), self.settings)
+        stored = StoredEditor(state, metadata, self.domain, Path("editor.safetensors"))
+        kind: type[Editor] = EDITORS.find(Section({"name": editor.name}, type(editor).__name__))
+        with torch.random.fork_rng(devices=[]):  # initial weights that are overwritten
+            load_strict(kind.restore(stored), state, stored.file)
 
     def preview(self, batch: Batch) -> Tensor:
         """Rows are faces; columns: picture, its inversion, then one flipped attribute each."""

@@ -17,7 +17,7 @@ from training.checkpoints import checkpoint_names, prune_checkpoints, restore_ch
 from training.logging import RunLog
 from training.method import Batch, Method, Phase
 from training.settings import TrainingSettings
-from utils.config import ConfigError
+from utils.config import ConfigError, nearest
 from utils.paths import displayed
 from utils.weights import save_weights
 
@@ -52,11 +52,18 @@ class Trainer:
         for source in (data, validation):
             if source is not None:
                 method.check_data(source)
+        for name in settings.loss_weights:
+            if name not in method.term_names:
+                raise ConfigError(
+                    f"training.loss_weights.{name}: the method has no such term{nearest(name, method.term_names)}"
+                )
         self.method = method.to(device)
         self.data, self.validation = data, validation
         self.settings, self.folder, self.config, self.device = settings, folder, dict(config), device
         self.quiet = quiet
         self.phases = method.phases()
+        if settings.steps:  # what is fitted at once is there after an instant, and not before
+            method.check_result()
         if bool(self.phases) != bool(settings.steps):
             steps = "has nothing to learn in steps" if settings.steps else "learns in steps"
             raise ConfigError(f"training.steps: is {settings.steps}, but the method {steps}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,19 @@ class Method(nn.Module):
     """How something is trained. Its registered submodules and buffers are all that a checkpoint holds.
 
     Frozen networks (a domain) are kept outside of the module tree: they are neither moved, trained nor saved.
+
+    Attributes:
+        term_names: of all loss terms that it may have; a weight of any other is a mistake.
     """
+
+    term_names: ClassVar[tuple[str, ...]] = ()
+
+    def check_result(self) -> None:
+        """Refuse to begin where what is learned could not be kept.
+
+        Raises:
+            ConfigError: saying what is missing.
+        """
 
     def check_data(self, data: Dataset) -> None:
         """Refuse a data set whose items are not what the losses need.

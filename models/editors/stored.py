@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models import NETWORKS
 from models.domain import Domain
-from utils.config import Section, as_section
+from utils.config import ConfigError, Section, as_section
 from utils.paths import displayed
 
 if TYPE_CHECKING:
@@ -45,7 +45,13 @@ class StoredEditor:
         return dict(self.metadata.get("settings", {}))
 
     def network(self, name: str) -> Any:
-        """The network of this name as the editor's method described it, without its weights."""
+        """The network of this name as the editor's method described it, without its weights.
+
+        Raises:
+            ConfigError: it did not.
+        """
+        if name not in self.metadata["networks"]:
+            raise ConfigError(f"{displayed(self.file)}: says nothing of a network '{name}' (`sections` of its method)")
         sources = {"networks": displayed(self.file)}
         return build_network(Section(self.metadata["networks"][name], f"networks.{name}", sources), self.domain)
 

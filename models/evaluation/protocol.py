@@ -71,7 +71,7 @@ class Protocol:
     """The sweep of one editor over a test set.
 
     Args:
-        report: called with the number of edits done, for a progress bar.
+        report: called with the number of edits done, for a progress bar (those done twice count once).
     """
 
     def __init__(self, editor: Editor, domain: Domain, faces: TestSet, report: Callable[[int], object]) -> None:
@@ -122,7 +122,8 @@ class Protocol:
         if faces.counterfactual is not None and len(names) == 1:
             column = self.domain.attributes.index(names[0])
             distance = root_mean_square(image, faces.counterfactual[chosen, column])
-        self.report(len(chosen))
+        if rows is None:
+            self.report(len(chosen))
         return _Edited(
             in_batches(self.domain.judge_probabilities, image, device=device) > 0.5,
             in_batches(self.domain.identity_embedding, image, device=device),

@@ -17,6 +17,7 @@ from models.editors.base import Editor, Flip
 from models.editors.checkpoint import load_editor
 from training.methods import METHODS
 from training.settings import TrainingSettings
+from utils.checkpoints.formats import read_checkpoint
 from utils.config import check_arguments, load_config
 from utils.images import to_pillow
 from utils.paths import ROOT
@@ -43,6 +44,16 @@ def trained(config: Path, run: Path, *overrides: str) -> Path:
     """The finished run."""
     assert train.main(["--config", str(config), "--run", str(run), *QUIET, *overrides]) == 0
     return run
+
+
+def assert_resumes(config: Path, run: Path, folder: Path, stop: int, steps: int) -> None:
+    """A run of the config that was stopped and resumed has the editor of the unbroken one, bit for bit."""
+    parts = trained(config, folder / "parts", f"training.steps={stop}")
+    torch.manual_seed(99)  # a resumed run depends on nothing that happened since
+    assert train.main(["--resume", str(parts), *QUIET, f"training.steps={steps}"]) == 0
+    expected, got = (read_checkpoint(place / "editor.safetensors").content for place in (run, parts))
+    assert expected.keys() == got.keys()
+    assert not [key for key in expected if not torch.equal(expected[key], got[key])]
 
 
 def logged(run: Path, group: str) -> dict[str, float]:
@@ -92,5 +103,6 @@ def assert_configs_fit(name: str, terms: set[str] | None = None) -> None:
         method = config.section("method")
         check_arguments(method, METHODS.find(method), {"domain"})
         settings = TrainingSettings.from_section(config.section("training"))
-        assert config["domain"] == f"configs/domains/{domain}.yaml" and config["run"].endswith(domain)
+        assert config["run"].endswith(domain)
+        assert config["domain"] == f"configs/domains/{domain}.yaml", "another domain is named on the command line"
         assert terms is None or set(settings.loss_weights) == terms

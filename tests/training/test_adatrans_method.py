@@ -17,6 +17,7 @@ from models.flows.realnvp import RealNVP
 from tests.training.editors import (
     assert_configs_fit,
     assert_independent_of_the_batch,
+    assert_resumes,
     assert_usable,
     faces_of,
     logged,
@@ -98,6 +99,16 @@ def test_what_does_not_fit_is_refused(domain: Domain, tmp_path: Path) -> None:
         AdaTransMethod(domain, NETWORK, density_file(path, fingerprints={"generator": "other"}))
 
 
+def test_what_could_not_be_made_again_is_refused_before_it_is_trained(domain: Domain, tmp_path: Path) -> None:
+    method = AdaTransMethod(domain, NETWORK, density_file(tmp_path / "d.safetensors"))
+    random = torch.get_rng_state()
+    method.check_result()
+    assert torch.equal(random, torch.get_rng_state())
+    method.sections = {}
+    with pytest.raises(ConfigError, match="says nothing of a network 'transformer'"):
+        method.check_result()
+
+
 def test_an_edit_is_the_place_on_the_path_that_its_strength_asks_for(domain: Domain) -> None:
     torch.manual_seed(0)
     network = AdaTrans(domain.styles, domain.style_dim, 5, layers=2, width=16).eval()
@@ -123,7 +134,9 @@ def test_two_runs_make_an_editor(tiny_domain_folder: Path, tmp_path: Path) -> No
     assert logged(first, "train")["nll"] < float(lines[0].split('"nll": ')[1].split(",")[0].rstrip("}"))
     density = str(first / "realnvp.safetensors")
     section = {"name": "adatrans", "transformer": NETWORK, "density": density, "steps": 2, "learning_rate": 1e-3}
-    run = trained(write_config(tiny_domain_folder, tmp_path, section, steps=3), tmp_path / "run")
+    config = write_config(tiny_domain_folder, tmp_path, section, steps=3)
+    run = trained(config, tmp_path / "run")
+    assert_resumes(config, run, tmp_path, stop=1, steps=3)  # its losses are the first to ask for teacher and identity
     editor, domain = assert_usable(run, tmp_path, "AdaTrans")
     assert isinstance(editor, AdaTransEditor) and editor.steps == 2
     assert_independent_of_the_batch(editor, domain)

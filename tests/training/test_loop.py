@@ -99,6 +99,11 @@ def test_accumulation_equals_the_large_batch_without_batch_statistics(tmp_path: 
         torch.testing.assert_close(states[0][key], states[1][key], rtol=1e-5, atol=1e-6)
 
 
+def test_the_weight_of_no_term_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="loss_weights.siez: the method has no such term; did you mean 'size'"):
+        make(tmp_path, 3, loss_weights={"siez": 0.1})
+
+
 def _seeded() -> ToyMethod:
     torch.manual_seed(3)
     return ToyMethod(batch_norm=False, dropout=0.0)

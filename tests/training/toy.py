@@ -29,6 +29,8 @@ class ToyData(Dataset):
 class ToyMethod(Method):
     """Regression with dropout (random state), batch norm (buffers), an average, and a lazy second phase."""
 
+    term_names = ("fit", "size", "other")
+
     def __init__(self, batch_norm: bool = True, dropout: float = 0.3, explode_at: int = -1) -> None:
         super().__init__()
         norm: list[nn.Module] = [nn.BatchNorm1d(8)] if batch_norm else []

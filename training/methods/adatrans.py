@@ -46,6 +46,8 @@ class AdaTransMethod(EditorMethod):
         WeightsError: it is not there, or was trained with another generator or encoder.
     """
 
+    term_names = ("class", "reg", "nll", "identity", "perceptual")
+
     def __init__(
         self, domain: Domain, transformer: dict, density: str, steps: int = 5, learning_rate: float = 1e-4
     ) -> None:

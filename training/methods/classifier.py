@@ -49,6 +49,8 @@ class ClassifierMethod(Method):
             here has labels of.
     """
 
+    term_names = ("bce",)
+
     def __init__(
         self,
         domain: Domain,

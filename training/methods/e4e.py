@@ -69,6 +69,8 @@ class E4eMethod(Method):
 
     latent_avg: Tensor
 
+    term_names = (*TERMS, "latent_discriminator", "latent_r1")
+
     def __init__(
         self,
         domain: Domain,

@@ -48,6 +48,8 @@ class IdentityMethod(Method):
         augment: section of `training.augment.Augmentation`.
     """
 
+    term_names = ("margin_softmax",)
+
     def __init__(
         self,
         domain: Domain,

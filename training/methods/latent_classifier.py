@@ -26,6 +26,8 @@ class LatentClassifierMethod(Method):
         learning_rate, weight_decay: of Adam (published 1e-4 and 5e-4, batch 256, 20 epochs).
     """
 
+    term_names = ("bce",)
+
     def __init__(
         self,
         domain: Domain,

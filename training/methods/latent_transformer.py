@@ -42,6 +42,8 @@ class LatentTransformerMethod(EditorMethod):
 
     weights: Tensor
 
+    term_names = ("target", "reg", "attributes")
+
     def __init__(
         self,
         domain: Domain,

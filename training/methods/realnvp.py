@@ -23,6 +23,8 @@ class RealNVPMethod(Method):
         learning_rate: of Adam.
     """
 
+    term_names = ("nll",)
+
     def __init__(
         self, domain: Domain, couplings: int = 10, width: int = 32, blocks: int = 2, learning_rate: float = 1e-4
     ) -> None:

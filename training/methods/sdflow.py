@@ -44,6 +44,8 @@ class SDFlowMethod(EditorMethod):
         ConfigError: an unknown term, `kd` without an encoder that could learn, or a teacher of another layout.
     """
 
+    term_names = TERMS
+
     def __init__(
         self,
         domain: Domain,

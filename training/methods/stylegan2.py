@@ -88,6 +88,11 @@ class StyleGAN2Method(Method):
     images_seen: Tensor
     preview_z: Tensor
 
+    term_names = (
+        "generator", "discriminator", "r1", "path_length",
+        "drawn_image", "drawn_perceptual", "drawn_readings", "reader",
+    )  # fmt: skip
+
     def __init__(
         self,
         domain: Domain,
