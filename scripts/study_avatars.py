@@ -26,7 +26,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -198,27 +198,31 @@ class Study:
         self.keep("correlation", self._record() | {"correlations": result, "ends": ends, "changes": changes})
 
     def beyond(self) -> None:
-        """Measures of section 'beyond the paper' for each run of the comparison."""
-        runs = self.plan.comparison(self.chosen(), self.plan.main)
+        """Measures of section 'beyond the paper' for each run of the comparison, the ablation and the sweep."""
+        chosen = self.chosen()
         between = list(self.plan.values["ablation"])[1:-1]  # the first and the last are StyleFlow and SDFlow
-        runs += [run for run in self.plan.ablation(self.chosen()) if run.method in between]
+        sweep = self.plan.sweep(chosen)
+        runs = self.plan.comparison(chosen, self.plan.main)
+        runs += [run for run in self.plan.ablation(chosen) if run.method in between] + sweep
+        comparison, ablation = self.stage("comparison"), self.stage("ablation")
         strengths: dict[str, list[float]] = {}
-        for entry in (self.stage("comparison"), self.stage("ablation")):
-            for method, one in entry["references"]["inversion"]["methods"].items():
+        for found in (comparison["references"]["inversion"], ablation["references"]["inversion"], ablation["sweep"]):
+            for method, one in found["methods"].items():
                 strengths[method] = [
                     max(self.plan.strengths) if value is None else value for value in one["strength_at_0.95"]
                 ]
-        tasks = []
+        tasks: dict[Path, tuple[str, Callable[[], None]]] = {}
         paths: dict[str, list[Path]] = {}
         for method, entries in by_method(runs).items():
             for run, strength in zip(entries, strengths[method], strict=True):
                 path = beyond_path(run, self.plan, self.runs, strength)
                 paths.setdefault(method, []).append(path)
                 if not path.is_file():
-                    tasks.append((run.name, partial(measure_beyond, run, self.plan, self.runs, strength)))
-        in_parallel(tasks, self.jobs, self.plan.threads, "beyond the paper")
+                    tasks[path] = run.name, partial(measure_beyond, run, self.plan, self.runs, strength)
+        in_parallel(list(tasks.values()), self.jobs, self.plan.threads, "beyond the paper")
         found = {method: [json.loads(path.read_text()) for path in entries] for method, entries in paths.items()}
-        self.keep("beyond", self._record() | {"methods": found})
+        balance = {run.method: found.pop(run.method) for run in sweep}
+        self.keep("beyond", self._record() | {"methods": found, "sweep": balance})
 
     def _record(self) -> dict[str, Any]:
         values = self.plan.values

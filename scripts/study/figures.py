@@ -19,7 +19,7 @@ AT = "0.95"
 def draw(folder: Path) -> None:
     """Every figure whose results are in the folder."""
     for name, figure in (
-        ("comparison", _curves), ("comparison-leakage", _leakage), ("ablation", _curves), ("sweep", _sweep),
+        ("comparison", _curves), ("comparison-leakage", _leakage), ("ablation", _ablation), ("sweep", _sweep),
         ("correlation", _correlation), ("information", _information), ("reliability", _reliability),
     ):  # fmt: skip
         source = {"comparison-leakage": "comparison", "sweep": "ablation", "information": "beyond",
@@ -33,6 +33,11 @@ def draw(folder: Path) -> None:
 
 def _curves(content: dict[str, Any]) -> Figure:
     return curve_figure(content["references"])
+
+
+def _ablation(content: dict[str, Any]) -> Figure:
+    whole = list(content["references"]["inversion"]["methods"])[-1]
+    return curve_figure(content["references"], first=whole)
 
 
 def _leakage(content: dict[str, Any]) -> Figure:

@@ -134,7 +134,7 @@ def _beyond(content: dict[str, Any]) -> str:
         parts += ["### Does the flow free z of s?", "![bits](information.png)", "\n".join(lines)]
         parts.append(f"Bits a face and attribute, mean over attributes; the decisions themselves have {whole:.2f}.")
     lines = ["| method | agreement with the judge on inversions % | on edits % | gap |", "| --- " * 4 + "|"]
-    for name, runs in methods.items():
+    for name, runs in [*methods.items(), *content["sweep"].items()]:
         honesty = [run["honesty"] for run in runs]
         real, edited = (
             _spread([100 * float(np.mean(list(one[f"agreement on {where}"].values()))) for one in honesty], 1)

@@ -24,24 +24,28 @@ _PANELS = (
 )
 
 
-def colours(methods: Sequence[str]) -> dict[str, str]:
-    """A colour for each method, in their order; black comes after the palette."""
-    return {method: (*PALETTE, "#000000", "#666666")[index % 8] for index, method in enumerate(methods)}
+def colours(methods: Sequence[str], first: str | None = None) -> dict[str, str]:
+    """A colour for each method, in their order but for the one that is to be first; black comes after the palette."""
+    order = sorted(methods, key=lambda method: method != first)
+    return {method: (*PALETTE, "#000000", "#666666")[index % 8] for index, method in enumerate(order)}
 
 
-def curve_figure(summaries: Mapping[str, Mapping[str, Any]], anchors: bool = False) -> Figure:
+def curve_figure(
+    summaries: Mapping[str, Mapping[str, Any]], anchors: bool = False, first: str | None = None
+) -> Figure:
     """Rows: reference pictures; columns: preservation and identity against accuracy, identity of all edits at once.
 
     Args:
         summaries: reference → `Comparison.summary`.
         anchors: draw published points on FFHQ, too.
+        first: the method that has the palette's first colour.
     """
     figure, axes = plt.subplots(
         len(summaries), 3, figsize=(11.5, 3.4 * len(summaries)), layout="constrained", squeeze=False
     )
     for row, (reference, summary) in zip(axes, summaries.items(), strict=True):
         for axis, (curve, quantity, label) in zip(row, _PANELS, strict=True):
-            _draw(axis, summary, curve, quantity)
+            _draw(axis, summary, curve, quantity, colours(list(summary["methods"]), first))
             if anchors and reference == "photo" and curve == "average":
                 column = 1 if quantity == "preservation" else 2
                 points = np.array(ANCHORS)
@@ -53,10 +57,12 @@ def curve_figure(summaries: Mapping[str, Mapping[str, Any]], anchors: bool = Fal
     return figure
 
 
-def _draw(axis: Axes, summary: Mapping[str, Any], curve: str, quantity: str) -> None:
+def _draw(
+    axis: Axes, summary: Mapping[str, Any], curve: str, quantity: str, shades: Mapping[str, str]
+) -> None:
     grid, methods = np.array(summary["accuracy"]), summary["methods"]
     ends = []
-    for marker, (method, colour) in zip(itertools.cycle(_MARKERS), colours(list(methods)).items(), strict=False):
+    for marker, (method, colour) in zip(itertools.cycle(_MARKERS), shades.items(), strict=False):
         drawn = methods[method]["curves"][curve][quantity]["drawn"]
         value, low, high = (np.array(drawn[key], dtype=float) for key in ("value", "low", "high"))
         shown = np.flatnonzero(np.isfinite(value))
@@ -89,7 +95,7 @@ def label_ends(axis: Axes, ends: list[tuple[float, float, str, str]]) -> None:
         axis.annotate(
             method, (end, value), (1.015, height), xycoords="data", textcoords=("axes fraction", "data"), fontsize=7.5,
             color=colour, va="center", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6},
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "relpos": (0, 0.5), "shrinkA": 1},
         )  # fmt: skip
 
 
