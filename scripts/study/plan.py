@@ -15,7 +15,7 @@ from utils.paths import ROOT
 
 _KEYS = ("domain", "correlations", "main", "seeds", "train_faces", "validation_faces", "test_faces", "strengths",
          "helpers", "methods", "ablation", "sweep")  # fmt: skip
-_METHOD_KEYS = ("config", "overrides", "helper", "search", "seed")
+_METHOD_KEYS = ("config", "overrides", "helper", "search", "seed", "fitted")
 TUNING_SEED = 100  # none of the study's: its settings are not chosen by the luck of the runs that are reported
 
 
@@ -121,7 +121,7 @@ class Plan:
         seed_key = entry.get("seed", "training.seed")
         if seed_key not in (None, "training.seed"):
             more.append({seed_key: seed})
-        if "seed" in entry:  # fitted at once
+        if entry.get("fitted"):
             more.append({"training.steps": 0})
         name = f"{slug(method)}{mark}-c{correlation}-s{seed}"
         overrides = self._overrides(correlation, seed, *more)
