@@ -65,7 +65,7 @@ def _sweep(content: dict[str, Any]) -> Figure:
 
 
 def _correlation(content: dict[str, Any]) -> Figure:
-    """What each method keeps at 95 % accuracy against the correlation of its training faces."""
+    """What each method keeps at 95 % accuracy against the correlation of its training faces; bars lie side by side."""
     values = list(content["correlations"])
     panels = (("preservation", "attribute preservation"), ("identity", "identity (cosine)"),
               ("distance", "distance to the drawn truth"))  # fmt: skip
@@ -73,10 +73,11 @@ def _correlation(content: dict[str, Any]) -> Figure:
     methods = list(content["correlations"][values[0]]["methods"])
     for axis, (quantity, label) in zip(axes, panels, strict=True):
         ends = []
-        for name, colour in colours(methods).items():
+        for place, (name, colour) in enumerate(colours(methods).items()):
+            shift = 0.015 * (place - (len(methods) - 1) / 2)
             averages = [content["correlations"][v]["methods"][name]["curves"]["average"] for v in values]
             rows = [average[quantity]["at"][AT] for average in averages]
-            reached = [(float(v), row) for v, row in zip(values, rows, strict=True) if row is not None]
+            reached = [(float(v) + shift, row) for v, row in zip(values, rows, strict=True) if row is not None]
             if not reached:
                 continue
             x, y = [v for v, _ in reached], [row["value"] for _, row in reached]
@@ -84,8 +85,8 @@ def _correlation(content: dict[str, Any]) -> Figure:
             bars = np.maximum(0, [np.array(y) - bounds[0], bounds[1] - np.array(y)])
             axis.errorbar(x, y, bars, color=colour, marker="o", ms=3.5, lw=1.5, capsize=2)
             ends.append((y[-1], x[-1], name, colour))
-        axis.set(xlabel="correlation of the training faces", title=f"{label} at 95 % accuracy")
-        axis.title.set_fontsize(9.5)
+        axis.set_xlabel("correlation of the training faces\n(strength of their copula)")
+        axis.set_title(f"{label}\nat 95 % accuracy", fontsize=9.5)
         axis.set_xticks([float(v) for v in values])
         label_ends(axis, ends)
     return figure
