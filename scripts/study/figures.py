@@ -104,8 +104,8 @@ def _information(content: dict[str, Any]) -> Figure:
             bits = np.array([[run["information"][place]["MLP"]["bits"][n] for n in names] for run in runs])
             x = np.arange(len(names)) + (index - 1) * 0.27
             axis.bar(x, bits.mean(0), 0.25, color=colour, label=place)
-            axis.errorbar(x, bits.mean(0), [bits.mean(0) - bits.min(0), bits.max(0) - bits.mean(0)], fmt="none",
-                          ecolor="#333333", lw=0.8, capsize=1.5)  # fmt: skip
+            bars = np.maximum(0, [bits.mean(0) - bits.min(0), bits.max(0) - bits.mean(0)])  # rounding may go below
+            axis.errorbar(x, bits.mean(0), bars, fmt="none", ecolor="#333333", lw=0.8, capsize=1.5)
         axis.axhline(0, color="#333333", lw=0.8)
         axis.set_xticks(range(len(names)), [n.replace("_", " ") for n in names], rotation=30, ha="right", fontsize=8)
         axis.set_title(name, fontsize=9.5)
