@@ -99,9 +99,9 @@ def _information(content: dict[str, Any]) -> Figure:
                                 sharey=True, squeeze=False)  # fmt: skip
     for axis, (name, runs) in zip(axes[0], flows.items(), strict=False):
         places = ("w", "z", "z, shuffled condition")
-        names = list(runs[0]["information"]["w"]["MLP"]["bits"])
+        names = list(runs[0]["information"]["w"]["linear"]["bits"])
         for index, (place, colour) in enumerate(zip(places, PALETTE, strict=False)):
-            bits = np.array([[run["information"][place]["MLP"]["bits"][n] for n in names] for run in runs])
+            bits = np.array([[run["information"][place]["linear"]["bits"][n] for n in names] for run in runs])
             x = np.arange(len(names)) + (index - 1) * 0.27
             axis.bar(x, bits.mean(0), 0.25, color=colour, label=place)
             bars = np.maximum(0, [bits.mean(0) - bits.min(0), bits.max(0) - bits.mean(0)])  # rounding may go below
@@ -109,15 +109,19 @@ def _information(content: dict[str, Any]) -> Figure:
         axis.axhline(0, color="#333333", lw=0.8)
         axis.set_xticks(range(len(names)), [n.replace("_", " ") for n in names], rotation=30, ha="right", fontsize=8)
         axis.set_title(name, fontsize=9.5)
-    axes[0][0].set_ylabel("bits that a probe reads")
-    axes[0][0].legend(fontsize=7.5, loc="lower left")
+    axes[0][0].set_ylabel("bits that a linear probe reads")
+    if flows:
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
 def _reliability(content: dict[str, Any]) -> Figure:
-    """Of the faces given a value, how many have the attribute; a panel each method, first run."""
-    methods = content["methods"]
-    columns = min(4, len(methods))
+    """Of the faces given a value, how many have the attribute; a panel each method, first run.
+
+    The ablation's frozen classifier is StyleFlow's. A dot is as large as its faces are many.
+    """
+    methods = {name: runs for name, runs in content["methods"].items() if name in content["record"]["methods"]}
+    columns = min(3, len(methods))
     rows = -(-len(methods) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.7 * columns, 2.7 * rows), layout="constrained", sharex=True,
                                 sharey=True, squeeze=False)  # fmt: skip
@@ -125,14 +129,16 @@ def _reliability(content: dict[str, Any]) -> Figure:
         axis.axis("off")
     for axis, (name, runs) in zip(axes.flat, methods.items(), strict=False):
         axis.plot([0, 1], [0, 1], color="#888888", lw=0.8, ls="--")
-        for (attribute, rows), colour in zip(runs[0]["honesty"]["reliability"].items(), PALETTE, strict=False):
-            axis.plot([r["said"] for r in rows], [r["present"] for r in rows], "o-", ms=3, lw=1, color=colour,
-                      label=attribute.replace("_", " "))  # fmt: skip
+        for (attribute, bins), colour in zip(runs[0]["honesty"]["reliability"].items(), PALETTE, strict=False):
+            said, present, faces = (np.array([one[key] for one in bins]) for key in ("said", "present", "faces"))
+            axis.plot(said, present, color=colour, lw=1, alpha=0.6, label=attribute.replace("_", " "))
+            axis.scatter(said, present, 3 + 0.7 * faces, color=colour, alpha=0.8, linewidths=0)
         axis.set_title(name, fontsize=9)
-        axis.set_xlim(-0.25, 1.25)
+        axis.set(xlim=(-0.25, 1.25), xticks=(0, 0.5, 1))
     for axis in axes[-1]:
         axis.set_xlabel("semantic variable")
     for axis in axes[:, 0]:
         axis.set_ylabel("share judged present")
-    axes[0][0].legend(fontsize=7)
+    if methods:
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     return figure
