@@ -114,7 +114,7 @@ class Study:
     def keep(self, name: str, result: dict[str, Any]) -> None:
         """Write a stage's results."""
         self.results[name] = result
-        write_text(self.output / f"{name}.json", json.dumps(result, indent=1))
+        write_text(self.output / f"{name}.json", json.dumps(result))
 
     def train(self, runs: Sequence[Run], what: str) -> None:
         train_all(runs, self.runs, self.jobs, self.plan.threads, what)

@@ -103,14 +103,14 @@ class Comparison:
         return min(max(AREA[0], self.begins(curve)), AREA[1]), AREA[1]
 
     def drawn(self, method: str, curve: str, quantity: str) -> dict[str, list[float | None]]:
-        """A curve over `GRID` with its band; None where a seed does not reach an accuracy or begins above it."""
+        """A curve over `GRID` with its band, five digits; None where a seed does not reach it or begins above it."""
         per_seed, resampled = self.readings(method, curve, quantity, GRID)
         columns = {"value": per_seed.mean(0), "low": np.full(len(GRID), np.nan), "high": np.full(len(GRID), np.nan)}
         for place in np.flatnonzero(np.isfinite(resampled).mean(0) >= _ENOUGH):
             columns["low"][place], columns["high"][place] = np.nanpercentile(resampled[:, place], INTERVAL)
         shown = np.isfinite(columns["value"])
         return {
-            key: [float(v) if s and np.isfinite(v) else None for v, s in zip(row, shown, strict=True)]
+            key: [round(float(v), 5) if s and np.isfinite(v) else None for v, s in zip(row, shown, strict=True)]
             for key, row in columns.items()
         }
 
