@@ -86,7 +86,7 @@ from scripts.study.work import (  # noqa: E402
     train_all,
 )
 from utils.config import ConfigError, load_config  # noqa: E402
-from utils.evaluation.comparison import Comparison, estimate  # noqa: E402
+from utils.evaluation.comparison import Comparison, estimate, less  # noqa: E402
 from utils.evaluation.curves import Outcomes  # noqa: E402
 from utils.files import write_text  # noqa: E402
 from utils.paths import displayed  # noqa: E402
@@ -235,7 +235,10 @@ def _steps(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
     quantities = {"average": ("preservation", "identity"), "all at once": ("identity",)}
     return {
         after: {
-            curve: {quantity: comparison.difference(after, before, curve, quantity) for quantity in entries}
+            curve: {
+                quantity: estimate(*less(*(comparison.area(name, curve, quantity) for name in (after, before))))
+                for quantity in entries
+            }
             for curve, entries in quantities.items()
         }
         for before, after in itertools.pairwise(names)
@@ -245,18 +248,15 @@ def _steps(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
 def _changes(comparison: Comparison, methods: Sequence[str], first: float, last: float) -> dict[str, Any]:
     """What training at the last correlation instead of the first does to each method: method → quantity → change of its
     area, and the baseline's change less this one."""
-
-    def change(method: str, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-        after, before = (comparison.area(f"{method}, {value}", "average", quantity) for value in (last, first))
-        return np.atleast_1d(after[0].mean() - before[0].mean()), after[1] - before[1]
-
-    result: dict[str, Any] = {}
-    for method in methods:
-        result[method] = {}
-        for quantity in ("preservation", "identity", "distance"):
-            own, baseline = change(method, quantity), change(BASELINE, quantity)
-            less = [one - other for one, other in zip(baseline, own, strict=True)]
-            result[method][quantity] = {"change": estimate(*own), "baseline_less_this": estimate(*less)}
+    result: dict[str, Any] = {method: {} for method in methods}
+    for quantity in ("preservation", "identity", "distance"):
+        changes = {
+            method: less(*(comparison.area(f"{method}, {value}", "average", quantity) for value in (last, first)))
+            for method in methods
+        }
+        for method, own in changes.items():
+            apart = estimate(*less(changes[BASELINE], own))
+            result[method][quantity] = {"change": estimate(*own), "baseline_less_this": apart}
     return result
 
 

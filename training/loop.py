@@ -62,11 +62,11 @@ class Trainer:
         self.settings, self.folder, self.config, self.device = settings, folder, dict(config), device
         self.quiet = quiet
         self.phases = method.phases()
-        if settings.steps:  # what is fitted at once is there after an instant, and not before
-            method.check_result()
         if bool(self.phases) != bool(settings.steps):
             steps = "has nothing to learn in steps" if settings.steps else "learns in steps"
             raise ConfigError(f"training.steps: is {settings.steps}, but the method {steps}")
+        if self.phases:  # what is fitted at once is there after an instant, and not before
+            method.check_result()
         self.base_rates = {
             id(phase.optimiser): [group["lr"] for group in phase.optimiser.param_groups] for phase in self.phases
         }

@@ -18,11 +18,11 @@ import train
 from models.domain import PARTS, Domain
 from models.editors.checkpoint import load_editor
 from models.editors.targets import replace_one_attribute
+from tests.training.editors import assert_resumes, trained
 from tests.training.runs import backward
 from training.methods.sdflow import SDFlowMethod
 from utils.config import ConfigError
 from utils.paths import ROOT
-from utils.weights import load_weights
 
 FLOW = {"name": "continuous_flow", "tolerance": 1e-2, "hidden": [16, 16]}
 ENCODER = {"name": "semantic_encoder", "backbone": "r18", "width": 8, "head": [8, 8]}
@@ -105,20 +105,9 @@ def config(tiny_domain_folder: Path, tmp_path: Path) -> Path:
     return path
 
 
-def final_state(run: Path) -> dict[str, Tensor]:
-    return load_weights(sorted((run / "checkpoints").glob("*.safetensors"))[-1])[0]
-
-
 def test_two_halves_are_the_whole_bit_for_bit(config: Path, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    common = ["--quiet", "--device", "cpu"]
-    assert train.main(["--config", str(config), "--run", str(whole), *common]) == 0
-    assert train.main(["--config", str(config), "--run", str(parts), *common, "training.steps=3"]) == 0
-    torch.manual_seed(99)  # a resumed run depends on nothing that happened since
-    assert train.main(["--resume", str(parts), *common, "training.steps=6"]) == 0
-    expected, got = final_state(whole), final_state(parts)
-    assert expected.keys() == got.keys()
-    assert not [key for key in expected if not torch.equal(expected[key], got[key])]
+    whole = trained(config, tmp_path / "whole")
+    assert_resumes(config, whole, tmp_path, stop=3, steps=6)
     editor, _, metadata = load_editor(whole)  # the run folder is what the other commands take
     assert editor.attributes == ("Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair")
     assert metadata["config"]["training"]["steps"] == 6

@@ -93,11 +93,6 @@ class Comparison:
         per_seed, resampled = self.readings(method, curve, quantity, np.linspace(low, high, 46))
         return per_seed.mean(1), resampled.mean(1)
 
-    def difference(self, first: str, second: str, curve: str, quantity: str) -> dict[str, Any] | None:
-        """Area of the first method less that of the second, the same faces in either at each resample."""
-        one, other = (self.area(method, curve, quantity) for method in (first, second))
-        return estimate(np.atleast_1d(one[0].mean() - other[0].mean()), one[1] - other[1])
-
     def area_range(self, curve: str) -> tuple[float, float]:
         """The accuracies that areas average over, the same for all methods: those that none begins above."""
         return min(max(AREA[0], self.begins(curve)), AREA[1]), AREA[1]
@@ -159,9 +154,11 @@ class Comparison:
                         f"{level:.2f}": estimate(per_seed[:, k], resampled[:, k]) for k, level in enumerate(levels)
                     }
                     table[quantity] = {"at": at, "drawn": self.drawn(method, curve, quantity)}
-                    table[quantity]["area"] = estimate(*self.area(method, curve, quantity))
+                    own = self.area(method, curve, quantity)
+                    table[quantity]["area"] = estimate(*own)
                     if baseline is not None and baseline != method:
-                        table[quantity]["baseline_less_this"] = self.difference(baseline, method, curve, quantity)
+                        other = self.area(baseline, curve, quantity)
+                        table[quantity]["baseline_less_this"] = estimate(*less(other, own))
             entry["strength_at_0.95"] = self.strength(method, LEAKAGE_AT)
             result["methods"][method] = entry
         return result
@@ -169,6 +166,11 @@ class Comparison:
 
 def _values(curve: Curve, quantity: str) -> Any:
     return {"preservation": curve.preserved, "identity": curve.identity, "distance": curve.distance}[quantity]
+
+
+def less(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The first area less the second, of the means over seeds and within each resample."""
+    return np.atleast_1d(first[0].mean() - second[0].mean()), first[1] - second[1]
 
 
 def estimate(per_seed: np.ndarray, resampled: np.ndarray) -> dict[str, Any] | None:
