@@ -84,15 +84,18 @@ class AdaTrans(nn.Module):
             )
         self.func = _Direction(styles, style_dim, conditions, layers, width, longest_step)
 
-    def forward(self, w: Tensor, wanted: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    def forward(self, w: Tensor, wanted: Tensor, steps: int, held: bool = False) -> tuple[Tensor, Tensor]:
         """The path (steps + 1, B, L, D), whose first state is w, and the lengths of its steps (B, steps).
 
         Args:
             wanted: (B, conditions): 1 where an attribute is to be there, −1 where not.
+            held: every step is half as long as it may be, whatever the network says.
         """
         path, lengths = [w], []
         for _ in range(steps):
             direction, length = self.func(torch.stack(path), wanted)
+            if held:
+                length = torch.full_like(length, 0.5 * self.func.longest_step)
             path.append(path[-1] + (direction * length)[:, None])
             lengths.append(length)
         return torch.stack(path), torch.cat(lengths, dim=1) if lengths else w.new_zeros(len(w), 0)

@@ -1,5 +1,5 @@
-"""AdaTrans: as many adaptive steps as an edit is strong ("Adaptive Nonlinear Latent Transformation for Conditional Face
-Editing", 2023).
+"""AdaTrans: for each attribute a path of adaptive steps, as many as an edit is strong ("Adaptive Nonlinear Latent
+Transformation for Conditional Face Editing", 2023).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.adatrans import AdaTrans
 from models.domain import Domain
@@ -19,27 +19,31 @@ MOST_STEPS = 10
 
 
 class AdaTransEditor(Editor):
-    """s = C(I), the frozen classifier's; w_e lies on the path from w towards the wanted attributes.
+    """s = C(I), the frozen classifier's; w_e = w + Σ_a (p_a − w), with p_a a place on attribute a's path from w.
 
-    The path is told 1 or −1 of each attribute: the decision s > ½, or where ŝ differs from s the side that it leads to.
-    Its length, at most ten steps, is `steps` for a change of s by 1; between two states the code is interpolated. Of
-    several attributes the largest change decides. (The published evaluation strengthens edits by whole steps.)
+    A path is told 1 where ŝ is above s, −1 where it is below. Its length, at most ten steps, is `steps` for a change of
+    s by 1; between two states the code is interpolated. (The published evaluation strengthens edits by whole steps.
+    Several attributes are published, too, as the sum of paths that all begin at w.)
 
     Args:
-        steps: of the paths that the network learned.
+        transformers: one for each attribute, each of a single condition.
+        steps: of the paths that they learned.
     """
 
     name: ClassVar[str] = "adatrans"
     title: ClassVar[str] = "AdaTrans"
 
-    def __init__(self, transformer: AdaTrans, domain: Domain, attributes: Sequence[str], steps: int) -> None:
+    def __init__(
+        self, transformers: Sequence[AdaTrans], domain: Domain, attributes: Sequence[str], steps: int
+    ) -> None:
         super().__init__(attributes)
-        self.transformer = transformer
+        self.transformers = nn.ModuleList(transformers)
         self.domain, self.steps = domain, steps
 
     @classmethod
     def restore(cls, stored: StoredEditor) -> AdaTransEditor:
-        return cls(stored.network("transformer"), stored.domain, stored.attributes, **stored.settings)
+        transformers = [stored.network("transformer") for _ in stored.attributes]
+        return cls(transformers, stored.domain, stored.attributes, **stored.settings)
 
     @torch.no_grad()
     def semantics(self, w: Tensor, image: Tensor) -> Tensor:
@@ -47,15 +51,16 @@ class AdaTransEditor(Editor):
 
     @torch.no_grad()
     def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        change = wanted - semantics
-        sides = torch.where(change == 0, semantics - 0.5, change)
-        place = (self.steps * change.abs().amax(1)).clamp(max=MOST_STEPS)
-        path, _ = self.transformer.eval()(prepared, signs(sides), steps=int(place.max().ceil()))
-        rows, before = torch.arange(len(place), device=place.device), place.floor().long()
+        moved = prepared
+        for transformer, change in zip(self.transformers, (wanted - semantics).unbind(1), strict=True):
+            rows = change.nonzero()[:, 0]
+            if len(rows):
+                moved = moved.index_add(0, rows, self._displacement(transformer, prepared[rows], change[rows]))
+        return moved
+
+    def _displacement(self, transformer: nn.Module, w: Tensor, change: Tensor) -> Tensor:
+        place = (self.steps * change.abs()).clamp(max=MOST_STEPS)
+        path, _ = transformer.eval()(w, change.sign()[:, None], steps=int(place.max().ceil()))
+        rows, before = torch.arange(len(w), device=w.device), place.floor().long()
         after = (before + 1).clamp(max=len(path) - 1)
-        return path[before, rows].lerp(path[after, rows], (place - before)[:, None, None])
-
-
-def signs(values: Tensor) -> Tensor:
-    """1 above zero, else −1: what AdaTrans is told is wanted."""
-    return torch.where(values > 0, 1.0, -1.0)
+        return path[before, rows].lerp(path[after, rows], (place - before)[:, None, None]) - w

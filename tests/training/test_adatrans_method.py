@@ -51,26 +51,27 @@ def batch(domain: Domain) -> Batch:
     return {"image": image, "latent": latent, "teacher": domain.teacher_probabilities(image).detach()}
 
 
-def test_terms_are_the_published_ones(domain: Domain, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("step", "drawn", "held"), [(0, 4, 0), (8, 2, 2), (8, 4, 1)])
+def test_terms_are_the_published_ones(domain: Domain, tmp_path: Path, step: int, drawn: int, held: int) -> None:
     torch.manual_seed(0)
-    method = AdaTransMethod(domain, NETWORK, density_file(tmp_path / "d.safetensors"), steps=3).eval()
-    data = batch(domain)
-    torch.manual_seed(2)
+    density_path = density_file(tmp_path / "d.safetensors")
+    method = AdaTransMethod(domain, NETWORK, density_path, steps=3, pictures=drawn, held_steps=held).eval()
+    data, chosen = batch(domain), step % 5
+    method.before_step(step)
     terms = method.losses("editor", data)
-    torch.manual_seed(2)
-    chosen = torch.randint(0, 5, (4, 1))[:, 0]
     wanted = data["teacher"].clone()
-    rows = torch.arange(4)
-    wanted[rows, chosen] = 1 - (wanted[rows, chosen] > 0.5).float()
-    path, _ = method.transformer(data["latent"], torch.where(wanted > 0.5, 1.0, -1.0), steps=3)
-    picture, inversion = domain.synthesise(path[-1]), domain.synthesise(data["latent"])
+    wanted[:, chosen] = 1 - (wanted[:, chosen] > 0.5).float()
+    sides = torch.where(wanted[:, chosen] > 0.5, 1.0, -1.0)[:, None]
+    path, lengths = method.transformers[chosen](data["latent"], sides, 3, step // 5 < held)
+    assert torch.equal(lengths, torch.full((4, 3), 0.5)) == (step // 5 < held)
+    picture, inversion = domain.synthesise(path[-1, :drawn]), domain.synthesise(data["latent"][:drawn])
     cosine = (domain.identity_embedding(picture) * domain.identity_embedding(inversion)).sum(1)
     density = RealNVP(8, couplings=2, width=4).eval()
     density.load_state_dict(method._density[0].state_dict())
     z, log_det = density(path[1:])
     normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
     expected = {
-        "class": F.binary_cross_entropy(domain.teacher_probabilities(picture), wanted),
+        "class": F.binary_cross_entropy(domain.teacher_probabilities(picture), wanted[:drawn]),
         "reg": (path[-1] - data["latent"]).square().mean(),
         "nll": -(normal + log_det).mean() / 8,
         "identity": 1 - cosine.mean(),
@@ -80,19 +81,27 @@ def test_terms_are_the_published_ones(domain: Domain, tmp_path: Path) -> None:
         torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_only_the_path_learns(domain: Domain, tmp_path: Path) -> None:
+def test_one_attributes_path_learns_at_a_time(domain: Domain, tmp_path: Path) -> None:
     method = AdaTransMethod(domain, NETWORK, density_file(tmp_path / "d.safetensors"))
+    method.before_step(8)
     backward(method, method.phases()[0], batch(domain))
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in method.transformer.parameters())
+    for number, network in enumerate(method.transformers):
+        gradients = [parameter.grad for parameter in network.parameters()]
+        if number == 3:
+            assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+        else:
+            assert gradients == [None] * len(gradients)
     frozen = [method._density[0], *(getattr(domain, part) for part in PARTS)]
     assert all(p.grad is None for network in frozen for p in network.parameters())
-    assert {name.split(".")[0] for name in method.state_dict()} == {"transformer"}
+    assert {name.split(".")[0] for name in method.state_dict()} == {"transformers"}
 
 
 def test_what_does_not_fit_is_refused(domain: Domain, tmp_path: Path) -> None:
     path = tmp_path / "d.safetensors"
     with pytest.raises(ConfigError, match="must be 1 to 10, not 11"):
         AdaTransMethod(domain, NETWORK, density_file(path), steps=11)
+    with pytest.raises(ConfigError, match="must be at least 1, not 0"):
+        AdaTransMethod(domain, NETWORK, density_file(path), pictures=0)
     with pytest.raises(ConfigError, match="is of style vectors of 6"):
         AdaTransMethod(domain, NETWORK, density_file(path, style_dim=6))
     with pytest.raises(WeightsError, match="this density of codes was trained with generator other"):
@@ -109,21 +118,23 @@ def test_what_could_not_be_made_again_is_refused_before_it_is_trained(domain: Do
         method.check_result()
 
 
-def test_an_edit_is_the_place_on_the_path_that_its_strength_asks_for(domain: Domain) -> None:
+def test_an_edit_is_the_sum_of_the_places_on_its_paths(domain: Domain) -> None:
     torch.manual_seed(0)
-    network = AdaTrans(domain.styles, domain.style_dim, 5, layers=2, width=16).eval()
-    editor = AdaTransEditor(network, domain, domain.attributes, steps=4)
+    networks = [AdaTrans(domain.styles, domain.style_dim, layers=2, width=16).eval() for _ in domain.attributes]
+    editor = AdaTransEditor(networks, domain, domain.attributes, steps=4)
     w, _ = faces_of(domain, 2)
     semantics = torch.tensor([[0.1, 0.9, 0.2, 0.6, 0.4], [0.8, 0.3, 0.7, 0.2, 0.9]])
     wanted = semantics.clone()
     wanted[0, 3] -= 0.625  # two steps and a half towards absent
-    wanted[1, 0] += 9.0  # further than any path
+    wanted[1, 3] += 9.0  # further than any path
+    wanted[1, 0] += 0.25  # one step
     with torch.no_grad():
         moved = editor.move(w, semantics, wanted)
-        first, _ = network(w[:1], torch.tensor([[-1.0, 1.0, -1.0, -1.0, -1.0]]), steps=3)
-        second, _ = network(w[1:], torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0]]), steps=10)
+        first, _ = networks[3](w[:1], torch.tensor([[-1.0]]), steps=3)
+        second, _ = networks[3](w[1:], torch.tensor([[1.0]]), steps=10)
+        third, _ = networks[0](w[1:], torch.tensor([[1.0]]), steps=1)
     torch.testing.assert_close(moved[0], (first[2, 0] + first[3, 0]) / 2)
-    torch.testing.assert_close(moved[1], second[10, 0])
+    torch.testing.assert_close(moved[1], second[10, 0] + third[1, 0] - w[1])
     assert torch.equal(editor.move(w, semantics, semantics), w)
 
 
@@ -133,7 +144,7 @@ def test_two_runs_make_an_editor(tiny_domain_folder: Path, tmp_path: Path) -> No
     lines = [line for line in (first / "log.jsonl").read_text().splitlines() if '"train"' in line]
     assert logged(first, "train")["nll"] < float(lines[0].split('"nll": ')[1].split(",")[0].rstrip("}"))
     density = str(first / "realnvp.safetensors")
-    section = {"name": "adatrans", "transformer": NETWORK, "density": density, "steps": 2, "learning_rate": 1e-3}
+    section = {"name": "adatrans", "transformer": NETWORK, "density": density, "steps": 2, "pictures": 2}
     config = write_config(tiny_domain_folder, tmp_path, section, steps=3)
     run = trained(config, tmp_path / "run")
     assert_resumes(config, run, tmp_path, stop=1, steps=3)  # its losses are the first to ask for teacher and identity

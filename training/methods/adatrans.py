@@ -1,4 +1,4 @@
-"""AdaTrans: a path of adaptive steps that turns attributes in the picture and stays among probable codes."""
+"""AdaTrans: for each attribute a path of adaptive steps that turns it in the picture and stays among probable codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from criteria.latent_distance import latent_distance
 from criteria.perceptual import output_and_features, perceptual_distance
 from models.checkpoints import load_network
 from models.domain import Domain
-from models.editors.adatrans import MOST_STEPS, AdaTransEditor, signs
+from models.editors.adatrans import MOST_STEPS, AdaTransEditor
 from models.editors.checkpoint import check_fingerprints
 from models.editors.stored import build_network
 from training.editing import EditorMethod
@@ -25,11 +25,11 @@ from utils.weights import freeze
 
 
 class AdaTransMethod(EditorMethod):
-    """One phase, `editor`: one attribute of each face, chosen uniformly, is to turn.
+    """One phase, `editor`: one attribute a step, in turn, turns in all of its faces, and its network learns.
 
     Terms, with w_e the end of the path and Î its picture:
-      class       cross-entropy of C's probabilities on Î and what is wanted: the chosen attribute's other side, the
-                  face's own probabilities elsewhere;
+      class       cross-entropy of C's probabilities on Î and what is wanted: the attribute's other side, the face's
+                  own probabilities elsewhere;
       reg         mean squared difference of w_e and w;
       nll         −log density of the codes along the path, nats per dimension;
       identity    1 − cosine of the face embeddings of Î and of the inversion;
@@ -37,9 +37,14 @@ class AdaTransMethod(EditorMethod):
     The published weights are 1, 1, 1, 0.1 and 0.1.
 
     Args:
-        transformer: section of the network; codes and attributes come from the domain.
+        transformer: section of the networks; codes come from the domain.
         density: file of the RealNVP of codes: `train.py`'s or the public one.
-        steps: of a path (published: training 5, at most 10 in an edit).
+        steps: of a path (published: 10, which is also the most in an edit; the default of its program is 5).
+        pictures: of a batch's codes, so many are drawn; batch normalisation, `reg` and `nll` see all (published: 16 of
+            256). None: all.
+        held_steps: in the first steps of each network its paths are half as long as they may be (published: 0).
+            Lengths learn faster than directions: a path that does not turn its attribute yet only costs and shrinks,
+            and from near by a saturated classifier may not tell where to go.
         learning_rate: of AdamW without weight decay (published 1e-4).
     Raises:
         ConfigError: the density is of other style vectors, or the path longer than edits may be.
@@ -49,13 +54,23 @@ class AdaTransMethod(EditorMethod):
     term_names = ("class", "reg", "nll", "identity", "perceptual")
 
     def __init__(
-        self, domain: Domain, transformer: dict, density: str, steps: int = 5, learning_rate: float = 1e-4
+        self,
+        domain: Domain,
+        transformer: dict,
+        density: str,
+        steps: int = 5,
+        pictures: int | None = None,
+        held_steps: int = 0,
+        learning_rate: float = 1e-4,
     ) -> None:
         super().__init__(domain)
         if not 1 <= steps <= MOST_STEPS:
             raise ConfigError(f"method.steps: must be 1 to {MOST_STEPS}, not {steps}")
-        self.steps, self.learning_rate = steps, learning_rate
-        self.transformer = build_network(as_section(transformer, "method.transformer"), domain)
+        if pictures is not None and pictures < 1:
+            raise ConfigError(f"method.pictures: must be at least 1, not {pictures}")
+        self.steps, self.pictures, self.held_steps, self.learning_rate = steps, pictures, held_steps, learning_rate
+        section = as_section(transformer, "method.transformer")
+        self.transformers = torch.nn.ModuleList(build_network(section, domain) for _ in domain.attributes)
         self.sections, self.settings = {"transformer": dict(transformer)}, {"steps": steps}
         self.parts = (*self.parts, "teacher")
         path = resolve(density)
@@ -68,27 +83,32 @@ class AdaTransMethod(EditorMethod):
             )
         self._density: list[Any] = [freeze(loaded.module.to(domain.device))]  # frozen: outside of the module tree
         self._lengths = torch.zeros(1)
+        self._step = 0
 
     def phases(self) -> list[Phase]:
-        parameters = list(self.transformer.parameters())
+        parameters = list(self.transformers.parameters())
         return [Phase("editor", parameters, torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=0.0))]
 
+    def before_step(self, step: int) -> None:
+        self._step = step
+
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
-        w, present = batch["latent"], batch["teacher"]
-        chosen = torch.randint(0, present.shape[1], (len(w), 1), device=w.device)
-        wanted = present.scatter(1, chosen, (present.gather(1, chosen) <= 0.5).to(present.dtype))
-        path, lengths = self.transformer(w, signs(wanted - 0.5), self.steps)
+        w, wanted = batch["latent"], batch["teacher"].clone()
+        turn, attribute = divmod(self._step, wanted.shape[1])
+        wanted[:, attribute] = (wanted[:, attribute] <= 0.5).to(wanted.dtype)
+        sides = 2 * wanted[:, attribute : attribute + 1] - 1
+        path, lengths = self.transformers[attribute](w, sides, self.steps, turn < self.held_steps)
         self._lengths = lengths.detach().sum(1)
-        edited = path[-1]
-        picture = self.domain.synthesise(edited)
+        edited, drawn = path[-1], slice(self.pictures)
+        picture = self.domain.synthesise(edited[drawn])
         with torch.no_grad():
-            inversion = self.domain.synthesise(w)
+            inversion = self.domain.synthesise(w[drawn])
             embedding = self.domain.identity_embedding(inversion)
             _, features = output_and_features(self.domain.teacher, FEATURE_LAYERS, inversion)
         logits, edited_features = output_and_features(self.domain.teacher, FEATURE_LAYERS, picture)
         columns = [self.domain.classifier_outputs.index(name) for name in self.domain.attributes]
         return {
-            "class": F.binary_cross_entropy_with_logits(logits[:, columns], wanted),
+            "class": F.binary_cross_entropy_with_logits(logits[:, columns], wanted[drawn]),
             "reg": latent_distance(edited, w),
             "nll": -self._density[0].log_prob(path[1:]).mean() / self.domain.style_dim,
             "identity": identity_loss(self.domain.identity_embedding(picture), embedding),
@@ -99,4 +119,5 @@ class AdaTransMethod(EditorMethod):
         return {"path_length": float(self._lengths.mean())}
 
     def editor(self) -> AdaTransEditor:
-        return AdaTransEditor(self.transformer, self.domain, self.domain.attributes, self.steps)
+        transformers: list[Any] = list(self.transformers)
+        return AdaTransEditor(transformers, self.domain, self.domain.attributes, self.steps)
