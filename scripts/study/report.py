@@ -163,7 +163,7 @@ def _tuning(content: dict[str, Any]) -> str:
             kept = "–" if trial["kept"] is None else f"{100 * trial['kept']:.1f}"
             identity = "–" if trial["identity"] is None else f"{trial['identity']:.3f}"
             mark = "chosen" if trial["setting"] == entry["chosen"] else ""
-            cells = [name, setting or "as in its config", kept, identity, f"{100 * trial['reaches']:.1f}", mark]
+            cells = [name, setting or "nothing changed", kept, identity, f"{100 * trial['reaches']:.1f}", mark]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n\n".join([
         "## Tuning",
