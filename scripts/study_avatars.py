@@ -3,7 +3,7 @@
 
     python scripts/study_avatars.py                   everything; hours on 2 cores, goes on where it was stopped
     python scripts/study_avatars.py --only comparison ablation
-    python scripts/study_avatars.py --without AdaTrans         whose training is by far the longest
+    python scripts/study_avatars.py --without AdaTrans         one method less
     python scripts/study_avatars.py --quick -o output/study    does everything fit together? a few minutes
 
 configs/study.yaml says what is trained. Stages, each of which needs those before it:
