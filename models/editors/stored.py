@@ -60,7 +60,7 @@ def build_network(section: Mapping[str, Any], domain: Domain, path: str = "netwo
     """A network of an editor; the sizes that the domain knows are not in its section."""
     count = len(domain.attributes)
     sizes = {"styles": domain.styles, "style_dim": domain.style_dim}
-    sizes |= {"semantics": count, "attributes": count}
+    sizes |= {"semantics": count, "attributes": count, "conditions": 1}
     return NETWORKS.build(as_section(section, path), **sizes)
 
 

@@ -67,6 +67,9 @@ def test_no_step_is_longer_than_the_longest() -> None:
     path, lengths = longer(w, torch.ones(5, 2), 1)
     torch.testing.assert_close(lengths, 3 * published(w, torch.ones(5, 2), 1)[1])
     torch.testing.assert_close((path[1] - path[0]).norm(dim=-1), lengths.expand(5, 3))
+    path, lengths = longer(w, torch.ones(5, 2), 2, held=True)
+    assert torch.equal(lengths, torch.full((5, 2), 1.5))
+    torch.testing.assert_close(path.diff(dim=0).norm(dim=-1), torch.full((2, 5, 3), 1.5))
     with pytest.raises(ValueError, match="steps of at most"):
         AdaTrans(3, 4, 2, longest_step=0.0)
 

@@ -102,6 +102,10 @@ def test_what_does_not_fit_is_refused(domain: Domain, tmp_path: Path) -> None:
         AdaTransMethod(domain, NETWORK, density_file(path), steps=11)
     with pytest.raises(ConfigError, match="must be at least 1, not 0"):
         AdaTransMethod(domain, NETWORK, density_file(path), pictures=0)
+    with pytest.raises(ConfigError, match="must not be negative, as -1 is"):
+        AdaTransMethod(domain, NETWORK, density_file(path), held_steps=-1)
+    with pytest.raises(ConfigError, match="no such key"):
+        AdaTransMethod(domain, {**NETWORK, "conditions": 5}, density_file(path))
     with pytest.raises(ConfigError, match="is of style vectors of 6"):
         AdaTransMethod(domain, NETWORK, density_file(path, style_dim=6))
     with pytest.raises(WeightsError, match="this density of codes was trained with generator other"):
@@ -145,11 +149,13 @@ def test_two_runs_make_an_editor(tiny_domain_folder: Path, tmp_path: Path) -> No
     assert logged(first, "train")["nll"] < float(lines[0].split('"nll": ')[1].split(",")[0].rstrip("}"))
     density = str(first / "realnvp.safetensors")
     section = {"name": "adatrans", "transformer": NETWORK, "density": density, "steps": 2, "pictures": 2}
-    config = write_config(tiny_domain_folder, tmp_path, section, steps=3)
+    config = write_config(tiny_domain_folder, tmp_path, section, steps=7)
     run = trained(config, tmp_path / "run")
-    assert_resumes(config, run, tmp_path, stop=1, steps=3)  # its losses are the first to ask for teacher and identity
+    assert_resumes(config, run, tmp_path, stop=2, steps=7)  # its losses are the first to ask for teacher and identity
     editor, domain = assert_usable(run, tmp_path, "AdaTrans")
     assert isinstance(editor, AdaTransEditor) and editor.steps == 2
+    passes = [int(one.state_dict()["func.input_layer.1.num_batches_tracked"]) for one in editor.transformers]
+    assert passes == [4, 4, 2, 2, 2]  # seven training steps in turn, paths of two
     assert_independent_of_the_batch(editor, domain)
     w, image = faces_of(domain)
     assert (editor.edit(w, image, {"Young": SetTo(1.5)}) - w).abs().max() > 1e-3

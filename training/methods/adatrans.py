@@ -40,9 +40,9 @@ class AdaTransMethod(EditorMethod):
         transformer: section of the networks; codes come from the domain.
         density: file of the RealNVP of codes: `train.py`'s or the public one.
         steps: of a path (published: 10, which is also the most in an edit; the default of its program is 5).
-        pictures: of a batch's codes, so many are drawn; batch normalisation, `reg` and `nll` see all (published: 16 of
-            256). None: all.
-        held_steps: in the first steps of each network its paths are half as long as they may be (published: 0).
+        pictures: of the codes that pass at once so many are drawn; batch normalisation, `reg` and `nll` see all
+            (published: 16 of 256). None: all.
+        held_steps: in so many first steps of each network its paths are half as long as they may be (published: 0).
             Lengths learn faster than directions: a path that does not turn its attribute yet only costs and shrinks,
             and from near by a saturated classifier may not tell where to go.
         learning_rate: of AdamW without weight decay (published 1e-4).
@@ -68,6 +68,8 @@ class AdaTransMethod(EditorMethod):
             raise ConfigError(f"method.steps: must be 1 to {MOST_STEPS}, not {steps}")
         if pictures is not None and pictures < 1:
             raise ConfigError(f"method.pictures: must be at least 1, not {pictures}")
+        if held_steps < 0:
+            raise ConfigError(f"method.held_steps: must not be negative, as {held_steps} is")
         self.steps, self.pictures, self.held_steps, self.learning_rate = steps, pictures, held_steps, learning_rate
         section = as_section(transformer, "method.transformer")
         self.transformers = torch.nn.ModuleList(build_network(section, domain) for _ in domain.attributes)
@@ -82,7 +84,7 @@ class AdaTransMethod(EditorMethod):
                 f"those of domain '{domain.name}' have {domain.style_dim}"
             )
         self._density: list[Any] = [freeze(loaded.module.to(domain.device))]  # frozen: outside of the module tree
-        self._lengths = torch.zeros(1)
+        self._lengths = [0.0 for _ in domain.attributes]  # of the last paths of each
         self._step = 0
 
     def phases(self) -> list[Phase]:
@@ -98,7 +100,7 @@ class AdaTransMethod(EditorMethod):
         wanted[:, attribute] = (wanted[:, attribute] <= 0.5).to(wanted.dtype)
         sides = 2 * wanted[:, attribute : attribute + 1] - 1
         path, lengths = self.transformers[attribute](w, sides, self.steps, turn < self.held_steps)
-        self._lengths = lengths.detach().sum(1)
+        self._lengths[attribute] = float(lengths.detach().sum(1).mean())
         edited, drawn = path[-1], slice(self.pictures)
         picture = self.domain.synthesise(edited[drawn])
         with torch.no_grad():
@@ -116,7 +118,7 @@ class AdaTransMethod(EditorMethod):
         }
 
     def status(self) -> dict[str, float]:
-        return {"path_length": float(self._lengths.mean())}
+        return {"path_length": sum(self._lengths) / len(self._lengths)}
 
     def editor(self) -> AdaTransEditor:
         transformers: list[Any] = list(self.transformers)
