@@ -57,7 +57,10 @@ class StoredEditor:
 
 
 def build_network(section: Mapping[str, Any], domain: Domain, path: str = "network") -> Any:
-    """A network of an editor; the sizes that the domain knows are not in its section."""
+    """A network of an editor; the sizes that the domain knows are not in its section.
+
+    Nor is `conditions`: each network of AdaTrans is one attribute's.
+    """
     count = len(domain.attributes)
     sizes = {"styles": domain.styles, "style_dim": domain.style_dim}
     sizes |= {"semantics": count, "attributes": count, "conditions": 1}
