@@ -112,15 +112,15 @@ if __name__ == "__main__":
 
 from tqdm import tqdm
 
-from models.alignment import Aligner, FaceChoice, build_aligner
 from models.domain import Domain
+from models.editing.alignment import Aligner, FaceChoice, build_aligner
+from models.editing.paste_back import PasteMode
+from models.editing.pipeline import EditingPipeline
 from models.editing.records import Job, Settings
+from models.editing.requests import RequestError, describe, parse_requests
 from models.editing.run import EditRun, batches
-from models.editors.checkpoint import load_editor
-from models.editors.requests import RequestError, describe, parse_requests
-from models.paste_back import PasteMode
-from models.pipeline import EditingPipeline
-from models.saved_latents import SUFFIX
+from models.editing.saved_latents import SUFFIX
+from models.editors.loading import load_editor
 from utils.config import ConfigError
 from utils.devices import keep_freed_memory, pick_device
 from utils.files import write_text

@@ -87,14 +87,18 @@ from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
 from models.editors.base import Editor, Flip
-from models.editors.checkpoint import load_editor
 from models.editors.linear import LinearDirectionsEditor
+from models.editors.loading import load_editor
 from models.editors.sdflow import SDFlowEditor
+from models.evaluation import comparison_figures, comparison_report, figures
 from models.evaluation import latents as latent_measures
 from models.evaluation.comparing import load_contestants, measured, named_run, sheet
+from models.evaluation.comparison import LEAKAGE_AT, Comparison
+from models.evaluation.curves import Outcomes, at_crossing, crossing, curves, summary
 from models.evaluation.faces import counterfactuals, draws_counterfactuals, images_of
-from models.evaluation.protocol import (
-    Protocol,
+from models.evaluation.report import curves_csv, markdown
+from models.evaluation.sweep import (
+    Sweep,
     TestSet,
     distances_unedited,
     identity_ceilings,
@@ -103,14 +107,10 @@ from models.evaluation.protocol import (
 )
 from utils.config import ConfigError, Section
 from utils.devices import keep_freed_memory, pick_device
-from utils.evaluation import comparison_figures, comparison_report, figures
-from utils.evaluation.comparison import LEAKAGE_AT, Comparison
-from utils.evaluation.curves import Outcomes, at_crossing, crossing, curves, summary
-from utils.evaluation.report import curves_csv, markdown
 from utils.files import write_text
 from utils.images import grid, to_pillow
-from utils.marks import save_marked
 from utils.paths import displayed, resolve
+from utils.provenance import save_marked
 from utils.weights import WeightsError
 
 
@@ -157,7 +157,7 @@ def measure(
     for name, editor in editors.items():
         total = len(faces) * (len(domain.attributes) + 1) * len(strengths)
         with tqdm(total=total, unit="edit", desc=f"editing with {name}", dynamic_ncols=True) as bar:
-            results[name] = Protocol(editor, domain, faces, bar.update).run(strengths)
+            results[name] = Sweep(editor, domain, faces, bar.update).run(strengths)
     return results
 
 
@@ -192,10 +192,10 @@ def latent_report(
     """Likelihood, closure and probes of the flow."""
     if not isinstance(editor, SDFlowEditor):
         return {}
-    semantics = in_batches(editor.semantics, faces.latent, faces.image, device=domain.device)
+    semantics = in_batches(editor.read, faces.latent, faces.image, device=domain.device)
     train_latent, _ = train.numbers()
     train_image = images_of(train, len(train))
-    train_semantics = in_batches(editor.semantics, train_latent, train_image, device=domain.device)
+    train_semantics = in_batches(editor.read, train_latent, train_image, device=domain.device)
     count = min(len(faces), 128)
     share = faces.decisions["inversion"].float().mean(0)
     chance = torch.maximum(share, 1 - share)
@@ -330,7 +330,7 @@ def run(options: argparse.Namespace) -> None:
         linear = linear_editor(metadata, domain, options.fit_count)
         editors[linear.title] = linear
     outcomes = measure(editors, domain, faces, tuple(options.strengths))
-    semantics = in_batches(editor.semantics, faces.latent, faces.image, device=domain.device)
+    semantics = in_batches(editor.read, faces.latent, faces.image, device=domain.device)
     report: dict[str, Any] = {
         "checkpoint": metadata["file"],
         "record": {

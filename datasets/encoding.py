@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.latent_shards import Shard, encode_faces, write_shard
-from models.alignment import Aligner, AlignerMissing, AlignmentError, ResizeAligner, build_aligner
 from models.domain import Domain
+from models.editing.alignment import Aligner, AlignerMissing, AlignmentError, ResizeAligner, build_aligner
 from utils.devices import pick_device
 from utils.photos import PhotoError, read_photo
 

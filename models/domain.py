@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from models import NETWORKS
-from models.checkpoints import fill_network, network_in
+from models.weight_files import fill_network, network_in
 from utils.celeba import CELEBA_ATTRIBUTES
-from utils.checkpoints.formats import read_checkpoint
 from utils.config import ConfigError, Section, convert, load_config, nearest
 from utils.options import PRECISIONS
 from utils.paths import displayed, resolve
+from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, fingerprint, freeze
 
 PARTS = ("generator", "encoder", "teacher", "judge", "identity")
@@ -116,19 +116,19 @@ class Domain:
             raise ConfigError(f"{section.where('weights')}: names the weight file of the domain's {part}")
         return resolve(section["weights"])
 
-    def fresh(self, part: str) -> nn.Module:
+    def untrained(self, part: str) -> nn.Module:
         """The network of a part with initial weights (for training that part)."""
         section = self.config.section(part)
         section.pop("weights", None)
         return NETWORKS.build(section)
 
-    def started(self, part: str, path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    def from_weights(self, part: str, path: Path) -> tuple[nn.Module, dict[str, Any]]:
         """The same with the weights of a file of any known format, and the file's metadata if this project wrote it.
 
         Raises:
             WeightsError: no such file, or one that does not fit.
         """
-        network, checkpoint = self.fresh(part), read_checkpoint(path)
+        network, checkpoint = self.untrained(part), read_checkpoint(path)
         fill_network(network, self.config.section(part)["name"], checkpoint)
         return network, checkpoint.metadata
 
@@ -142,7 +142,7 @@ class Domain:
         # Initial weights are drawn and overwritten; a training in whose midst this happens must not notice.
         with torch.random.fork_rng(devices=[]):
             if checkpoint.is_own:
-                network = self.fresh(part)
+                network = self.untrained(part)
                 extra = fill_network(network, section["name"], checkpoint)
             else:
                 section.pop("weights")

@@ -22,9 +22,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from scripts.benchmarks import ROW_NAMES
 from utils.options import add_device_option
 from utils.paths import ROOT, displayed
@@ -66,15 +63,15 @@ from scripts.benchmarks.report import figure, line, table
 from scripts.benchmarks.rows import ROWS, Row, growth
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.processes import apart
+from utils.processes import in_subprocess
 
 
 def measure(row: Row, plan: Plan, memory: bool) -> dict[str, Any]:
     """What `time_row` gives with the peak memory of each variant, or why it gives nothing."""
     try:
-        result = apart(time_row, row.name, plan)
+        result = in_subprocess(time_row, row.name, plan)
         if memory:
-            result["memory"] = {variant: apart(memory_of, row.name, variant, plan) for variant in row.variants}
+            result["memory"] = {variant: in_subprocess(memory_of, row.name, variant, plan) for variant in row.variants}
         return result
     except (RuntimeError, ArithmeticError, OSError, ValueError) as error:
         return {"name": row.name, "title": row.title, "error": f"{type(error).__name__}: {error}"}
@@ -103,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(options.quick, folder, device, options.threads, rounds)
     where = machine(plan)  # before the work: its load is that of others
     if not (folder / "editor.safetensors").is_file():
-        apart(plan.networks.write, folder)  # the peak of a process is passed on to those that it starts
+        in_subprocess(plan.networks.write, folder)  # the peak of a process is passed on to those that it starts
     rows = []
     for row in ROWS:
         if options.only is None or row.name in options.only:

@@ -7,10 +7,10 @@
     python scripts/build_avatars.py --force generator            once more from nothing, and what depends on it
 
 Each stage is `python train.py --config …` in a run folder of its own; the generator is calibrated behind it
-(scripts/calibrate_generator.py). A stage is done when its weight file stands in pretrained/avatars/, was made with the
-config as it is now and with the networks as they are now. Stop with Ctrl-C at any time: the next call goes on where
-this one stopped. Minutes are noted in pretrained/avatars/build.json. At the end the networks are measured
-(scripts/measure_domain.py).
+(scripts/avatars/calibrate_generator.py). A stage is done when its weight file stands in pretrained/avatars/, was made
+with the config as it is now and with the networks as they are now. Stop with Ctrl-C at any time: the next call goes on
+where this one stopped. Minutes are noted in pretrained/avatars/build.json. At the end the networks are measured
+(scripts/avatars/measure_domain.py).
 
 stage            config                                needs
 judge            configs/avatars/judge.yaml
@@ -38,14 +38,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from training.checkpoints import checkpoint_names  # noqa: E402
-from utils.config import ConfigError, load_config  # noqa: E402
-from utils.files import write_text  # noqa: E402
-from utils.paths import displayed  # noqa: E402
-from utils.weights import WeightsError, load_weights, save_weights  # noqa: E402
+from training.checkpoints import checkpoint_names
+from utils.config import ConfigError, load_config
+from utils.files import write_text
+from utils.paths import ROOT, displayed
+from utils.weights import WeightsError, load_weights, save_weights
 
 # Settings that change what is shown or kept of a training, not what comes out of it.
 _DISPLAY = (
@@ -64,7 +61,7 @@ class Stage:
         needs: stages whose networks this one is trained with.
         half: ship its matrices and kernels in 16 bits.
         intermediate: its result stays in the run folder; it is trained only where a stage that needs it is.
-        calibrated: scripts/calibrate_generator.py goes over its result before it ships.
+        calibrated: scripts/avatars/calibrate_generator.py goes over its result before it ships.
     """
 
     name: str
@@ -313,9 +310,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None, build: Build | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 stopped, 2 wrong usage."""
     options = parse_arguments(arguments)
-    build = build or Build(
-        ROOT, (sys.executable, str(ROOT / "train.py")), (sys.executable, str(ROOT / "scripts/calibrate_generator.py"))
-    )
+    train, calibrate = ROOT / "train.py", ROOT / "scripts/avatars/calibrate_generator.py"
+    build = build or Build(ROOT, (sys.executable, str(train)), (sys.executable, str(calibrate)))
     try:
         reasons = plan(build, options.stages, options.force)
         for name in options.stages:
@@ -335,7 +331,7 @@ def main(arguments: list[str] | None = None, build: Build | None = None) -> int:
     print(f"\nall stages done: {', '.join(options.stages)} ({total:.0f} minutes of training in all)")
     if options.no_measure:
         return 0
-    return run([sys.executable, str(ROOT / "scripts/measure_domain.py")], ROOT)
+    return run([sys.executable, str(ROOT / "scripts/avatars/measure_domain.py")], ROOT)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,11 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts.checks.golden.case import Builder, CaseError, GoldenCase, check_case
 
-from scripts.golden.case import Builder, CaseError, GoldenCase, check_case
-
-BUILDERS = (
-    "scripts.golden.stylegan2", "scripts.golden.encoders", "scripts.golden.flows", "scripts.golden.alignment",
-    "scripts.golden.peers",
-)  # fmt: skip
+BUILDERS = tuple(
+    f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers")
+)
 
 
 def find_builder(name: str) -> Builder:

@@ -19,14 +19,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from models.checkpoints import read_network  # noqa: E402
-from models.checkpoints.kinds import KINDS, title_of  # noqa: E402
-from models.checkpoints.writing import PUBLIC_FORMATS, natural_format, write_own, write_public  # noqa: E402
-from utils.paths import displayed  # noqa: E402
-from utils.weights import WeightsError  # noqa: E402
+from models.weight_files import read_network
+from models.weight_files.kinds import KINDS, title_of
+from models.weight_files.writing import PUBLIC_FORMATS, natural_format, write_own, write_public
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 _NETWORKS = list(dict.fromkeys(kind.name for kind in KINDS))
 

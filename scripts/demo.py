@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from utils.paths import ROOT
+
 SAMPLES = "pretrained/avatars/samples"
 TERMS = ("nll", "kd", "mi", "reg")
 

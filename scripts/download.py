@@ -24,14 +24,11 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from utils.config import ConfigError  # noqa: E402
-from utils.download import DownloadError, Fetched, Patience, Report, fetch, inspect  # noqa: E402
-from utils.hand_fetched import take_from  # noqa: E402
-from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, WeightFile  # noqa: E402
-from utils.paths import displayed  # noqa: E402
+from utils.config import ConfigError
+from utils.download import DownloadError, Fetched, Patience, Report, fetch, inspect
+from utils.hand_fetched import take_from
+from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, WeightFile
+from utils.paths import displayed
 
 FFHQ_GROUP = "ffhq"
 

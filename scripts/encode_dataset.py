@@ -38,18 +38,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from datasets.encoded_faces import read_manifest, shard_starts, write_manifest  # noqa: E402
-from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray  # noqa: E402
-from datasets.latent_shards import ShardError, ShardFile, shard_path  # noqa: E402
-from models.domain import Domain  # noqa: E402
-from utils.devices import pick_device  # noqa: E402
-from utils.files import write_text  # noqa: E402
-from utils.options import add_device_option  # noqa: E402
-from utils.paths import displayed, resolve  # noqa: E402
-from utils.photos import Photo, find_photos, printable  # noqa: E402
+from datasets.encoded_faces import read_manifest, shard_starts, write_manifest
+from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
+from datasets.latent_shards import ShardError, ShardFile, shard_path
+from models.domain import Domain
+from utils.devices import pick_device
+from utils.files import write_text
+from utils.options import add_device_option
+from utils.paths import displayed, resolve
+from utils.photos import Photo, find_photos, printable
 
 SHOWN_FAILURES = 10
 

@@ -13,14 +13,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from models.checkpoints.description import describe  # noqa: E402
-from utils.paths import displayed  # noqa: E402
-from utils.weights import WeightsError  # noqa: E402
+from models.weight_files.description import describe
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -68,18 +68,30 @@ def diagnose(output: str) -> str:
 
 
 def install() -> None:
-    """pip install -r requirements.txt into .venv, its output in .venv/install.log."""
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-r", str(REQUIREMENTS)]
+    """pip install the requirements and the project itself (editable) into .venv, its output in .venv/install.log.
+
+    Editable, so that every script of the project imports its packages from wherever it is called.
+    """
     print("installing packages into .venv (once; a few minutes) …", flush=True)
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    (VENV / "install.log").write_text(result.stdout, encoding="utf-8")
-    if result.returncode:
-        stop(f"{diagnose(result.stdout)} (details in .venv/install.log)")
+    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+    log = ""
+    for what in (["-r", str(REQUIREMENTS)], ["--no-deps", "-e", str(ROOT)]):
+        result = subprocess.run([*pip, *what], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        log += result.stdout
+        (VENV / "install.log").write_text(log, encoding="utf-8")
+        if result.returncode:
+            stop(f"{diagnose(result.stdout)} (details in .venv/install.log)")
+
+
+def installation() -> str:
+    """Hash of what decides what is installed: requirements, packages of the project, and where it lies."""
+    parts = (REQUIREMENTS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def main() -> None:
-    """Set up unless these very requirements are installed already."""
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    """Set up unless this very installation is there already."""
+    wanted = installation()
     if STAMP.is_file() and PYTHON.exists() and STAMP.read_text() == wanted:
         return
     check_machine()

@@ -31,10 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if __package__ in (None, ""):
-    sys.path.insert(0, str(ROOT))
-os.environ.setdefault("PYTHONPATH", str(ROOT))
+from utils.paths import ROOT
 
 STAGES = ("tuning", "comparison", "ablation", "beyond", "correlation")
 BASELINE = "SDFlow"
@@ -69,13 +66,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from models.evaluation.comparing import sheet  # noqa: E402
-from models.evaluation.protocol import distances_unedited, identity_ceilings  # noqa: E402
-from scripts.study import figures, report  # noqa: E402
-from scripts.study.plan import Plan, Run, by_method  # noqa: E402
-from scripts.study.work import (  # noqa: E402
+from models.evaluation.comparing import sheet
+from models.evaluation.comparison import Comparison, estimate, less
+from models.evaluation.curves import Outcomes
+from models.evaluation.sweep import distances_unedited, identity_ceilings
+from scripts.study import figures, report
+from scripts.study.plan import Plan, Run, by_method
+from scripts.study.work import (
     StudyError,
     beyond_path,
     contestants,
@@ -85,12 +84,10 @@ from scripts.study.work import (  # noqa: E402
     test_set,
     train_all,
 )
-from utils.config import ConfigError, load_config  # noqa: E402
-from utils.evaluation.comparison import Comparison, estimate, less  # noqa: E402
-from utils.evaluation.curves import Outcomes  # noqa: E402
-from utils.files import write_text  # noqa: E402
-from utils.paths import displayed  # noqa: E402
-from utils.weights import WeightsError  # noqa: E402
+from utils.config import ConfigError, load_config
+from utils.files import write_text
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 
 class Study:

@@ -71,7 +71,7 @@ def tiny_domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         domain = Domain.from_file(path)
         for part in PARTS:
-            state = domain.fresh(part).state_dict()
+            state = domain.untrained(part).state_dict()
             if part == "encoder":
                 state["latent_avg"] = 0.5 * torch.randn(STYLES, STYLE_DIM)
             save_weights(domain.weights_path(part), state, {"part": part})

@@ -19,12 +19,12 @@ from PIL import Image
 
 import edit
 from models.editing import run as editing_run
+from models.editing.pipeline import EditingPipeline
 from models.editors.base import SetTo
-from models.editors.checkpoint import load_editor
-from models.pipeline import EditingPipeline
-from scripts.checkpoint_samples import flow_file, save, state_of
-from utils.marks import read_mark
+from models.editors.loading import load_editor
+from scripts.checks.weight_file_samples import flow_file, save, state_of
 from utils.paths import ROOT
+from utils.provenance import read_mark
 from utils.weights import load_weights, save_weights
 
 EDIT = (sys.executable, "-B", str(ROOT / "edit.py"))
@@ -144,7 +144,7 @@ def test_several_attributes_are_one_edit(photos: Path, tmp_path: Path, checkpoin
     assert measured["wanted"] == {**entry["semantics"], "Smiling": 1.0, "Male": -0.5}
     assert measured["identity"] == pytest.approx(float(edited.identity), abs=1e-4)
     assert measured["semantics"]["Smiling"] == pytest.approx(float(edited.semantics[0, 3]), abs=1e-4)
-    before = editor.semantics(inversion.latent, inversion.image)[0]
+    before = editor.read(inversion.latent, inversion.image)[0]
     assert list(entry["semantics"].values()) == pytest.approx(before.tolist(), abs=1e-4)
     assert entry["seconds"] > 0 and entry["reconstruction_distance"] > 0
 

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import edit
-import models.face_alignment
-from models.alignment import Frame
-from models.paste_back import bounds, feathered_mask, positions
-from models.pipeline import EditingPipeline
+import models.editing.face_alignment
+from models.editing.alignment import Frame
+from models.editing.paste_back import bounds, feathered_mask, positions
+from models.editing.pipeline import EditingPipeline
 from tests.photographs import couple, encoded, photograph_editor, portrait
-from utils.marks import read_mark
+from utils.provenance import read_mark
 from utils.weights import load_weights, save_weights
 
 
@@ -176,9 +176,9 @@ def test_without_dlib_one_sentence_and_the_rest_works(
     common = ("--checkpoint", checkpoint, "--set", "Male=1", "-o")
 
     def missing() -> None:
-        raise models.face_alignment.AlignerMissing("dlib is not installed: pip install dlib-bin")
+        raise models.editing.face_alignment.AlignerMissing("dlib is not installed: pip install dlib-bin")
 
-    monkeypatch.setattr(models.face_alignment, "_hog", missing)
+    monkeypatch.setattr(models.editing.face_alignment, "_hog", missing)
     assert run(tmp_path, *common, tmp_path / "out") == 1
     assert capsys.readouterr().err.count("pip install") == 1
     assert [entry["status"] for entry in entries(tmp_path / "out")] == ["failed"] * 3

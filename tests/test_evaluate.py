@@ -14,12 +14,12 @@ from PIL import Image
 import evaluate
 from models.domain import Domain
 from models.editors.base import Editor
-from models.editors.checkpoint import load_editor
+from models.editors.loading import load_editor
 from models.evaluation.comparing import load_contestants, named_run
 from models.evaluation.latents import closure, flow_nll, gaussian_nll, probe_accuracy
-from models.evaluation.protocol import Protocol, prepare, root_mean_square
-from scripts.checkpoint_samples import flow_file, save, state_of
-from utils.marks import read_mark
+from models.evaluation.sweep import Sweep, prepare, root_mean_square
+from scripts.checks.weight_file_samples import flow_file, save, state_of
+from utils.provenance import read_mark
 from utils.weights import load_weights, save_weights
 
 COUNT = 12
@@ -82,7 +82,7 @@ def test_an_editor_that_does_nothing_keeps_the_inversion(tiny_domain_folder: Pat
     domain = Domain.from_file(tiny_domain_folder / "domain.yaml")
     faces = prepare(domain, torch.rand(7, 3, 32, 32) * 2 - 1)
     done: list[int] = []
-    outcomes = Protocol(_Idle(domain.attributes), domain, faces, done.append).run([0.0, 1.0])
+    outcomes = Sweep(_Idle(domain.attributes), domain, faces, done.append).run([0.0, 1.0])
     inversion, photo = outcomes["inversion"], outcomes["photo"]
     assert (inversion.flipped() == 0).all() and (inversion.preserved() == 1).all()
     assert inversion.identity == pytest.approx(np.ones_like(inversion.identity), abs=1e-5)
@@ -95,7 +95,7 @@ def test_strength_stops_rising_where_all_decisions_turned(tiny_domain_folder: Pa
     domain = Domain.from_file(tiny_domain_folder / "domain.yaml")
     faces = prepare(domain, torch.rand(4, 3, 32, 32) * 2 - 1)
     faces.decisions["inversion"] = ~faces.decisions["inversion"]  # as if every edit had turned its decision
-    outcomes = Protocol(_Idle(domain.attributes), domain, faces, lambda count: None).run([0.0, 0.5, 1.0])
+    outcomes = Sweep(_Idle(domain.attributes), domain, faces, lambda count: None).run([0.0, 0.5, 1.0])
     assert outcomes["inversion"].strengths == (0.0,)
 
 

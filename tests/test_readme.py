@@ -19,8 +19,8 @@ from scripts import (
     download,
     encode_dataset,
     inspect_checkpoint,
-    rehearse_ffhq,
 )
+from scripts.checks import rehearse_ffhq
 from utils.manifest import SHIPPED_MANIFEST, Manifest
 from utils.paths import ROOT
 
@@ -31,7 +31,7 @@ PARSERS: dict[str, Callable[[list[str]], Any]] = {
     "evaluate.py": evaluate.parse_arguments,
 }
 SCRIPTS: dict[str, Callable[[list[str]], Any]] = {
-    f"scripts/{module.__name__.rpartition('.')[2]}.py": module.parse_arguments
+    f"{module.__name__.replace('.', '/')}.py": module.parse_arguments
     for module in (build_avatars, convert_checkpoint, download, encode_dataset, inspect_checkpoint, rehearse_ffhq)
 }
 

@@ -22,10 +22,10 @@ from typing import Any
 from urllib.request import Request
 
 from utils.files import write_text
+from utils.integrity import damage
 from utils.locks import exclusive
 from utils.paths import displayed
 from utils.web_client import Interrupted, Refused, WebClient, content_range
-from utils.wholeness import damage
 
 _SPARE = 1 << 24  # bytes that stay free on the disk
 _FULL = frozenset((errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)))

@@ -15,7 +15,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 
 def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
     """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for
-    `models.editors.checkpoint.load_editor`, and `--precision`, for the domain it gives.
+    `models.editors.loading.load_editor`, and `--precision`, for the domain it gives.
 
     Args:
         default: what is used without a checkpoint.

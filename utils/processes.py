@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+def in_subprocess(function: Callable[..., Any], *arguments: Any) -> Any:
     """What the function gives in a process of its own.
 
     Raises:

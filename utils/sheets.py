@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from utils.marks import save_marked
+from utils.provenance import save_marked
 
 _GAP = 6
 _TEXT = 15

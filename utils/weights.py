@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from utils.checkpoints.refusal import shown
 from utils.files import write_atomically
 from utils.manifest import download_hint
 from utils.paths import displayed
+from utils.weight_files.refusal import shown
 
 _DERIVABLE = (r"(^|\.)num_batches_tracked$",)
 _METADATA_KEY = "sdflow"  # safetensors metadata maps text to text: one key holds everything as JSON

@@ -9,9 +9,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from models.alignment import FaceChoice
-from models.paste_back import PasteMode
-from models.saved_latents import SUFFIX, SavedLatent
+from models.editing.alignment import FaceChoice
+from models.editing.paste_back import PasteMode
+from models.editing.saved_latents import SUFFIX, SavedLatent
 from utils.photos import Photo
 
 INPUT, INVERSION, ALIGNED, LATENTS = "input", "inversion", "aligned", "latents"  # labels of a face's files

@@ -15,17 +15,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.alignment import ALIGNED_ALREADY, AlignedFace, AlignerMissing, AlignmentError, Frame
+from models.editing.alignment import ALIGNED_ALREADY, AlignedFace, AlignerMissing, AlignmentError, Frame
+from models.editing.paste_back import paste_back
+from models.editing.pipeline import Edited, EditingPipeline, Inversion
 from models.editing.records import ALIGNED, INPUT, INVERSION, LATENTS, Face, Job, Result, Settings
-from models.editors.requests import Request
-from models.paste_back import paste_back
-from models.pipeline import Edited, EditingPipeline, Inversion
-from models.saved_latents import SUFFIX, SavedLatent, load_latent, save_latent
+from models.editing.requests import Request
+from models.editing.saved_latents import SUFFIX, SavedLatent, load_latent, save_latent
 from utils.images import to_pillow, to_tensor
-from utils.marks import mark_of, read_mark, save_marked, save_marked_photograph
 from utils.output_names import NAME_LIMIT, output_names
 from utils.paths import displayed
 from utils.photos import Photo, PhotoError, decode_photo, is_jpeg, open_photograph, printable, read_file
+from utils.provenance import mark_of, read_mark, save_marked, save_marked_photograph
 from utils.sheets import SheetWriter
 from utils.weights import WeightsError, load_weights
 

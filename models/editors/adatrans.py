@@ -46,7 +46,7 @@ class AdaTransEditor(Editor):
         return cls(transformers, stored.domain, stored.attributes, **stored.settings)
 
     @torch.no_grad()
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         return self.domain.teacher_probabilities(image)
 
     @torch.no_grad()

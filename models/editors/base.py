@@ -64,7 +64,7 @@ class Editor(nn.Module, ABC):
         raise NotImplementedError(f"{cls.__name__} is not kept in files")
 
     @abstractmethod
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         """Estimated attribute values (B, A) of faces given as codes (B, L, D) and pictures (B, 3, S, S)."""
 
     def prepare(self, w: Tensor, semantics: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Editor(nn.Module, ABC):
         Raises:
             ValueError: unknown attribute (the nearest name is suggested).
         """
-        semantics = self.semantics(w, image)
+        semantics = self.read(w, image)
         wanted = resolve_targets(semantics, targets, self.attributes, decisions)
         return self.move(self.prepare(w, semantics), semantics, wanted)
 

@@ -60,7 +60,7 @@ class InterFaceGANEditor(Editor):
         return (free * (self.gaps / along)[:, None]).view_as(self.normals)
 
     @torch.no_grad()
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         seen = w if self.normals.shape[1] == w.shape[1] else w.mean(1, keepdim=True)
         return 0.5 + (torch.einsum("brd,ard->ba", seen, self.normals) + self.intercepts) / self.gaps
 

@@ -53,7 +53,7 @@ class LatentTransformerEditor(Editor):
         return cls(transformers, classifier, columns, stored.attributes, **stored.settings)
 
     @torch.no_grad()
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         return self.classifier(w)[:, self.columns].sigmoid()
 
     @torch.no_grad()

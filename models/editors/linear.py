@@ -64,7 +64,7 @@ class LinearDirectionsEditor(Editor):
         return cls(stored.state["directions"], stored.state["readout"], stored.attributes)
 
     @torch.no_grad()
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         return w.flatten(1) @ self.readout[:-1] + self.readout[-1]
 
     @torch.no_grad()

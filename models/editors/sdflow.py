@@ -50,7 +50,7 @@ class SDFlowEditor(Editor):
         return solving_for_edits(stored.network("flow"))
 
     @torch.no_grad()
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         return self.semantic_encoder.eval()(image)
 
     @torch.no_grad()

@@ -23,9 +23,9 @@ from torch import Tensor
 from models.domain import Domain
 from models.editors.base import Editor, Flip, SetTo, resolve_targets
 from models.editors.sdflow import SDFlowEditor
+from models.evaluation.curves import interval, resampling_weights
 from models.evaluation.latents import closure, flow_nll, to_gaussian
-from models.evaluation.protocol import TestSet, in_batches, root_mean_square
-from utils.evaluation.curves import interval, resampling_weights
+from models.evaluation.sweep import TestSet, in_batches, root_mean_square
 
 PROBES = ("linear", "MLP")
 SWEEP = (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
@@ -104,7 +104,7 @@ def honesty(editor: Editor, domain: Domain, faces: TestSet, strength: float) -> 
         strength: of the flips, one attribute of each face at a time.
     """
     device = domain.device
-    own = in_batches(editor.semantics, faces.latent, faces.inversion, device=device)
+    own = in_batches(editor.read, faces.latent, faces.inversion, device=device)
     truth = faces.decisions["inversion"]
     on_faces = ((own >= 0.5) == truth).float().mean(0)
     prepared, semantics = _prepared(editor, faces, device)
@@ -113,7 +113,7 @@ def honesty(editor: Editor, domain: Domain, faces: TestSet, strength: float) -> 
         wanted = resolve_targets(semantics, {name: Flip(strength)}, editor.attributes, truth)
         latent = in_batches(editor.move, prepared, semantics, wanted, device=device)
         image = in_batches(domain.synthesise, latent, device=device)
-        said = in_batches(editor.semantics, latent, image, device=device)[:, column]
+        said = in_batches(editor.read, latent, image, device=device)[:, column]
         judged = in_batches(domain.judge_probabilities, image, device=device)[:, column] > 0.5
         agreed.append(float(((said >= 0.5) == judged).float().mean()))
         table.append(reliability(own[:, column].numpy(), truth[:, column].numpy()))
@@ -156,7 +156,7 @@ def consistency(editor: Editor, domain: Domain, faces: TestSet, strength: float)
 
     for column, name in enumerate(names):
         latent, image = turned(faces.latent, faces.image, name, truth)
-        estimate = in_batches(editor.semantics, latent, image, device=device)
+        estimate = in_batches(editor.read, latent, image, device=device)
         wish = estimate.clone()
         wish[:, column] = semantics[:, column]
         again = in_batches(editor.prepare, latent, estimate, device=device)
@@ -194,7 +194,7 @@ def seconds_an_edit(editor: Editor, domain: Domain, faces: TestSet, count: int =
     """Seconds that one edit of one face takes, code to code, without picture or estimate; median over rounds."""
     device = domain.device
     latent, image = (rows[:count].to(device) for rows in (faces.latent, faces.image))
-    semantics = editor.semantics(latent, image)
+    semantics = editor.read(latent, image)
     wanted = resolve_targets(semantics, {editor.attributes[0]: Flip()}, editor.attributes)
     taken = []
     for _ in range(rounds + 1):
@@ -226,13 +226,13 @@ def everything(
         "seconds an edit": seconds_an_edit(editor, domain, faces),
     }
     if isinstance(editor, SDFlowEditor):
-        semantics = in_batches(editor.semantics, faces.latent, faces.image, device=device)
-        known = in_batches(editor.semantics, train[0], train[1], device=device)
+        semantics = in_batches(editor.read, faces.latent, faces.image, device=device)
+        known = in_batches(editor.read, train[0], train[1], device=device)
         result["information"] = information(editor, (train[0], known, train[2]), faces, semantics, seed)
         result["flow"] = flow_measures(editor, faces, semantics)
     return result
 
 
 def _prepared(editor: Editor, faces: TestSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    semantics = in_batches(editor.semantics, faces.latent, faces.image, device=device)
+    semantics = in_batches(editor.read, faces.latent, faces.image, device=device)
     return in_batches(editor.prepare, faces.latent, semantics, device=device), semantics

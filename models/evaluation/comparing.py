@@ -16,16 +16,16 @@ from tqdm import tqdm
 
 from models.domain import Domain
 from models.editors.base import Editor, Flip
-from models.editors.checkpoint import load_editor
-from models.evaluation.protocol import Protocol, TestSet
+from models.editors.loading import load_editor
+from models.evaluation.curves import Outcomes
+from models.evaluation.sweep import Sweep, TestSet
 from utils.config import ConfigError
-from utils.evaluation.curves import Outcomes
 from utils.files import write_atomically
 from utils.images import to_pillow
 from utils.sheets import SheetWriter
 
 REFERENCES = ("inversion", "photo")
-_VERSION = 2  # of what `Protocol` measures
+_VERSION = 2  # of what `Sweep` measures
 
 
 @dataclass
@@ -113,7 +113,7 @@ def measured(
         if not path.is_file():
             total = len(faces) * (len(domain.attributes) + 1) * len(strengths)
             with tqdm(total=total, unit="edit", desc=f"editing with {one.method}", disable=quiet) as bar:
-                outcomes = Protocol(one.editor, domain, faces, bar.update).run(strengths)
+                outcomes = Sweep(one.editor, domain, faces, bar.update).run(strengths)
             _save(path, outcomes)
         for reference, found in _load(path).items():
             results[reference].setdefault(one.method, []).append(found)

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from models.flows.concat_squash import Conditioning, VelocityNetwork
 from models.flows.equal_steps import Problem, solve
 from models.flows.moving_batch_norm import MovingBatchNorm1d
-from models.flows.velocity import Conditioning, VelocityNetwork
 
 EQUAL_STEPS = "equal_steps"
 ADAPTIVE_SOLVERS = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")

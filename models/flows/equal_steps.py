@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.flows.concat_squash import Conditioning, Evaluation, Tangents, VelocityNetwork
 from models.flows.runge_kutta import Solution, integrate, pull_back
-from models.flows.velocity import Conditioning, Evaluation, Tangents, VelocityNetwork
 
 
 @dataclass

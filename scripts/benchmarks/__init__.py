@@ -1,4 +1,4 @@
-"""What scripts/benchmark.py and scripts/benchmark_accuracy.py are made of."""
+"""What scripts/benchmark.py and scripts/benchmarks/measure_accuracy.py are made of."""
 
 ROW_NAMES = (  # of `rows.ROWS`; here, because --help need not wait for PyTorch
     "synthesis",

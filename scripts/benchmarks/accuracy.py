@@ -12,10 +12,10 @@ from torch import Tensor
 
 from datasets.avatars import AvatarFaces
 from models.domain import Domain
+from models.editing.pipeline import EditingPipeline, Inversion
 from models.editors.base import Flip, resolve_targets
-from models.editors.checkpoint import load_editor
+from models.editors.loading import load_editor
 from models.editors.sdflow import SDFlowEditor
-from models.pipeline import EditingPipeline, Inversion
 from scripts.published.flow import Flow
 
 PUBLISHED_TOLERANCE, TRUE_TOLERANCE = 1e-5, 1e-9
@@ -69,7 +69,7 @@ def solver_errors(count: int, device: torch.device) -> SolverErrors:
     errors: dict[str, list[Tensor]] = {"published": [], "ours": []}
     for image in faces(count):
         w = domain.encode(image.to(device))
-        semantics = editor.semantics(w, image.to(device))
+        semantics = editor.read(w, image.to(device))
         z_true, z_published = true.transport(w.double(), semantics.double()), published.transport(w, semantics)
         z_ours = editor.prepare(w, semantics)
         for name in editor.attributes:

@@ -58,7 +58,7 @@ def figure(series: Sequence[Series], measured: Mapping[str, Mapping[str, Any]], 
     Args:
         measured: name of a point's row → what `time_row` gave; points that failed are missing.
     """
-    from utils.evaluation.figures import PALETTE, plt, save  # matplotlib takes a second that --help need not wait for
+    from models.evaluation.figures import PALETTE, plt, save  # matplotlib takes a second that --help need not wait for
 
     styles = {PUBLISHED: "o--", FLOAT32: "o-", BFLOAT16: "s:"}
     drawing, axes = plt.subplots(1, len(series), figsize=(4 * len(series), 3.6), layout="constrained")

@@ -19,14 +19,14 @@ import edit
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from models.domain import Domain
+from models.editing.pipeline import EditingPipeline
 from models.editing.records import Settings
+from models.editing.requests import Request
 from models.editing.run import EditRun
 from models.editors.base import Flip
-from models.editors.checkpoint import load_editor
-from models.editors.requests import Request
+from models.editors.loading import load_editor
 from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
 from models.encoders.e4e import e4e_sizes
-from models.pipeline import EditingPipeline
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.generator import checked_channels
 from scripts.benchmarks import flops
@@ -41,8 +41,8 @@ from training.loop import Trainer
 from training.methods import METHODS
 from training.settings import TrainingSettings
 from utils.config import as_section
-from utils.marks import save_marked
 from utils.photos import Photo
+from utils.provenance import save_marked
 from utils.weights import freeze, load_strict, load_weights
 
 PUBLISHED, FLOAT32, BFLOAT16 = "published", "float32", "bfloat16"  # variants; the last two are ours
@@ -391,7 +391,7 @@ def _editing_flop(setting: Setting, domain: Domain, editor: SDFlowEditor, photos
     side = domain.image_side
     channels = checked_channels(setting.networks.sides[0], setting.networks.domain["generator"].get("channels"), 2)
     with torch.device("meta"):
-        identity: Any = domain.fresh("identity")
+        identity: Any = domain.untrained("identity")
     seen = flops.network(identity.eval(), photos, 3, identity.input_side, identity.input_side)
     seen += _semantic_encoder_flop(editor.semantic_encoder, photos, side)
     solves = 2 * editor.flow.evaluations  # of the way back, which is known: the way there takes about as many

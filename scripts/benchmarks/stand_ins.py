@@ -16,7 +16,7 @@ from torch import nn
 
 from models import NETWORKS
 from models.domain import Domain
-from scripts.golden.case import fill_one
+from scripts.checks.golden.case import fill_one
 from training.methods.sdflow import SDFlowMethod
 from utils.config import Section, as_section, load_config
 from utils.paths import ROOT
@@ -140,7 +140,10 @@ class StandIns:
         folder.mkdir(parents=True, exist_ok=True)
         domain = Domain(self.section(folder))
         for part in _PARTS:
-            network = self.generator(self.sides[0]) if part == "generator" else _fill(domain.fresh(part), _GAINS[part])
+            if part == "generator":
+                network = self.generator(self.sides[0])
+            else:
+                network = _fill(domain.untrained(part), _GAINS[part])
             state = network.state_dict()
             if part == "encoder":
                 state["latent_avg"] = torch.zeros(self.styles, self.style_dim)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from models.domain import Domain
+from models.editing.pipeline import EditingPipeline
 from models.editors.base import Editor
 from models.editors.sdflow import SDFlowEditor
-from models.pipeline import EditingPipeline
 from scripts.published.encoders import E4eEncoder, SemanticEncoder
 from scripts.published.flow import Flow
 from scripts.published.generator import Generator
@@ -42,7 +42,7 @@ class PublishedEditor(Editor):
         self.semantic_encoder = SemanticEncoder.with_weights(own.semantic_encoder.state_dict()).eval()
 
     @torch.no_grad()
-    def semantics(self, w: Tensor, image: Tensor) -> Tensor:
+    def read(self, w: Tensor, image: Tensor) -> Tensor:
         return self.semantic_encoder(image)
 
     @torch.no_grad()

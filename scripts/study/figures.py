@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from utils.evaluation.comparison_figures import LEAST, colours, curve_figure, label_ends, leakage_figure
-from utils.evaluation.figures import PALETTE, save
+from models.evaluation.comparison_figures import LEAST, colours, curve_figure, label_ends, leakage_figure
+from models.evaluation.figures import PALETTE, save
 
 AT = "0.95"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.evaluation.comparison_report import UNITS, tables, with_interval
+from models.evaluation.comparison_report import UNITS, tables, with_interval
 from utils.files import write_text
 
 AT = "0.95"

@@ -24,7 +24,7 @@ from models.domain import Domain
 from models.evaluation.beyond import everything
 from models.evaluation.comparing import Contestant, load_contestants, measured, measured_path
 from models.evaluation.faces import counterfactuals, images_of
-from models.evaluation.protocol import TestSet, prepare
+from models.evaluation.sweep import TestSet, prepare
 from scripts.study.plan import Plan, Run
 from utils.config import Section, load_config
 from utils.files import write_text

@@ -13,12 +13,13 @@ import pytest
 
 import edit
 import train
-from scripts import draw_labelled, encode_dataset
+from scripts import encode_dataset
+from scripts.avatars import draw_labelled
 from utils.paths import ROOT
 
 TUTORIAL = (ROOT / "datasets" / "OWN_LABELS.md").read_text(encoding="utf-8")
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "scripts/draw_labelled.py": draw_labelled.main,
+    "scripts/avatars/draw_labelled.py": draw_labelled.main,
     "scripts/encode_dataset.py": encode_dataset.main,
     "train.py": train.main,
     "edit.py": edit.main,

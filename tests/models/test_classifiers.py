@@ -15,8 +15,8 @@ from torch import nn
 from models.classifiers import AttributeClassifier, attribute_classifier_sizes
 from models.resnet import ResNet, resnet_sizes
 from models.semantic_encoder import SemanticEncoder, semantic_encoder_sizes
-from scripts.golden.case import run_case
-from scripts.golden.encoders import CASES
+from scripts.checks.golden.case import run_case
+from scripts.checks.golden.encoders import CASES
 from utils.torchvision_operators import torchvision
 
 GOLDEN = Path(__file__).parent.parent / "golden"

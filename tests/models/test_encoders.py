@@ -14,7 +14,7 @@ from models.encoders.irse import IRSEUnit, SqueezeExcitation, halved
 from models.encoders.latent_discriminator import LatentDiscriminator, latent_discriminator_sizes
 from models.encoders.psp import GradualStyleEncoder, psp_sizes
 from scripts.check_golden import find_builder
-from scripts.golden.case import run_case
+from scripts.checks.golden.case import run_case
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NARROW: dict[str, Any] = {

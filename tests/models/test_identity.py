@@ -19,8 +19,8 @@ from models.identity import (
     iresnet_identity_sizes,
     irse_identity_sizes,
 )
-from scripts.golden.case import run_case
-from scripts.golden.encoders import CASES
+from scripts.checks.golden.case import run_case
+from scripts.checks.golden.encoders import CASES
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 IRSE: dict[str, Any] = {"layers": [1, 2, 1, 1], "widths": [8, 8, 12, 16, 24], "embedding_dim": 20, "input_side": 64}

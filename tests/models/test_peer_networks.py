@@ -10,7 +10,7 @@ import torch
 from models.adatrans import AdaTrans
 from models.flows.realnvp import RealNVP
 from scripts.check_golden import find_builder
-from scripts.golden.case import run_case
+from scripts.checks.golden.case import run_case
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -12,8 +12,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.stylegan2.generator import Generator as OwnGenerator
-from scripts import benchmark, benchmark_memory
-from scripts.benchmarks import ROW_NAMES, flops, measure, rows
+from scripts import benchmark
+from scripts.benchmarks import ROW_NAMES, flops, measure, memory, rows
 from scripts.benchmarks.accuracy import bfloat16_effect, solver_errors
 from scripts.benchmarks.measure import Disagreement, Plan, time_row
 from scripts.benchmarks.rows import BFLOAT16, FLOAT32, PUBLISHED, ROWS, Row, Setting, Work
@@ -131,7 +131,7 @@ def test_a_failed_row_is_told_and_ends_with_1(
         if function is time_row:
             raise Disagreement("encoding: codes differ")
 
-    monkeypatch.setattr(benchmark, "apart", fails)
+    monkeypatch.setattr(benchmark, "in_subprocess", fails)
     assert benchmark.main(["--quick", "--only", "encoding", "--folder", str(tmp_path)]) == 1
     assert "codes differ" in capsys.readouterr().out
 
@@ -171,19 +171,19 @@ def test_accuracy_on_a_few_avatars() -> None:
 def test_memory_of_a_training_step(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Recomputing must save something where the maps are most of it; a table and a figure say so."""
     full = plan.networks.sides[0]
-    settings = benchmark_memory.variants(full)
+    settings = memory.variants(full)
     names = "as it is", "recompute_from, synthesis_batch 1"
-    held = [benchmark.apart(benchmark_memory.memory_of_step, plan, full, 48, settings[name]) for name in names]
+    held = [benchmark.in_subprocess(memory.memory_of_step, plan, full, 48, settings[name]) for name in names]
     assert 200e6 < held[1] < held[0] - 20e6
     points = [
         {"resolution": side, "batch": batch, "variant": name, "bytes": held[0]}
         for side, batch in ((full, 1), (full, 2), (full // 2, 2))
         for name in names
     ]
-    text = benchmark_memory.table(points)
+    text = memory.table(points)
     assert f"| {full}² | 2 |" in text and names[1] in text
-    benchmark_memory.draw(points, full, 2, tmp_path / "memory.png")
+    memory.draw(points, full, 2, tmp_path / "memory.png")
     assert (tmp_path / "memory.png").stat().st_size > 5000
     with pytest.raises(SystemExit):
-        benchmark_memory.parse_arguments(["--device", "nonsense"])
+        memory.parse_arguments(["--device", "nonsense"])
     assert "nonsense" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from datasets.avatar_factors import COPULA, NORMALS
 from models.stylegan2.generator import Generator
 from models.stylegan2.layers import EqualLinear, PixelNorm
-from scripts.calibrate_generator import affine_for_thirds, calibrate, main, replace_number
-from scripts.measures.nuisances import NUISANCES, WITH_GLASSES, thirds
+from scripts.avatars.calibrate_generator import affine_for_thirds, calibrate, main, replace_number
+from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, thirds
 
 
 @pytest.mark.parametrize("bend", [lambda n: 0.6 * n + 0.3, lambda n: np.tanh(n) - 0.2, lambda n: -0.5 * n])

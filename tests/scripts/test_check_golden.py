@@ -11,7 +11,7 @@ import torch
 
 from models.stylegan2.discriminator import Discriminator
 from scripts import check_golden
-from scripts.golden.case import (
+from scripts.checks.golden.case import (
     CaseError,
     Comparison,
     GoldenCase,

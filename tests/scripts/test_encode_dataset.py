@@ -24,9 +24,9 @@ import train
 from datasets import encoding
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_shards import ShardError, ShardFile
-from models import face_alignment
 from models.domain import Domain
-from models.face_alignment import DlibAligner
+from models.editing import face_alignment
+from models.editing.face_alignment import DlibAligner
 from scripts import encode_dataset
 from utils import files
 from utils.paths import ROOT

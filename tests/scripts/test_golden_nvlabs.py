@@ -9,8 +9,8 @@ import torch
 from models.stylegan2.generator import Generator
 from models.stylegan2.nvlabs import nvlabs_keys, public_keys
 from scripts import check_golden
-from scripts.checkpoint_samples import write_nvlabs
-from scripts.golden.case import draw, fill_one
+from scripts.checks.golden.case import draw, fill_one
+from scripts.checks.weight_file_samples import write_nvlabs
 
 SIZES = {"size": 8, "style_dim": 6, "mapping_layers": 3, "channels": {4: 5, 8: 4}}
 SIZES |= {"z_dim": 4, "label_dim": 2, "stored_mean": True, "conv_clamp": 3.0}

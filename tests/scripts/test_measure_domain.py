@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from models.domain import Domain
-from models.reconstruction import reconstruction_distance
-from scripts.measure_domain import main
-from scripts.measures.bars import Bar, bars, card
-from scripts.measures.classifiers import accuracy_report
-from scripts.measures.encoder import inversion_report
-from scripts.measures.generator import attribute_shares, nuisance_shares
-from scripts.measures.identity import verification_report
-from scripts.measures.nuisances import NUISANCES, determination, thirds
+from models.editing.reconstruction import reconstruction_distance
+from scripts.avatars.measure_domain import main
+from scripts.avatars.measures.bars import Bar, bars, card
+from scripts.avatars.measures.classifiers import accuracy_report
+from scripts.avatars.measures.encoder import inversion_report
+from scripts.avatars.measures.generator import attribute_shares, nuisance_shares
+from scripts.avatars.measures.identity import verification_report
+from scripts.avatars.measures.nuisances import NUISANCES, determination, thirds
 from utils.config import Section
 
 ATTRIBUTES = ["Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair"]

@@ -14,7 +14,7 @@ from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from models.flows.cnf import flow_sizes
 from models.stylegan2.generator import Generator as OwnGenerator
-from scripts.golden.case import GoldenCase, check_case, compare
+from scripts.checks.golden.case import GoldenCase, check_case, compare
 from scripts.published.encoders import E4eEncoder, SemanticEncoder
 from scripts.published.flow import Flow
 from scripts.published.generator import Generator

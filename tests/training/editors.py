@@ -14,7 +14,7 @@ import evaluate
 import train
 from models.domain import Domain
 from models.editors.base import Editor, Flip
-from models.editors.checkpoint import load_editor
+from models.editors.loading import load_editor
 from training.methods import METHODS
 from training.settings import TrainingSettings
 from utils.config import check_arguments, load_config

@@ -161,7 +161,7 @@ def test_what_is_exported_is_the_average_and_loads_strictly() -> None:
     for start, mean in zip(before, method.average.parameters(), strict=True):
         torch.testing.assert_close(mean, start + 0.5 + 0.25 * 1.5)
     state, metadata = method.exports()["judge"]
-    load_strict(domain.fresh("judge"), state)
+    load_strict(domain.untrained("judge"), state)
     assert metadata["network"]["backbone"] == "r18" and metadata["attributes"] == ATTRIBUTES
 
 
@@ -268,7 +268,7 @@ def test_margins_rise_and_centres_stay_behind() -> None:
     assert last > first
     method.before_step(500)
     torch.testing.assert_close(method.losses("identity", batch)["margin_softmax"], last)
-    load_strict(domain.fresh("identity"), method.exports()["identity"][0])
+    load_strict(domain.untrained("identity"), method.exports()["identity"][0])
     assert method.preview(batch).shape == (3, 8 * 18 - 2, 8 * 18 - 2)
 
 

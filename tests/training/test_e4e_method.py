@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from criteria.delta import delta_loss
 from models.domain import Domain
-from scripts.checkpoint_samples import prefixed, save
+from scripts.checks.weight_file_samples import prefixed, save
 from tests.training.runs import assert_resumes_exactly, backward, batch_of, with_gradients
 from training.methods.e4e import TERMS, E4eMethod, stage_at
 from utils.config import ConfigError, Section

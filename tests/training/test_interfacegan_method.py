@@ -41,7 +41,7 @@ def codes(count: int = 5) -> Tensor:
 def test_a_conditional_edit_moves_its_attribute_to_the_place_and_no_other(rows: int) -> None:
     one, w = editor(rows), codes()
     edited = one.edit(w, w, {"Male": SetTo(1.3), "Smiling": Flip(0.2)})
-    before, after = one.semantics(w, w), one.semantics(edited, w)
+    before, after = one.read(w, w), one.read(edited, w)
     expected = before.clone()
     expected[:, 1], expected[:, 2] = 1.3, torch.where(before[:, 2] >= 0.5, -0.2, 1.2)
     torch.testing.assert_close(after, expected)
@@ -50,9 +50,9 @@ def test_a_conditional_edit_moves_its_attribute_to_the_place_and_no_other(rows: 
 def test_an_unconditional_edit_goes_along_the_normal_and_takes_others_along() -> None:
     one, w = editor(4, conditional=False), codes()
     edited = one.edit(w, w, {"Male": SetTo(1.0)})
-    change = (1 - one.semantics(w, w)[:, 1]) * 3.0
+    change = (1 - one.read(w, w)[:, 1]) * 3.0
     torch.testing.assert_close(edited - w, change[:, None, None] * one.normals[1])
-    assert (one.semantics(edited, w) - one.semantics(w, w))[:, 0].abs().min() > 1e-3
+    assert (one.read(edited, w) - one.read(w, w))[:, 0].abs().min() > 1e-3
 
 
 def test_a_projection_is_orthogonal_and_the_nearest() -> None:

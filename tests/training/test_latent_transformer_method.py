@@ -117,7 +117,7 @@ def test_two_runs_make_an_editor(tiny_domain_folder: Path, tmp_path: Path) -> No
     assert isinstance(editor, LatentTransformerEditor)
     assert_independent_of_the_batch(editor, domain)
     w, image = faces_of(domain)
-    semantics = editor.semantics(w, image)
+    semantics = editor.read(w, image)
     torch.testing.assert_close(semantics, editor.classifier(w).sigmoid())
     edited = editor.edit(w, image, {"Young": SetTo(1.5)})
     moved = editor.transformers[2](w, 1.5 - semantics[:, 2])

@@ -30,9 +30,9 @@ def test_a_run_is_the_fit_and_an_editor(tiny_domain_folder: Path, tmp_path: Path
     codes, scores = LatentCache(domain, data["faces"], data["cache"]).prepare().numbers()
     direct = LinearDirectionsEditor.fit(codes, scores, domain.attributes, ridge=0.1)
     w, image = faces_of(domain)
-    torch.testing.assert_close(editor.semantics(w, image), direct.semantics(w, image))
+    torch.testing.assert_close(editor.read(w, image), direct.read(w, image))
     explained = logged(run, "fit")
-    error = direct.semantics(codes, codes) - scores
+    error = direct.read(codes, codes) - scores
     for column, name in enumerate(domain.attributes):
         share = 1 - float(error[:, column].var() / scores[:, column].var())
         assert abs(explained[f"explained_{name}"] - share) < 1e-4

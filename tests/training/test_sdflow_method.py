@@ -16,7 +16,7 @@ from torch import Tensor
 
 import train
 from models.domain import PARTS, Domain
-from models.editors.checkpoint import load_editor
+from models.editors.loading import load_editor
 from models.editors.targets import replace_one_attribute
 from tests.training.editors import assert_resumes, trained
 from tests.training.runs import backward

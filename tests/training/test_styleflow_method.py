@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.domain import PARTS, Domain
-from models.editors.checkpoint import load_editor
+from models.editors.loading import load_editor
 from models.editors.styleflow import StyleFlowEditor
 from tests.training.editors import (
     assert_configs_fit,
@@ -75,7 +75,7 @@ def test_a_run_is_an_editor_that_needs_its_classifier(tiny_domain_folder: Path, 
     assert isinstance(editor, StyleFlowEditor)
     assert_independent_of_the_batch(editor, domain)
     latent, image = faces_of(domain)
-    torch.testing.assert_close(editor.semantics(latent, image), domain.teacher_probabilities(image))
+    torch.testing.assert_close(editor.read(latent, image), domain.teacher_probabilities(image))
     state, metadata = load_weights(run / "editor.safetensors")
     metadata["fingerprints"]["teacher"] = "another"
     save_weights(run / "editor.safetensors", state, metadata)

@@ -12,7 +12,7 @@ from torch import nn
 from criteria.adversarial import generator_loss
 from models.domain import Domain
 from models.stylegan2.nvlabs import nvlabs_keys
-from scripts.checkpoint_samples import save, write_nvlabs
+from scripts.checks.weight_file_samples import save, write_nvlabs
 from tests.training.runs import SIDE, assert_resumes_exactly, backward, batch_of, with_gradients
 from training.methods.stylegan2 import StyleGAN2Method, average_decay, lazy_adam
 from training.pairs import begin_with_numbers, shares_of_numbers
@@ -186,7 +186,7 @@ def test_pairs_may_teach_alone(domain: Domain) -> None:
 
 def test_numbers_that_a_mapping_left_out_begin_anew(domain: Domain) -> None:
     torch.manual_seed(0)
-    generator: Any = domain.fresh("generator")
+    generator: Any = domain.untrained("generator")
     begin_with_numbers(generator, 5)
     once = generator.style[1].weight.clone()
     begin_with_numbers(generator, 5)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests.utils.loopback import archive
 from utils.download import DownloadError, Expected
 from utils.hand_fetched import take_from
-from utils.wholeness import damage
+from utils.integrity import damage
 
 DATA, OTHER = archive(1, size=2000), archive(2, size=2000)
 KNOWN = Expected(len(DATA), hashlib.sha256(DATA).hexdigest())

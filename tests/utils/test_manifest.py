@@ -90,7 +90,7 @@ def test_sizes_are_those_of_the_published_shapes(name: str, case: str) -> None:
 def test_sizes_of_the_networks_at_1024() -> None:
     domain = Domain.from_file("configs/domains/ffhq.yaml")
     with torch.device("meta"):  # shapes without numbers
-        states = [domain.fresh(part).state_dict() for part in ("generator", "encoder")]
+        states = [domain.untrained(part).state_dict() for part in ("generator", "encoder")]
     generator, encoder = (4e-6 * sum(tensor.numel() for tensor in state.values()) for state in states)
     assert SHIPPED.files["stylegan2-ffhq"].megabytes == pytest.approx(generator, rel=0.01)
     assert SHIPPED.files["e4e-ffhq"].megabytes == pytest.approx(encoder + generator, rel=0.01)

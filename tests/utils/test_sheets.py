@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.marks import read_mark, save_marked
 from utils.output_names import output_names, shortened
 from utils.photos import Photo
+from utils.provenance import read_mark, save_marked
 from utils.sheets import SheetWriter
 
 

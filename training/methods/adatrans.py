@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from criteria.identity import identity_loss
 from criteria.latent_distance import latent_distance
 from criteria.perceptual import output_and_features, perceptual_distance
-from models.checkpoints import load_network
 from models.domain import Domain
 from models.editors.adatrans import MOST_STEPS, AdaTransEditor
-from models.editors.checkpoint import check_fingerprints
+from models.editors.loading import check_fingerprints
 from models.editors.stored import build_network
+from models.weight_files import load_network
 from training.editing import EditorMethod
 from training.method import Batch, Phase
 from training.methods.e4e import FEATURE_LAYERS

@@ -68,7 +68,7 @@ class ClassifierMethod(Method):
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
         section = as_section(augment or {}, "method.augment")
         self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
-        self.network = channels_last(domain.fresh(part))
+        self.network = channels_last(domain.untrained(part))
         heads, ages = self.network.attribute_count, self.network.age_logits
         if heads != len(domain.classifier_outputs) or ages:
             raise ConfigError(

@@ -95,9 +95,9 @@ class E4eMethod(Method):
             raise ConfigError("method: the term 'adversarial' and the section 'latent_discriminator' need each other")
         self.domain = domain
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
-        self.encoder: Any = domain.fresh("encoder")
+        self.encoder: Any = domain.untrained("encoder")
         if initial is not None:  # without its mean code, which is the present generator's
-            self.encoder, _ = domain.started("encoder", resolve(initial))
+            self.encoder, _ = domain.from_weights("encoder", resolve(initial))
         self.latent_discriminator: Any = None
         if latent_discriminator is not None:
             section = as_section(latent_discriminator, "method.latent_discriminator")

@@ -71,7 +71,7 @@ class IdentityMethod(Method):
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
         section = as_section(augment or {}, "method.augment")
         self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
-        self.network = channels_last(domain.fresh("identity"))
+        self.network = channels_last(domain.untrained("identity"))
         self.memory_format = torch.channels_last if is_channels_last(self.network) else torch.contiguous_format
         embedding_dim = self.network.features.num_features
         self.centres = nn.Parameter(torch.randn(identities, embedding_dim) * 0.01)

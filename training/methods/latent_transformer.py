@@ -9,12 +9,12 @@ from torch.utils.data import Dataset
 
 from criteria.balanced_cross_entropy import balanced_cross_entropy
 from criteria.latent_distance import latent_distance
-from models.checkpoints import load_network
 from models.domain import Domain
-from models.editors.checkpoint import check_fingerprints
 from models.editors.latent_transformer import LatentTransformerEditor, attribute_columns
+from models.editors.loading import check_fingerprints
 from models.editors.stored import build_network
 from models.latent_transformer import amount_to_other_side
+from models.weight_files import load_network
 from training.editing import EditorMethod, codes_and_scores
 from training.method import Batch, Phase
 from utils.config import ConfigError

@@ -38,7 +38,7 @@ class LinearDirectionsMethod(EditorMethod):
         fitted = LinearDirectionsEditor.fit(codes, scores, self.domain.attributes, self.ridge)
         self.directions.copy_(fitted.directions)
         self.readout.copy_(fitted.readout)
-        explained = 1 - (fitted.semantics(codes, codes) - scores).var(0) / scores.var(0)
+        explained = 1 - (fitted.read(codes, codes) - scores).var(0) / scores.var(0)
         return {f"explained_{name}": float(v) for name, v in zip(self.domain.attributes, explained, strict=True)}
 
     def editor(self) -> LinearDirectionsEditor:

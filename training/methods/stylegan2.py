@@ -14,14 +14,14 @@ from criteria.adversarial import discriminator_loss, generator_loss, r1_penalty
 from criteria.path_length import path_length_penalty, path_lengths
 from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
-from models.checkpoints import fill_network
 from models.domain import Domain
+from models.weight_files import fill_network
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import begin_with_numbers, drawn_z, normals_of
-from utils.checkpoints.formats import read_checkpoint
 from utils.config import ConfigError, as_section
 from utils.images import grid
 from utils.paths import resolve
+from utils.weight_files.formats import read_checkpoint
 
 
 def average_decay(batch_images: int, seen_images: int, half_life_images: float, ramp: float) -> float:
@@ -131,7 +131,7 @@ class StyleGAN2Method(Method):
         if reader is not None and not drawn_normals:
             raise ConfigError("method.reader: without method.drawn_normals there is nothing to read")
         self.discriminator_section = discriminator
-        self.generator: Any = domain.fresh("generator")
+        self.generator: Any = domain.untrained("generator")
         self.discriminator: Any = None
         if discriminator is not None:
             self.discriminator = NETWORKS.build(as_section(discriminator, "method.discriminator"))
@@ -163,7 +163,7 @@ class StyleGAN2Method(Method):
 
     def _start_from(self, initial: str | None, initial_discriminator: str | None, initial_reader: str | None) -> None:
         if initial is not None:
-            self.generator, metadata = self.domain.started("generator", resolve(initial))
+            self.generator, metadata = self.domain.from_weights("generator", resolve(initial))
             self.images_seen.fill_(int(metadata.get("images", 0)))
         if initial_discriminator is not None:
             given = read_checkpoint(resolve(initial_discriminator))

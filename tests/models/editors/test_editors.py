@@ -63,7 +63,7 @@ def test_an_edit_that_changes_nothing_gives_the_code_back() -> None:
 
 def test_an_edit_keeps_z_and_changes_what_is_asked() -> None:
     editor, (w, image) = sdflow_editor(), faces()
-    semantics = editor.semantics(w, image)
+    semantics = editor.read(w, image)
     edited = editor.edit(w, image, {"Male": SetTo(1.2), "Smiling": Flip(0.2)})
     assert not edited.requires_grad
     assert (edited - w).abs().amax((1, 2)).min() > 1e-2
@@ -110,7 +110,7 @@ def test_linear_edits_move_in_attribute_units() -> None:
     latents, semantics, directions = planted()
     editor = LinearDirectionsEditor.fit(latents, semantics, NAMES, ridge=1e-10)
     w, s = latents[:5], semantics[:5]
-    torch.testing.assert_close(editor.semantics(w, w), s, rtol=0, atol=1e-4)
+    torch.testing.assert_close(editor.read(w, w), s, rtol=0, atol=1e-4)
     edited = editor.edit(w, w, {"Male": SetTo(0.7), "Smiling": Flip(0.5)}, decisions=torch.ones(5, 3))
     change = torch.zeros_like(s)
     change[:, 1], change[:, 2] = 0.7 - s[:, 1], -0.5 - s[:, 2]
@@ -128,7 +128,7 @@ def test_the_readout_is_ridge_regression(count: int) -> None:
     penalty = (0.1 * count * x.square().mean()).sqrt() * torch.eye(8, dtype=torch.float64)
     stacked = torch.linalg.lstsq(torch.cat([x, penalty]), torch.cat([y, torch.zeros(8, 3, dtype=torch.float64)]))
     torch.testing.assert_close(editor.readout[:-1], stacked.solution)
-    torch.testing.assert_close(editor.semantics(latents, latents).mean(0), semantics.mean(0))
+    torch.testing.assert_close(editor.read(latents, latents).mean(0), semantics.mean(0))
 
 
 def test_a_linear_editor_is_its_tensors() -> None:

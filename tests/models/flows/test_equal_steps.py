@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.flows.concat_squash import Conditioning, VelocityNetwork
 from models.flows.equal_steps import Problem, solve
 from models.flows.runge_kutta import ERROR, NODES, SOLUTION, STAGES, integrate
-from models.flows.velocity import Conditioning, VelocityNetwork
 
 
 class Oscillation:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.check_golden import find_builder
-from scripts.golden.case import run_case
+from scripts.checks.golden.case import run_case
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.stylegan2.discriminator import Discriminator
-from scripts.golden import stylegan2
-from scripts.golden.case import run_case
+from scripts.checks.golden import stylegan2
+from scripts.checks.golden.case import run_case
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CHANNELS = {4: 10, 8: 8, 16: 6}

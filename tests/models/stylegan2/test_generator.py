@@ -7,8 +7,8 @@ import torch
 
 from models.stylegan2.generator import Generator
 from scripts.check_golden import find_builder
-from scripts.golden import stylegan2
-from scripts.golden.case import run_case
+from scripts.checks.golden import stylegan2
+from scripts.checks.golden.case import run_case
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CHANNELS = {4: 12, 8: 10, 16: 6}

@@ -13,7 +13,7 @@ from models.stylegan2.layers import StyledConv, ToRGB
 from models.stylegan2.nvlabs import nvlabs_keys, public_keys, sizes_from_nvlabs
 from models.stylegan2.ops import setup_filter, upfirdn2d, upsample2d
 from scripts.check_golden import find_builder
-from scripts.golden.case import run_case
+from scripts.checks.golden.case import run_case
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CHANNELS = {4: 12, 8: 10, 16: 6}

@@ -1,0 +1,168 @@
+"""Loading a learned editor together with the domain that it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.domain import Domain
+from models.editors import EDITORS
+from models.editors.base import Editor
+from models.editors.sdflow import SDFlowEditor, solving_for_edits
+from models.editors.stored import REQUIRED, StoredEditor, editor_metadata
+from models.flows.cnf import ContinuousFlow
+from models.semantic_encoder import SemanticEncoder
+from models.weight_files import load_network, network_in
+from models.weight_files.kinds import title_of
+from utils.config import ConfigError, Section
+from utils.paths import ROOT, displayed
+from utils.weight_files.formats import read_checkpoint
+from utils.weights import WeightsError, freeze, load_strict
+
+SHIPPED_EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
+_FILE = "editor.safetensors"
+PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
+
+
+def editor_path(path: str | Path | None) -> Path:
+    """The editor's file: the shipped one for None, that of a run for a folder.
+
+    Raises:
+        WeightsError: the folder holds no finished editor.
+    """
+    path = SHIPPED_EDITOR if path is None else Path(path).expanduser()
+    if not path.is_dir():
+        return path
+    if not (path / _FILE).is_file():
+        raise WeightsError(
+            f"{displayed(path)}: holds no {_FILE}; train.py writes it at the end of a training "
+            f"(go on with: python train.py --resume {displayed(path)})"
+        )
+    return path / _FILE
+
+
+def load_editor(
+    path: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    semantic_encoder: str | Path | None = None,
+    domain_config: str | Path | None = None,
+    without: Collection[str] = (),
+) -> tuple[Editor, Domain, dict[str, Any]]:
+    """The editor of a run folder or file (default: the shipped avatar editor), its domain and the file's metadata.
+
+    Two more entries stand in the metadata: `file`, its name for messages, and `hash`, a short hash of its bytes.
+
+    Args:
+        path: run folder or editor file; with a semantic encoder, a file that holds a flow, such as SDFlow's
+            `prior-0010000`.
+        semantic_encoder: file of the semantic encoder that belongs to the flow (`labeldist-0010000`).
+        domain_config: config of the domain of these two, whose files do not name it; by default FFHQ with as many
+            attributes as the semantic encoder has.
+        without: parts of the domain that will not be used: their files need not be there.
+    Raises:
+        WeightsError: missing or damaged file, no editor's, or one trained with another generator or encoder.
+        ConfigError: the domain cannot be built.
+    """
+    if semantic_encoder is not None:
+        if path is None:
+            raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
+        files = Path(path).expanduser(), Path(semantic_encoder).expanduser()
+        return _load_pair(*files, domain_config, device, without)
+    if domain_config is not None:
+        raise ConfigError("a domain is named for a flow and its semantic encoder only; an editor's file names its own")
+    file = editor_path(path)
+    checkpoint = read_checkpoint(file, "python scripts/build_avatars.py trains it" if path is None else "")
+    if not checkpoint.is_own:
+        held = network_in(checkpoint)
+        what = "a flow" if held.kind == "continuous_flow" else f"a network ({title_of(held.kind)})"
+        raise WeightsError(
+            f"{displayed(file)}: {what} of another project, which makes an editor together with its semantic encoder: "
+            f"--checkpoint FLOW --semantic-encoder FILE"
+        )
+    state, metadata = checkpoint.content, checkpoint.metadata
+    missing = [key for key in REQUIRED if key not in metadata]
+    if missing:
+        what = "a training checkpoint: give its run's folder" if "config" in metadata else "no editor's file"
+        raise WeightsError(f"{displayed(file)}: {what} (its metadata lack {', '.join(missing)})")
+    source = displayed(file)
+    kind: type[Editor] = EDITORS.find(Section({"name": metadata["method"]}, "method", {"method": source}))
+    domain = Domain(Section(metadata["domain"], "domain", {"domain": source}), device)
+    used = {part: value for part, value in metadata["fingerprints"].items() if part not in without}
+    check_fingerprints(domain, used, source)
+    metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
+    editor = kind.restore(StoredEditor(state, metadata, domain, file))
+    load_strict(editor, state, file)
+    freeze(editor.to(domain.device))
+    return editor, domain, metadata
+
+
+def _load_pair(
+    flow_file: Path,
+    encoder_file: Path,
+    domain_config: str | Path | None,
+    device: torch.device | str,
+    without: Collection[str],
+) -> tuple[Editor, Domain, dict[str, Any]]:
+    """An SDFlow editor of two files, as its authors publish it; sizes are read off the tensors."""
+    checkpoint = read_checkpoint(flow_file)
+    if "method" in checkpoint.metadata:
+        raise WeightsError(f"{displayed(flow_file)}: this editor brings its own semantic encoder; leave out the other")
+    flow = network_in(checkpoint, "continuous_flow")
+    encoder = load_network(encoder_file, "semantic_encoder")
+    count = encoder.sizes["attributes"]
+    if flow.sizes["semantics"] != count:
+        raise WeightsError(
+            f"{displayed(flow_file)}: this flow takes {flow.sizes['semantics']} attributes, "
+            f"{displayed(encoder_file)} estimates {count}"
+        )
+    if domain_config is None and count not in PUBLISHED_DOMAINS:
+        raise WeightsError(
+            f"{displayed(encoder_file)}: estimates {count} attributes, for which no domain is known; "
+            f"name them in a copy of configs/domains/ffhq.yaml and give that as --domain"
+        )
+    domain = Domain.from_file(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config, device)
+    if len(domain.attributes) != count:
+        raise ConfigError(
+            f"{domain.config.where('attributes')}: names {len(domain.attributes)} attributes, "
+            f"{displayed(encoder_file)} estimates {count}"
+        )
+    if domain.style_dim != flow.sizes["style_dim"]:
+        raise WeightsError(
+            f"{displayed(flow_file)}: this flow moves styles of {flow.sizes['style_dim']}, "
+            f"the generator of domain '{domain.name}' has {domain.style_dim}"
+        )
+    for network in (flow, encoder):
+        freeze(network.module.to(domain.device))
+    assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, SemanticEncoder)
+    digest = hashlib.sha256(flow_file.read_bytes() + encoder_file.read_bytes())
+    editor = SDFlowEditor(solving_for_edits(flow.module), encoder.module, domain.attributes)
+    networks = {"flow": flow.sizes, "semantic_encoder": encoder.sizes}
+    parts = [part for part in ("generator", "encoder") if part not in without]
+    metadata = {
+        **editor_metadata(editor, domain, networks, parts, {}),
+        "file": f"{displayed(flow_file)} with {displayed(encoder_file)}",
+        "hash": digest.hexdigest()[:16],
+    }
+    return editor, domain, metadata
+
+
+def check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str, what: str = "editor") -> None:
+    """The latent space is the generator's and the encoder's: with others an editor's codes mean nothing.
+
+    Args:
+        trained_with: part of the domain → its fingerprint, see `Domain.fingerprints`.
+        source, what: of what was trained, for messages.
+    Raises:
+        WeightsError: a part is another one.
+    """
+    present = domain.fingerprints(tuple(trained_with))
+    for part, expected in trained_with.items():
+        if present[part] != expected:
+            raise WeightsError(
+                f"{source}: this {what} was trained with {part} {expected}, but "
+                f"{displayed(domain.weights_path(part))} is {part} {present[part]}"
+            )

@@ -1,0 +1,255 @@
+"""The networks in a weight file, whatever they are wrapped in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import NETWORKS
+from models.weight_files.kinds import Kind, kind_of, with_article
+from utils.config import Section
+from utils.weight_files.formats import Checkpoint
+from utils.weight_files.names import PersistentModule
+from utils.weight_files.refusal import RefusedFile, shown
+from utils.weight_files.stored_tensor import AnyTensor, StoredTensor, read_tensors
+
+_DEEPEST = 4  # nested dicts around a state dict, or of settings
+_MOST_SETTINGS = 10_000
+_LONGEST_SETTING = 1000  # characters
+_LEFT_OUT = object()
+_MOST_TENSORS = 5_000  # of one network: the largest published one has 1,558
+_MOST_NETWORKS = 20  # in one file: trainings keep up to six
+_LONGEST_PREFIX = 300  # characters before a tensor's name: `synthesis.b1024.torgb.affine.` has 29
+_WITH_MEAN = ("stylegan2_generator", "e4e_encoder", "psp_encoder")
+_AVERAGES = ("g_ema", "G_ema", "average")  # moving averages of a training, which make the better pictures
+# What building a network from shapes out of a damaged file may raise.
+_IMPOSSIBLE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError)
+
+
+@dataclass
+class Found:
+    """A network in a file, recognised but not read.
+
+    Attributes:
+        place: where in the file, such as `g_ema` or `state_dict.encoder`.
+        state: key → tensor, without what the place says already.
+        extra: tensors that belong to the network without being its weights (`latent_avg`).
+        settings: what the file says of how the network was made (`opts`, constructor arguments), plain values only.
+        arguments: constructor arguments that leave no trace in the tensors, as `convert_checkpoint.py` notes them.
+    """
+
+    kind: Kind
+    place: str
+    state: dict[str, AnyTensor]
+    extra: dict[str, AnyTensor] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def sizes(self) -> dict[str, Any]:
+        """Constructor arguments, read off the shapes.
+
+        Raises:
+            RefusedFile: keys are missing or shapes impossible.
+        """
+        if len(self.state) > _MOST_TENSORS:
+            raise RefusedFile(f"holds {len(self.state):,} tensors in one network, more than any known one has")
+        try:
+            return {**self.kind.sizes(self._shapes, self.settings), **self.arguments}
+        except _IMPOSSIBLE as error:
+            raise self._impossible("its keys do not add up", error) from None
+
+    def section(self) -> Section:
+        """What a config would say of the network."""
+        return Section({"name": self.kind.name, **self.sizes}, self.kind.name)
+
+    def blueprint(self, section: Section) -> nn.Module:
+        """The network of a section without memory for its weights.
+
+        Raises:
+            RefusedFile: the sizes are impossible.
+        """
+        try:
+            with torch.device("meta"):
+                return NETWORKS.build(section)
+        except _IMPOSSIBLE as error:
+            raise self._impossible("of impossible sizes", error) from None
+
+    def _impossible(self, what: str, error: Exception) -> RefusedFile:
+        return RefusedFile(f"looks like {with_article(self.kind.title)}, but {what} ({shown(error)})")
+
+    def outline(self) -> dict[str, Tensor]:
+        """The state dict under this project's names, without its numbers.
+
+        Raises:
+            RefusedFile: a tensor's shape is impossible.
+        """
+        try:
+            return self.kind.translated(self._shapes)
+        except _IMPOSSIBLE as error:
+            raise self._impossible("its keys do not add up", error) from None
+
+    @cached_property
+    def _shapes(self) -> dict[str, Tensor]:
+        """The state dict without numbers, but for the few that sizes depend on."""
+        shapes = {k: torch.empty(tuple(t.shape), dtype=t.dtype, device="meta") for k, t in self.state.items()}
+        first = {key: self.state[key] for key in self.kind.read_first if key in self.state}
+        return shapes | read_tensors(first, file_size=0)
+
+    def tensors(self, file_size: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Weights, under this project's names, and extra tensors, read.
+
+        Raises:
+            RefusedFile: damaged, not finite, or larger than the file.
+        """
+        both = read_tensors({**self.state, **{f"extra.{key}": value for key, value in self.extra.items()}}, file_size)
+        extra = {key: both.pop(f"extra.{key}") for key in self.extra}
+        return self.kind.translated(both), extra
+
+
+def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Found], list[str]]:
+    """The networks in a file, the one that is wanted most often first, and the keys that belong to none.
+
+    Averages come before what they are averages of, an encoder before the decoder in the same file, discriminators last.
+
+    Args:
+        preferred: name of a kind, for networks with equal keys (pSp and e4e) where the file does not say.
+    Raises:
+        RefusedFile: more networks, or more deeply nested ones, than any known file has.
+    """
+    top = checkpoint.content if isinstance(checkpoint.content, dict) else {}
+    own = checkpoint.metadata
+    options = settings_in(own.get("options", top.get("opts", top.get("args"))))
+    arguments = settings_in(own.get("arguments")) if "network" in own else {}
+    preferred = _named_kind(checkpoint, options) or preferred
+    found: list[Found] = []
+    unknown: list[str] = []
+    for place, state, settings in _state_dicts(checkpoint.content):
+        named = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+        for prefix, part in _networks_in(named):
+            where = ".".join(filter(None, (*place, prefix)))
+            kind = kind_of(part, preferred)
+            if kind is None:
+                unknown += [".".join(filter(None, (where, key))) for key in part]
+                continue
+            found.append(Found(kind, where, part, settings=settings, arguments=arguments))
+            if len(found) > _MOST_NETWORKS:
+                raise RefusedFile(f"holds more than {_MOST_NETWORKS} networks, more than any known file")
+    mean = top.get("latent_avg")
+    for network in found:
+        mean_code = network.state.pop("latent_avg", mean)
+        network.settings = network.settings or options
+        if network.kind.name in _WITH_MEAN and isinstance(mean_code, Tensor | StoredTensor):
+            network.extra["latent_avg"] = mean_code
+    return sorted(found, key=_rank), [key for key in unknown if key != "latent_avg"]
+
+
+def _rank(found: Found) -> int:
+    last = found.place.rpartition(".")[2]
+    return 4 * ("discriminator" in found.kind.name) + 2 * (last == "decoder") + (last not in _AVERAGES)
+
+
+def _named_kind(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
+    """What the file itself says it is, where keys alone do not tell."""
+    named = {"Encoder4Editing": "e4e_encoder", "GradualStyleEncoder": "psp_encoder"}
+    return named.get(str(options.get("encoder_type"))) or str(checkpoint.metadata.get("network", ""))
+
+
+def _networks_in(state: dict[str, AnyTensor]) -> Iterator[tuple[str, dict[str, AnyTensor]]]:
+    """The state dict itself, or where it is none of a known network the parts that its first names tell apart."""
+    if kind_of(state) is not None:
+        yield "", state
+        return
+    parts: dict[str, dict[str, AnyTensor]] = {}
+    for key, tensor in state.items():
+        prefix, _, rest = key.partition(".")
+        parts.setdefault(prefix if rest else "", {})[rest or key] = tensor
+    for prefix, part in parts.items():
+        if kind_of(part) is not None:
+            yield prefix, part
+        else:
+            yield "", {(f"{prefix}.{key}" if prefix else key): tensor for key, tensor in part.items()}
+
+
+def _state_dicts(content: Any) -> Iterator[tuple[tuple[str, ...], dict[str, AnyTensor], dict[str, Any]]]:
+    """Place, tensors and settings of each dict or module with tensors in it; each once, however it is linked."""
+    seen: set[int] = set()
+    waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
+    while waiting:
+        place, node = waiting.popleft()
+        if id(node) in seen or len(place) > _DEEPEST:
+            continue
+        seen.add(id(node))
+        if isinstance(node, PersistentModule):
+            yield place, _module_tensors(node, seen), _constructor(node)
+        elif isinstance(node, dict):
+            tensors = {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, Tensor | StoredTensor)}
+            if tensors:
+                yield place, tensors, {}
+            waiting += [((*place, str(key)), value) for key, value in node.items()]
+
+
+def _module_tensors(module: PersistentModule, seen: set[int]) -> dict[str, AnyTensor]:
+    """What the module's `state_dict` would hold.
+
+    Args:
+        seen: ids of what was visited; nothing is twice, whichever module it is linked from.
+    """
+    tensors: dict[str, AnyTensor] = {}
+    waiting = deque([("", module)])
+    while waiting:
+        prefix, node = waiting.popleft()
+        if len(prefix) > _LONGEST_PREFIX:
+            raise RefusedFile("its modules are nested more deeply than any known network's")
+        temporary = node.attributes.get("_non_persistent_buffers_set")
+        temporary = temporary if isinstance(temporary, set) else set()
+        for group in ("_parameters", "_buffers"):
+            for key, value in _items(node.attributes.get(group), seen):
+                if isinstance(value, StoredTensor) and key not in temporary:
+                    tensors[f"{prefix}{key}"] = value
+        for key, value in _items(node.attributes.get("_modules"), seen):
+            if isinstance(value, PersistentModule) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append((f"{prefix}{key}.", value))
+    return tensors
+
+
+def _items(values: Any, seen: set[int]) -> list[tuple[Any, Any]]:
+    if not isinstance(values, dict) or id(values) in seen:
+        return []
+    seen.add(id(values))
+    return list(values.items())
+
+
+def _constructor(module: PersistentModule) -> dict[str, Any]:
+    """Arguments that the module was made with."""
+    return {"class_name": module.class_name, **settings_in(module.attributes.get("_init_kwargs"))}
+
+
+def settings_in(values: Any) -> dict[str, Any]:
+    """Settings out of a file as JSON takes them, without what is neither short text nor a number nor made of such."""
+    left = [_MOST_SETTINGS]
+
+    def plain(value: Any, depth: int) -> Any:
+        left[0] -= 1
+        if left[0] < 0 or depth > _DEEPEST:
+            return _LEFT_OUT
+        if isinstance(value, str) and len(value) > _LONGEST_SETTING:
+            return _LEFT_OUT
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, dict):
+            items = {str(key): plain(item, depth + 1) for key, item in value.items()}
+            return {key: item for key, item in items.items() if item is not _LEFT_OUT}
+        if isinstance(value, list | tuple):
+            return [item for item in (plain(item, depth + 1) for item in value) if item is not _LEFT_OUT]
+        return _LEFT_OUT
+
+    result = plain(values, 0)
+    return result if isinstance(result, dict) else {}

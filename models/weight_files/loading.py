@@ -1,0 +1,195 @@
+"""Networks out of weight files of any known format, for every place that takes weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models import NETWORKS
+from models.weight_files.contents import Found, find_networks
+from models.weight_files.kinds import KINDS, title_of, with_article
+from utils.config import ConfigError, Section, check_arguments
+from utils.paths import displayed
+from utils.weight_files.formats import Checkpoint, read_checkpoint
+from utils.weight_files.refusal import RefusedFile, shown
+from utils.weight_files.stored_tensor import read_tensors
+from utils.weights import WeightsError, key_differences, load_strict
+
+_DERIVED = 64 * 2**20  # bytes of a network that a file may lack (FIR kernels, noise maps)
+
+
+@dataclass
+class NetworkState:
+    """The weights of one network in a file.
+
+    Attributes:
+        kind: name of the network, as configs have it.
+        format: of the file, in words.
+        sizes: constructor arguments, read off the tensors.
+        tensors: key → tensor under this project's names.
+        extra: tensors beside the weights (`latent_avg`).
+        metadata: what else the file says: this project's metadata, a public file's options.
+    """
+
+    kind: str
+    format: str
+    sizes: dict[str, Any]
+    tensors: dict[str, Tensor]
+    extra: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class LoadedNetwork:
+    """A network with the weights of a file, in evaluation mode; the other attributes as in `NetworkState`."""
+
+    module: nn.Module
+    kind: str
+    format: str
+    sizes: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+
+def load_network(path: str | Path, expect: str | Sequence[str] | None = None, hint: str = "") -> LoadedNetwork:
+    """Build the network that a weight file holds and fill it; sizes are read off the tensors.
+
+    The file may be this project's safetensors or a public one, whatever its name: StyleGAN2 of rosinality, e4e, pSp,
+    SDFlow and NVlabs, encoders of e4e and pSp, IR-SE and iresnet recognition networks, the
+    semantic encoders and flows of SDFlow and StyleFlow, the networks of AdaTrans and Latent Transformer. Nothing in it
+    is executed.
+
+    Args:
+        expect: name of the wanted kind of network, as configs have it (`stylegan2_generator`), or several; default:
+            the file's main network.
+        hint: what to do when the file is missing.
+    Raises:
+        WeightsError: missing, damaged or unsafe file, another network, or keys missing or surplus; names the file.
+    """
+    return network_in(read_checkpoint(path, hint), expect)
+
+
+def network_in(
+    checkpoint: Checkpoint, expect: str | Sequence[str] | None = None, settings: Section | None = None
+) -> LoadedNetwork:
+    """The same for a file that was opened already.
+
+    Args:
+        settings: a config's section of the network; what it says of sizes must agree with the file.
+    Raises:
+        WeightsError: as above.
+        ConfigError: the settings are another network's.
+    """
+    source = displayed(checkpoint.path)
+    try:
+        found = _chosen(checkpoint, expect)
+        section = found.section() if settings is None else _agreed(found.section(), settings, source)
+        _check_whole(found, section)
+        tensors, extra = found.tensors(checkpoint.size)
+    except RefusedFile as error:
+        raise WeightsError(f"{source}: {error}") from None
+    module = NETWORKS.build(section)
+    load_strict(module, tensors, checkpoint.path)
+    if found.settings.get("start_from_latent_avg") is False:  # the encoder's codes are no offsets to it
+        extra = {key: torch.zeros_like(value) for key, value in extra.items()}
+    metadata = checkpoint.metadata or found.settings
+    return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes, metadata, extra)
+
+
+def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Put the weights of a file of any known format into a network that is there already and stays what it is.
+
+    Args:
+        kind: what a config calls the network, for files that hold several.
+    Returns:
+        the tensors beside the weights (`latent_avg`).
+    Raises:
+        WeightsError: damaged or unsafe file, another network, or keys missing or surplus; names the file.
+    """
+    try:
+        if checkpoint.is_own:
+            tensors = read_tensors(checkpoint.content, checkpoint.size)
+            extra = {key: tensors.pop(key) for key in ("latent_avg",) if key in tensors}
+        else:
+            tensors, extra = _chosen(checkpoint, kind).tensors(checkpoint.size)
+    except RefusedFile as error:
+        raise WeightsError(f"{displayed(checkpoint.path)}: {error}") from None
+    load_strict(module, tensors, checkpoint.path)
+    return extra
+
+
+def read_network(path: str | Path, expect: str | Sequence[str] | None = None) -> NetworkState:
+    """The weights of a file as they stand there, without their network; arguments as in `load_network`.
+
+    Raises:
+        WeightsError: missing, damaged or unsafe file, or another network; names the file.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        found = _chosen(checkpoint, expect)
+        _check_whole(found, found.section())
+        sizes = found.sizes
+        tensors, extra = found.tensors(checkpoint.size)
+    except RefusedFile as error:
+        raise WeightsError(f"{displayed(path)}: {error}") from None
+    return NetworkState(found.kind.name, checkpoint.format, sizes, tensors, extra, found.settings)
+
+
+def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found:
+    wanted = (expect,) if isinstance(expect, str) else tuple(expect or ())
+    networks, unknown = find_networks(checkpoint, wanted[0] if wanted else "")
+    for found in networks:
+        if not wanted or found.kind.name in wanted:
+            return found
+    if networks:
+        held = " and ".join(dict.fromkeys(with_article(found.kind.title) for found in networks))
+        raise RefusedFile(f"holds {held}, not {' or '.join(with_article(title_of(name)) for name in wanted)}")
+    if unknown:
+        known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
+        first = shown(unknown[0])
+        raise RefusedFile(f"holds no network that is known here (its first key is '{first}'); known: {known}")
+    raise RefusedFile("holds no tensors")
+
+
+def _agreed(section: Section, settings: Section, source: str) -> Section:
+    """A config's section, completed by what the file says.
+
+    Raises:
+        ConfigError: the two differ, or the config names what the network has not.
+    """
+    for key, value in settings.items():
+        if key in section and _comparable(section[key]) != _comparable(value):
+            raise ConfigError(f"{settings.where(key)}: is {value}, but {source} has {key} {section[key]}")
+    agreed = Section({**section, **settings}, settings.path, settings.sources)
+    check_arguments(agreed, NETWORKS.find(agreed), what=f"network {agreed['name']}")
+    return agreed
+
+
+def _comparable(value: Any) -> Any:
+    """A value as YAML and Python both spell it."""
+    if isinstance(value, Mapping):
+        return {str(key): _comparable(item) for key, item in value.items()}
+    return [_comparable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _check_whole(found: Found, section: Section) -> None:
+    """Make sure that the file has all weights of the network before memory is taken for it.
+
+    Raises:
+        RefusedFile: keys are missing, surplus, of another shape or type.
+    """
+    blueprint, outline = found.blueprint(section), found.outline()
+    differences = key_differences(blueprint, outline)
+    if str(differences):
+        raise RefusedFile(f"does not fit {type(blueprint).__name__}: {differences}")
+    own = blueprint.state_dict()
+    for key, tensor in own.items():
+        if key in outline and outline[key].is_floating_point() != tensor.is_floating_point():
+            raise RefusedFile(f"'{shown(key)}' is of type {outline[key].dtype}, expected {tensor.dtype}")
+    if sum(own[key].nbytes for key in differences.derived) > _DERIVED:
+        raise RefusedFile(f"looks like {with_article(found.kind.title)}, but of impossible sizes")

@@ -1,0 +1,1 @@
+"""What `scripts/avatars/measure_domain.py` measures, a module for each kind of network."""

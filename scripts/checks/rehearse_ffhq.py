@@ -1,0 +1,234 @@
+#!/usr/bin/env python
+"""Rehearse the FFHQ setting at its full size on this machine, with stand-ins for the public weight files.
+
+    python scripts/checks/rehearse_ffhq.py PHOTOS                photographs of faces; results in output/rehearsal
+
+The stand-ins have the formats, the keys and the sizes of the public files and random weights (4 GB; deleted again
+unless --keep), so the pictures show no faces: what is rehearsed is that every file is read, that each command runs to
+its end, how long it takes and how much memory. Each stage is a command of this project in a process of its own:
+
+download     download.py --check finds the files whole
+inspect      inspect_checkpoint.py recognises each
+edit         edit.py on the photographs with the published editor's two files, pasted back; aligned faces are saved
+train        two steps of configs/sdflow/ffhq.yaml, two faces at a time, 16 a step (training.accumulate)
+evaluate     evaluate.py on four of the aligned faces with the editor just trained
+
+Exit status: 0 all done, 1 a stage failed or took more memory than it may, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tqdm import tqdm
+
+from models import NETWORKS
+from scripts.checks.weight_file_samples import prefixed
+from utils.config import Section, load_config
+from utils.files import write_atomically, write_text
+from utils.paths import ROOT, displayed
+from utils.processes import in_subprocess
+
+GIGABYTE = 1e9
+NEEDED_SPACE = 8 * GIGABYTE
+DOMAIN = "configs/domains/ffhq.yaml"
+LIMITS = {"edit": 6.0, "train": 14.0}  # GB
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a stage took: seconds, peak memory in GB, exit status."""
+
+    stage: str
+    seconds: float
+    gigabytes: float
+    status: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether it ended well and within its memory."""
+        return self.status == 0 and self.gigabytes <= LIMITS.get(self.stage, float("inf"))
+
+
+def random_network(section: Mapping[str, Any], **sizes: Any) -> Any:
+    """A network of a config's section with initial weights."""
+    settings = {key: value for key, value in section.items() if key != "weights"} | sizes
+    return NETWORKS.build(Section(settings, settings["name"]))
+
+
+def generator_file(domain: Mapping[str, Any]) -> dict[str, Any]:
+    """As `stylegan2-ffhq-config-f.pt`: the averaged network and the mean code."""
+    generator = random_network(domain["generator"])
+    return {"g_ema": generator.state_dict(), "latent_avg": generator.mean_latent()}
+
+
+def encoder_file(domain: Mapping[str, Any]) -> dict[str, Any]:
+    """As `e4e_ffhq_encode.pt`: encoder and decoder in one state dict, options, mean codes."""
+    encoder, generator = random_network(domain["encoder"]), random_network(domain["generator"])
+    state = prefixed(encoder.state_dict(), "encoder.") | prefixed(generator.state_dict(), "decoder.")
+    mean = generator.mean_latent().expand(generator.latent_count, -1).contiguous()
+    options = {"encoder_type": "Encoder4Editing", "start_from_latent_avg": True, "stylegan_size": generator.size}
+    return {"state_dict": state, "opts": options, "latent_avg": mean}
+
+
+def makers() -> dict[str, Callable[[], Any]]:
+    """What each public file holds, by its name, made when it is asked for: together they would fill the memory."""
+    domain = load_config(ROOT / DOMAIN).plain()
+    method = load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"]
+    attributes = len(domain["attributes"])
+
+    def state(section: Mapping[str, Any], **sizes: Any) -> Callable[[], Any]:
+        return lambda: random_network(section, **sizes).state_dict()
+
+    def weights(part: str) -> str:
+        return Path(domain[part]["weights"]).name
+
+    return {
+        weights("generator"): lambda: generator_file(domain),
+        weights("encoder"): lambda: encoder_file(domain),
+        **{weights(part): state(domain[part]) for part in ("teacher", "judge", "identity")},
+        "model_ir_se50.pth": state({"name": "ir_se_identity"}),
+        "prior-0010000": state(method["flow"], semantics=attributes, trainable_end_time=True),
+        "labeldist-0010000": state(method["semantic_encoder"], attributes=attributes),
+    }
+
+
+def _save(content: Any, path: Path) -> None:
+    with path.open("wb") as stream:  # given a path, torch.save refuses one without a suffix
+        torch.save(content, stream)
+
+
+def write_stand_ins(folder: Path) -> None:
+    """Files with the names, formats, keys and sizes that the domain's config and the manifest expect."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    for name, make in tqdm(makers().items(), desc="stand-ins", unit="file", dynamic_ncols=True):
+        if not (folder / name).is_file():
+            content = make()
+            write_atomically(folder / name, partial(_save, content))
+
+
+def stand_in_domain(output: Path, weights: Path) -> Path:
+    """The FFHQ domain's config with the stand-ins for its files."""
+    domain = load_config(ROOT / DOMAIN).plain()
+    for part in ("generator", "encoder", "teacher", "judge", "identity"):
+        domain[part]["weights"] = str(weights / Path(domain[part]["weights"]).name)
+    domain["attributes"], path = list(domain["attributes"]), output / "domain.yaml"
+    write_text(path, yaml.safe_dump(domain))
+    return path
+
+
+def measure(stage: str, *command: str) -> Measured:
+    """Run a command of the project to its end."""
+    print(f"\n== {stage}\n   python {' '.join(command)}", flush=True)
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    return Measured(stage, time.monotonic() - began, usage.ru_maxrss * unit / GIGABYTE, process.returncode)
+
+
+def table(found: list[Measured], photos: int) -> str:
+    """Markdown of time and peak memory by stage."""
+    rows = ["| stage | seconds | peak memory | allowed |", "| --- | --- | --- | --- |"]
+    for item in found:
+        allowed = f"{LIMITS[item.stage]:.0f} GB" if item.stage in LIMITS else ""
+        failed = "" if item.status == 0 else f" (failed: status {item.status})"
+        rows.append(f"| {item.stage}{failed} | {item.seconds:.0f} | {item.gigabytes:.1f} GB | {allowed} |")
+    machine = f"{os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
+    about = f"{photos} faces, {machine}"
+    return "\n".join([*rows, "", about]) + "\n"
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of rehearse_ffhq.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photographs, or folders of them")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "output/rehearsal", help="folder (default: output/rehearsal)"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the stand-ins (4 GB) for another call")
+    options = parser.parse_args(arguments)
+    options.output = options.output.resolve()
+    options.output.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(options.output).free
+    if free < NEEDED_SPACE:
+        parser.error(f"{options.output}: {free / GIGABYTE:.1f} GB free, {NEEDED_SPACE / GIGABYTE:.0f} GB are needed")
+    return options
+
+
+def rehearse(output: Path, photos: list[str]) -> list[Measured]:
+    """All stages; those that need what a failed one makes fail too, and say so."""
+    weights = output / "weights/ffhq"
+    # the peak memory of a process is passed on to those that it starts
+    in_subprocess(write_stand_ins, weights)
+    manifest = output / "weights/manifest.yaml"
+    shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
+    domain = stand_in_domain(output, weights)
+    for name in ("edits", "run", "evaluation"):
+        shutil.rmtree(output / name, ignore_errors=True)
+    names = sorted(path.name for path in weights.iterdir())
+    entries = yaml.safe_load(manifest.read_text("utf-8"))["files"]
+    known = [key for key, entry in entries.items() if Path(entry["destination"]).name in names]
+    editor = ("--checkpoint", str(weights / "prior-0010000"), "--semantic-encoder", str(weights / "labeldist-0010000"))
+    found = [
+        measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest)),
+        measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in names)),
+        measure(
+            "edit",
+            *("edit.py", *photos, "-o", str(output / "edits"), *editor, "--domain", str(domain)),
+            *("--flip", "Smiling", "--save-aligned"),
+        ),
+    ]
+    aligned = output / "edits/aligned"
+    count = len(list(aligned.glob("*.png")))
+    faces = {"name": "image_folder", "folder": str(aligned), "side": 256, "first": 0, "count": count}
+    data = json.dumps({"name": "latent_cache", "batch_size": 2, "cache": str(output / "cache"), "faces": faces})
+    found += [
+        measure(
+            "train",
+            *("train.py", "--config", "configs/sdflow/ffhq.yaml", "--run", str(output / "run"), f"domain={domain}"),
+            *(f"data={data}", f"validation={data}", "training.steps=2", "training.batch_size=2", "training.workers=0"),
+            "training.accumulate=2",
+        ),
+        measure(
+            "evaluate",
+            *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
+            *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--no-linear"),
+            *("-o", str(output / "evaluation")),
+        ),
+    ]
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command."""
+    options = parse_arguments(arguments)
+    found = rehearse(options.output, [str(path.resolve()) for path in options.photos])
+    text = table(found, len(list((options.output / "edits/aligned").glob("*"))))
+    write_text(options.output / "table.md", text)
+    print(f"\n{text}\n{displayed(options.output / 'table.md')}")
+    if not options.keep:
+        shutil.rmtree(options.output / "weights")
+    return 0 if all(item.passed for item in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

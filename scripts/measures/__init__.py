@@ -1,1 +1,0 @@
-"""What `scripts/measure_domain.py` measures, a module for each kind of network."""

@@ -1,0 +1,80 @@
+"""An editor's file brings its domain along and fits no other."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.editors.base import SetTo
+from models.editors.loading import load_editor
+from utils.weights import WeightsError, load_weights, save_weights
+
+
+def test_file_and_run_folder_give_the_same(tiny_domain_folder: Path) -> None:
+    one, domain, metadata = load_editor(tiny_domain_folder / "editor.safetensors")
+    other, _, _ = load_editor(tiny_domain_folder)
+    assert one.attributes == other.attributes == domain.attributes
+    assert metadata["method"] == "sdflow" and len(metadata["hash"]) == 16
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    latent = domain.encode(image)
+    assert torch.equal(one.read(latent, image), other.read(latent, image))
+    edits = [editor.edit(latent, image, {"Smiling": SetTo(1.0)}) for editor in (one, other)]
+    assert torch.equal(*edits) and edits[0].shape == latent.shape
+
+
+def copied(folder: Path, into: Path) -> Path:
+    """A domain of its own: the editor's metadata point to the copied weights."""
+    shutil.copytree(folder, into)
+    state, metadata = load_weights(into / "editor.safetensors")
+    for part in ("generator", "encoder", "teacher", "judge", "identity"):
+        metadata["domain"][part]["weights"] = str(into / f"{part}.safetensors")
+    save_weights(into / "editor.safetensors", state, metadata)
+    return into
+
+
+@pytest.mark.parametrize("part", ["generator", "encoder"])
+def test_another_network_is_named(tiny_domain_folder: Path, tmp_path: Path, part: str) -> None:
+    folder = copied(tiny_domain_folder, tmp_path / "domain")
+    _, domain, metadata = load_editor(folder)
+    state, about = load_weights(folder / f"{part}.safetensors")
+    key = next(key for key, value in state.items() if value.is_floating_point() and value.numel() > 1)
+    state[key] += 0.01
+    save_weights(folder / f"{part}.safetensors", state, about)
+    with pytest.raises(WeightsError) as error:
+        load_editor(folder)
+    assert f"trained with {part} {metadata['fingerprints'][part]}" in str(error.value)
+    assert f"{part}.safetensors is {part} " in str(error.value)
+
+
+def test_what_is_no_editor(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no editor's file"):
+        load_editor(tiny_domain_folder / "generator.safetensors")
+    with pytest.raises(WeightsError, match="no such weight file"):
+        load_editor(tmp_path / "gone.safetensors")
+    with pytest.raises(WeightsError, match="train.py --resume"):
+        load_editor(tmp_path)
+    state, _ = load_weights(tiny_domain_folder / "editor.safetensors")
+    save_weights(tmp_path / "step-1.safetensors", state, {"version": 1, "step": 1, "config": {}})
+    with pytest.raises(WeightsError, match="give its run's folder"):
+        load_editor(tmp_path / "step-1.safetensors")
+    (tmp_path / "editor.safetensors").write_bytes((tiny_domain_folder / "editor.safetensors").read_bytes()[:5000])
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        load_editor(tmp_path)
+
+
+def test_missing_weights_of_the_domain(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    folder = copied(tiny_domain_folder, tmp_path / "domain")
+    (folder / "generator.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"generator.safetensors: no such weight file; the tests make it"):
+        load_editor(folder)
+
+
+def test_missing_keys_are_named(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
+    key = next(key for key in state if key.startswith("semantic_encoder."))
+    save_weights(tmp_path / "editor.safetensors", {k: v for k, v in state.items() if k != key}, metadata)
+    with pytest.raises(WeightsError, match=f"missing keys: {key}"):
+        load_editor(tmp_path)

@@ -1,1 +1,0 @@
-"""Numbers, figures and reports of an evaluation; needs no networks."""
