@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""Fetch public weight files, or take over those that you fetched with a browser. Nothing else here ever downloads.
+"""Fetch public weight files, or copy those that were saved with a browser. No other command downloads anything.
 
-    python scripts/download.py                             what there is, what the FFHQ setting needs; fetches nothing
-    python scripts/download.py ffhq                        the files of a group; what is there already is only checked
-    python scripts/download.py e4e-ffhq iresnet34          single files
-    python scripts/download.py ffhq --from ~/Downloads     copy what a browser saved to where it belongs
-    python scripts/download.py --check                     are the files that are there still what they were?
-    python scripts/download.py --list ffhq                 who made each, licence, addresses, where to put it by hand
+    python scripts/download.py                             list the files and what the FFHQ setting needs; fetch nothing
+    python scripts/download.py ffhq sdflow                 fetch groups of files; existing files are only checked
+    python scripts/download.py e4e-ffhq iresnet34          fetch single files
+    python scripts/download.py ffhq --from ~/Downloads     copy files that a browser saved to where they are expected
+    python scripts/download.py --check                     verify the checksums of all existing files
+    python scripts/download.py --list ffhq                 show authors, licence, addresses and destination
 
-A download that was cut off goes on where it stopped when the same command runs again. A checksum that nobody published
-is recorded at the first download (pretrained/checksums.json) and verified from then on. Exit status: 0 all there and
-right, 1 something is missing or wrong, 2 wrong usage.
+An interrupted download is resumed when the same command runs again. A checksum that nobody published is recorded at the
+first download (pretrained/checksums.json) and verified from then on. Exit status: 0 all files exist and are right,
+1 something is missing or wrong, 2 usage error.
 """
 
 from __future__ import annotations
@@ -22,13 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tqdm import tqdm
-
-from utils.config import ConfigError
-from utils.download import DownloadError, Fetched, Patience, Report, fetch, inspect
-from utils.hand_fetched import take_from
-from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, WeightFile
-from utils.paths import displayed
+from utils.paths import ROOT, displayed
 
 FFHQ_GROUP = "ffhq"
 
@@ -41,18 +35,26 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("names", nargs="*", metavar="NAME", help="files or groups of the manifest")
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--from", dest="folder", type=Path, metavar="FOLDER", help="take the files from this folder (or from this file)"
+        "--from", dest="folder", type=Path, metavar="FOLDER", help="copy the files from this folder (or this one file)"
     )
-    action.add_argument("--check", action="store_true", help="verify what is there; fetch nothing")
-    action.add_argument("--list", action="store_true", help="print all that is known of the files; fetch nothing")
+    action.add_argument("--check", action="store_true", help="verify existing files; fetch nothing")
+    action.add_argument("--list", action="store_true", help="print everything known about the files; fetch nothing")
     parser.add_argument(
-        "--timeout", type=float, default=Patience.timeout, metavar="SECONDS", help="without a byte (default: 30)"
-    )
-    parser.add_argument(
-        "--attempts", type=int, default=Patience.attempts, metavar="N", help="in a row without progress (default: 5)"
+        "--timeout", type=float, default=30.0, metavar="SECONDS", help="longest wait for a byte (default: %(default)g)"
     )
     parser.add_argument(
-        "--manifest", type=Path, default=SHIPPED_MANIFEST, metavar="FILE", help="another list of files"
+        "--attempts",
+        type=int,
+        default=5,
+        metavar="N",
+        help="give up an address after N failures in a row without progress (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        default=ROOT / "pretrained/manifest.yaml",
+        metavar="FILE",
+        help="another list of files (default: pretrained/manifest.yaml)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
@@ -63,8 +65,20 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if options.folder is not None and not options.folder.exists():
         parser.error(f"--from {options.folder}: no such folder")
     if options.folder is not None and options.folder.is_file() and len(options.names) != 1:
-        parser.error(f"--from {options.folder}: is a file; say by one NAME which")
+        parser.error(f"--from {options.folder}: is a file; name the one NAME it is")
     return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are answered before gdown is imported, which takes 0.3 seconds
+
+from tqdm import tqdm
+
+from utils.config import ConfigError
+from utils.download import DownloadError, Fetched, Patience, Report, fetch
+from utils.hand_fetched import take_from
+from utils.integrity import inspect
+from utils.manifest import Manifest, Records, WeightFile
 
 
 def size_text(file: WeightFile) -> str:
@@ -75,7 +89,7 @@ def size_text(file: WeightFile) -> str:
 
 
 def by_hand(file: WeightFile) -> str:
-    """How to get a file without this command's help."""
+    """How to get a file with a browser."""
     return (
         f"By hand: open {' or '.join(file.pages)} in a browser, save {file.published[0]}, then run "
         f"'python scripts/download.py {file.name} --from FOLDER' or put it at {displayed(file.destination)}"
@@ -83,7 +97,7 @@ def by_hand(file: WeightFile) -> str:
 
 
 def overview(manifest: Manifest) -> str:
-    """What there is, and what to do for the FFHQ setting."""
+    """All files and groups, and the command for the FFHQ setting."""
     lines = []
     for name, file in manifest.files.items():
         state = "here" if file.destination.is_file() else "not here"
@@ -94,7 +108,7 @@ def overview(manifest: Manifest) -> str:
         lines.append(f"\n{name}: {manifest.group_texts[name]}\n    {', '.join(members)} ({state})")
     if FFHQ_GROUP in manifest.groups:
         lines.append(f"\nThe FFHQ setting needs the group {FFHQ_GROUP}: python scripts/download.py {FFHQ_GROUP}")
-    lines.append("Nothing was fetched. Licences, addresses, how to do it by hand: python scripts/download.py --list")
+    lines.append("Nothing was fetched. Licences, addresses, download by hand: python scripts/download.py --list")
     return "\n".join(lines)
 
 
@@ -103,7 +117,7 @@ def _listed(title: str, urls: Sequence[str]) -> list[str]:
 
 
 def description(file: WeightFile, records: Records) -> str:
-    """All that is known of a file.
+    """Everything known about a file.
 
     Raises:
         ConfigError: the recorded checksums cannot be read.
@@ -118,16 +132,16 @@ def description(file: WeightFile, records: Records) -> str:
         f"  licence      {file.licence}",
         f"  size         {size_text(file)}",
         f"  SHA-256      {checksum}",
-        *_listed("fetched from", addresses or ["nowhere without a browser"]),
+        *_listed("fetched from", addresses or ["(only with a browser)"]),
         *_listed("by browser", pages),
-        f"  saved as     {', '.join(file.published)}",
-        f"  belongs to   {displayed(file.destination)} ({'here' if file.destination.is_file() else 'not here'})",
+        f"  published as {', '.join(file.published)}",
+        f"  stored as    {displayed(file.destination)} ({'here' if file.destination.is_file() else 'not here'})",
     ]
     return "\n".join(lines)
 
 
 class NotInFolder(DownloadError):
-    """A file that `--from` did not find; no fault where nobody asked for that very file."""
+    """A file that `--from` did not find; no error unless the user named it."""
 
 
 class Bar:
@@ -138,7 +152,7 @@ class Bar:
         self.bar: tqdm | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
-        if self.bar is None:  # what was there before is no speed of this run
+        if self.bar is None:  # bytes of an earlier run do not count for the speed
             self.bar = tqdm(
                 total=total,
                 initial=done,
@@ -165,10 +179,10 @@ def _say(text: str) -> None:
 
 
 def bring(file: WeightFile, records: Records, options: argparse.Namespace) -> str:
-    """See to it that a file is there; returns what was done.
+    """Fetch or copy a file, unless it exists and is right; returns what was done.
 
     Raises:
-        DownloadError, ConfigError: it is not.
+        DownloadError, ConfigError: it could not be done.
     """
     expected = records.expected(file)
     if options.folder is not None:
@@ -181,15 +195,10 @@ def bring(file: WeightFile, records: Records, options: argparse.Namespace) -> st
         found, fetched = taken
         done, origin = f"copied from {displayed(found)}", found.name
     else:
-        if not file.addresses and not file.destination.is_file():
-            raise DownloadError(
-                "its publishers offer it in a folder for browsers only (a Google Drive folder has no plain address "
-                "without an API key)"
-            )
         patience = Patience(timeout=options.timeout, attempts=options.attempts)
         with Bar(file.name, options.quiet) as bar:
             fetched = fetch(file.addresses, file.destination, expected, patience, Report(bar, _say))
-        done, origin = (f"fetched from {fetched.url}" if fetched.url else "there already"), fetched.url
+        done, origin = (f"fetched from {fetched.url}" if fetched.url else "exists already"), fetched.url
     return f"{done}; {_settle(file, records, fetched, origin)}"
 
 
@@ -203,7 +212,7 @@ def _settle(file: WeightFile, records: Records, fetched: Fetched, origin: str) -
 
 
 def check(file: WeightFile, records: Records, options: argparse.Namespace) -> str:
-    """Verify a file that is there; returns what was found.
+    """Verify an existing file; returns what was found.
 
     Raises:
         DownloadError, ConfigError: it is missing or not what it should be.
@@ -215,7 +224,7 @@ def check(file: WeightFile, records: Records, options: argparse.Namespace) -> st
     except OSError as error:
         raise DownloadError(f"{displayed(file.destination)}: {error.strerror or error}") from error
     if problem:
-        raise DownloadError(f"{displayed(file.destination)}: {problem}; move it away and fetch it anew")
+        raise DownloadError(f"{displayed(file.destination)}: {problem}; move it away and fetch it again")
     return f"{size:,} bytes, {_settle(file, records, Fetched(size, sha256, ''), '')}"
 
 
@@ -225,7 +234,7 @@ def _each(
     options: argparse.Namespace,
     action: Callable[[WeightFile, Records, argparse.Namespace], str],
 ) -> int:
-    """Do it for every file, whatever becomes of the others; returns the exit status."""
+    """Do it for every file, even if others fail; returns the exit status."""
     failed, absent = 0, []
     for file in files:
         try:
@@ -240,12 +249,12 @@ def _each(
     if absent:
         print(f"not found in {displayed(options.folder)}: {', '.join(absent)}")
     if len(files) > 1:
-        print(f"{len(files) - failed - len(absent)} of {len(files)} files are there and right")
+        print(f"{len(files) - failed - len(absent)} of {len(files)} files exist and are right")
     return 1 if failed or len(absent) == len(files) > 0 else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status: 0 all there and right, 1 something missing or wrong, 2 wrong usage."""
+    """Run the command; returns its exit status: 0 all files right, 1 some missing or wrong, 2 usage error."""
     sys.stdout.reconfigure(errors="backslashreplace") if isinstance(sys.stdout, io.TextIOWrapper) else None
     options = parse_arguments(arguments)
     try:
@@ -256,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             print("\n\n".join(description(file, records) for file in files))
             return 0
-        if not options.names and options.check:  # nobody needs all of them
+        if not options.names and options.check:  # nobody needs all files
             files = [file for file in everything if file.destination.is_file()]
             print(f"missing: {', '.join(file.name for file in everything if file not in files) or 'nothing'}")
         elif not options.names and options.folder is None:
@@ -267,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"download.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it stopped")
+        _say("interrupted; the same command resumes the download")
         return 1
 
 

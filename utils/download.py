@@ -1,77 +1,45 @@
-"""One large file fetched over HTTP: continued where it broke off, from the first of several addresses that has it.
+"""Fetching public files: gdown transfers them, this module decides from where, what may be resumed and what is right.
 
-What has arrived lies beside the destination as `.NAME.part`, with a note of where it came from and which version of the
-file it was (ETag or date), and is renamed only when the file is whole. A part is continued only where the server
-confirms that it still has that very version; otherwise the file is fetched anew.
+gdown 6 brings HTTP transfers with resume and length checks, Google Drive's confirmation pages and the contents of Drive
+folders. It does not try mirrors, does not wait for a busy server (status 429 or 5xx) and saves a web page that comes in
+place of a file. It also resumes any part it finds, whatever version of the file it came from: a file that was replaced
+between two runs, or on a server that ignores If-Range between two requests, would become a mixture of both.
+
+Therefore each transfer starts with a request for the first bytes. The answer says whether there is a file at all and
+which version (ETag, date, size); a part of another version is deleted before gdown sees it. The part and a note of its
+version are in the folder `.NAME.download` beside the destination; the file is renamed only when it is complete and
+checked. gdown writes 512 KiB at a time: that much is lost when a transfer stops.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from http.client import HTTPResponse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import Request
 
+from filelock import FileLock, Timeout
+
+from utils import web
 from utils.files import write_text
-from utils.integrity import damage
-from utils.locks import exclusive
+from utils.integrity import Expected, inspect
+from utils.manifest import Address, drive_addresses
 from utils.paths import displayed
-from utils.web_client import Interrupted, Refused, WebClient, content_range
+from utils.web import Interrupted, Refused
 
 _SPARE = 1 << 24  # bytes that stay free on the disk
 _FULL = frozenset((errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)))
+_NOTHING = Expected()
 
 
 class DownloadError(RuntimeError):
     """A file that could not be fetched; the message names it, the reason and what to do."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a file is offered.
-
-    Attributes:
-        source: what a part is continued from: addresses with one source serve the same file. By default the URL.
-    """
-
-    url: str
-    source: str = ""
-
-    @property
-    def origin(self) -> str:
-        return self.source or self.url
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What is known of a file beforehand.
-
-    Attributes:
-        size: in bytes.
-        sha256: in hexadecimal.
-        said_by: who knows, for messages.
-    """
-
-    size: int | None = None
-    sha256: str | None = None
-    said_by: str = "the manifest"
-
-    def difference(self, size: int, sha256: str) -> str | None:
-        """How a file differs from it, as the end of a sentence; nothing where it does not."""
-        if self.size is not None and size != self.size:
-            return f"has {size:,} bytes where {self.said_by} says {self.size:,}"
-        if self.sha256 is not None and sha256 != self.sha256:
-            return f"has the SHA-256 {sha256} where {self.said_by} says {self.sha256}"
-        return None
 
 
 @dataclass(frozen=True)
@@ -80,8 +48,8 @@ class Patience:
 
     Attributes:
         timeout: seconds to wait for a connection or for the next byte.
-        attempts: requests to one address in a row that bring the file no further.
-        pause: seconds before the second of them; doubles each time.
+        attempts: failures of one address in a row, without progress, after which it is given up.
+        pause: seconds before the second attempt; doubles each time.
         longest_pause: an address that asks to wait longer is given up.
     """
 
@@ -93,23 +61,23 @@ class Patience:
 
 @dataclass(frozen=True)
 class Report:
-    """Where a download says how it goes.
+    """Where a download reports what it does.
 
     Attributes:
-        progress: called with the bytes that are there and those of the whole file (if known).
-        say: called with a sentence when something is tried again or elsewhere.
+        progress: called with the bytes that have arrived and those of the whole file (None if not known).
+        say: called with a sentence when it waits, tries again or tries another address.
     """
 
-    progress: Callable[[int, int | None], object] = lambda done, total: None
+    progress: Callable[[int, int | None], None] = lambda done, total: None
     say: Callable[[str], object] = lambda sentence: None
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there.
+    """A file that is complete and checked.
 
     Attributes:
-        url: where it came from; empty where it was there already.
+        url: where it came from; empty where it existed already.
     """
 
     size: int
@@ -117,27 +85,8 @@ class Fetched:
     url: str
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def inspect(path: Path, expected: Expected) -> tuple[int, str, str | None]:
-    """Size and SHA-256 of a weight file, and why it is not the expected one (as the end of a sentence) if it is not.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    size, sha256 = path.stat().st_size, file_sha256(path)
-    return size, sha256, damage(path) or expected.difference(size, sha256)
-
-
 def check_room(folder: Path, needed: int) -> None:
-    """See whether `needed` bytes more fit on the disk.
+    """Check that `needed` more bytes fit on the disk.
 
     Raises:
         DownloadError: they do not.
@@ -151,82 +100,44 @@ def check_room(folder: Path, needed: int) -> None:
 def fetch(
     addresses: Sequence[Address],
     destination: Path,
-    expected: Expected = Expected(),
+    expected: Expected = _NOTHING,
     patience: Patience = Patience(),
     report: Report = Report(),
 ) -> Fetched:
-    """Bring a file to `destination`; one that is there already is only checked.
+    """Fetch a file to `destination`; one that exists already is only checked.
 
-    The addresses are tried in order. A file that arrives whole but is not the expected one is kept as
-    `NAME.rejected`. Several processes may fetch one file: the first does, the others wait for it.
+    The addresses are tried in order. A complete file that is not the expected one is kept as `NAME.rejected`. If
+    several processes want the same file, one fetches it and the others wait.
 
     Raises:
-        DownloadError: no address has it, the disk is full or cannot be written, or what is there is another file.
+        DownloadError: no address has it, the disk is full or cannot be written, or the existing file is another one.
     """
-    lock = destination.with_name(f".{destination.name}.lock")
+    lock = FileLock(destination.with_name(f".{destination.name}.lock"))
     try:
         if not destination.is_file():
             destination.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive(lock, lambda: report.say(f"another process fetches {destination.name}: waiting for it")):
+            try:
+                held = lock.acquire(blocking=False)
+            except Timeout:
+                report.say(f"another process fetches {destination.name}: waiting for it")
+                held = lock.acquire()
+            with held:
                 if not destination.is_file():
                     return _Download(addresses, destination, expected, patience, report).run()
         size, sha256, problem = inspect(destination, expected)
     except OSError as error:
         raise _local_failure(error, destination) from error
     if problem:
-        raise DownloadError(f"{displayed(destination)}: {problem}; move it away to have it fetched anew")
+        raise DownloadError(f"{displayed(destination)}: {problem}; move it away to fetch it again")
     return Fetched(size, sha256, "")
 
 
 def _local_failure(error: OSError, path: Path) -> DownloadError:
     if error.errno in _FULL:
         return DownloadError(
-            f"{displayed(path)}: the disk is full; what has arrived is kept: make room and give the same command again"
+            f"{displayed(path)}: the disk is full; what has arrived is kept: make room and run the same command again"
         )
     return DownloadError(f"{displayed(path)}: cannot be written: {error.strerror or error}")
-
-
-@dataclass
-class _Part:
-    """What has arrived of a file, and the note about it: `origin`, `etag`, `modified`, `total`."""
-
-    path: Path
-    note_path: Path
-    note: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, destination: Path) -> _Part:
-        path = destination.with_name(f".{destination.name}.part")
-        part = cls(path, path.with_name(f"{path.name}.json"))
-        with suppress(OSError, ValueError):
-            note = json.loads(part.note_path.read_text(encoding="utf-8"))
-            part.note = note if isinstance(note, dict) else {}
-        return part
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def begin(self, note: dict[str, Any]) -> None:
-        """Start anew: nothing has arrived."""
-        self.path.write_bytes(b"")
-        self.note = note
-        write_text(self.note_path, json.dumps(note))
-
-    def discard(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.note_path.unlink(missing_ok=True)
-        self.note = {}
-
-    def validator(self) -> str | None:
-        """What names this version of the file to the server: weak ETags do not."""
-        etag = self.note.get("etag")
-        return etag if etag and not etag.startswith("W/") else self.note.get("modified")
-
-    def kept(self, origin: str) -> int:
-        """Bytes that a request to `origin` may ask to be continued."""
-        known = self.validator() is not None or self.note.get("total") is not None
-        return self.size if known and self.note.get("origin") == origin else 0
 
 
 class _Download:
@@ -237,32 +148,37 @@ class _Download:
     ) -> None:
         self.addresses, self.destination = addresses, destination
         self.expected, self.patience, self.report = expected, patience, report
-        self.part = _Part.of(destination)
-        self.client = WebClient(patience.timeout)
+        self.folder = destination.with_name(f".{destination.name}.download")
+        self.file, self.note = self.folder / "file", self.folder / "version.json"
 
     def run(self) -> Fetched:
-        """Try the addresses one after the other."""
-        reasons = []
-        for address in self.addresses:
+        """Try the addresses one after the other; a folder's is replaced by those of the file in it."""
+        left, reasons = list(self.addresses), []
+        while left:
+            address = left.pop(0)
             try:
-                self._persist(address)
-                return self._finish(address)
+                if address.names:
+                    left[:0] = self._persist(address, self._find_in_folder)
+                    continue
+                self._persist(address, self._transfer)
+                return self._finish(address.url)
             except Refused as refusal:
                 reasons.append(f"{address.url} {refusal}")
-                if len(reasons) < len(self.addresses):
+                if left:
                     self.report.say(f"{reasons[-1]}; trying the next address")
-        raise DownloadError(f"{displayed(self.destination)}: not fetched: " + "; ".join(reasons or ["no address"]))
+        reasons = reasons or ["its publishers offer it on web pages only, not as a file"]
+        raise DownloadError(f"{displayed(self.destination)}: not fetched: {'; '.join(reasons)}")
 
-    def _persist(self, address: Address) -> None:
-        """Ask one address until the part is complete, or until it brings nothing more."""
-        furthest, failures = self.part.kept(address.origin), 0
+    def _persist(self, address: Address, step: Callable[[Address], Any]) -> Any:
+        """Repeat a step until it succeeds or fails too often in a row without any new bytes."""
+        furthest, failures = self._arrived(), 0
         while True:
             try:
-                return self._request(address)
+                return step(address)
             except Interrupted as trouble:
-                if self.part.size > furthest:
-                    furthest, failures = self.part.size, 0
-                failures += 1
+                arrived = self._arrived()
+                failures = 1 if arrived > furthest else failures + 1
+                furthest = max(furthest, arrived)
                 if failures >= self.patience.attempts:
                     raise Refused(f"{trouble}, {failures} times in a row") from trouble
                 doubled = self.patience.pause * 2 ** (failures - 1)
@@ -272,72 +188,46 @@ class _Download:
                 self.report.say(f"{address.url} {trouble}; again in {wait:.3g} s")
                 time.sleep(wait)
 
-    def _request(self, address: Address) -> None:
-        """One request; returns when the part is complete as far as the server's numbers tell."""
-        start = self.part.kept(address.origin)
-        headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-            if validator := self.part.validator():
-                headers["If-Range"] = validator
-        response, head = self.client.answer(Request(address.url, headers=headers))
-        with response:
-            if response.status == 416:
-                if content_range(response.headers)[1] == start == self.part.note.get("total"):
-                    return  # it had arrived entirely, and only the renaming was missing
-                self.part.discard()
-                raise Interrupted("has a file of another length by now", wait=0)
-            total = self._place(address, response)
-            self._receive(response, head, total)
+    def _arrived(self) -> int:
+        """Bytes of the part: gdown calls it `file`, eight random characters and `.part`, and `file` when complete."""
+        return sum(path.stat().st_size for path in self.folder.glob("file*"))
 
-    def _place(self, address: Address, response: HTTPResponse) -> int | None:
-        """Make the part ready for what the answer carries; returns the size of the whole file, if the server says."""
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise Refused("sends the file compressed, though it was asked not to")
-        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        note = self.part.note
-        if response.status == 206:
-            first, total = content_range(response.headers)
-            same = all(new is None or new == note.get(key) for key, new in (("etag", etag), ("modified", modified)))
-            if total is None and self.part.validator() is not None:
-                total = note.get("total")
-            if first != self.part.size or not same or total != note.get("total"):
-                self.part.discard()
-                raise Interrupted("has another version of the file by now", wait=0)
-        else:  # the whole file: it changed, or the server knows no ranges
-            length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() else None
-            if self.expected.size is not None and total not in (None, self.expected.size):
-                said = self.expected
-                raise Refused(f"offers a file of {total:,} bytes where {said.said_by} says {said.size:,}")
-            self.part.begin({"origin": address.origin, "etag": etag, "modified": modified, "total": total})
-        needed = total if total is not None else self.expected.size
-        if needed is not None:
-            check_room(self.destination.parent, needed - self.part.size)
-        return total
+    def _find_in_folder(self, address: Address) -> tuple[Address, ...]:
+        return drive_addresses(web.find_in_folder(address.url, address.names, self.patience.timeout))
 
-    def _receive(self, response: HTTPResponse, head: bytes, total: int | None) -> None:
-        """Append what arrives to the part, chunk by chunk: it survives the end of this process at any moment."""
-        done, chunk = self.part.size, head
-        with self.part.path.open("ab") as stream:
-            while chunk:
-                done += stream.write(chunk)
-                stream.flush()
-                self.report.progress(done, total)
-                chunk = self.client.read(response)
-            os.fsync(stream.fileno())
-        if total is not None and done < total:
-            raise Interrupted(f"broke off after {done:,} of {total:,} bytes")
+    def _transfer(self, address: Address) -> None:
+        """Fetch a file, or the rest of it if the part beside it is of the version that is served now."""
+        url, patience, known = address.url, self.patience, self.expected
+        offer = web.look(url, patience.timeout)
+        if known.size is not None and offer.size not in (None, known.size):
+            raise Refused(f"offers a file of {offer.size:,} bytes where {known.said_by} says {known.size:,}")
+        note = {"url": url, **offer.version}
+        if not offer.version or note != self._noted():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(exist_ok=True)
+        size = known.size if offer.size is None else offer.size
+        if size is not None:
+            check_room(self.folder, size - self._arrived())
+        write_text(self.note, json.dumps(note))
+        web.transfer(offer.url, self.file, patience.timeout, self.report.progress)
 
-    def _finish(self, address: Address) -> Fetched:
-        """Check the complete part and give it its name; a wrong one is put aside."""
-        size, sha256, problem = inspect(self.part.path, self.expected)
+    def _noted(self) -> object:
+        with suppress(OSError, ValueError):
+            return json.loads(self.note.read_text(encoding="utf-8"))
+        return None
+
+    def _finish(self, url: str) -> Fetched:
+        """Check the complete file and give it its name; a wrong one is put aside."""
+        size, sha256, problem = inspect(self.file, self.expected)
         if problem:
             aside = self.destination.with_name(f"{self.destination.name}.rejected")
-            os.replace(self.part.path, aside)
-            self.part.discard()
+            os.replace(self.file, aside)
+            shutil.rmtree(self.folder)
             raise Refused(f"sent a file that {problem}; it was put aside as {displayed(aside)}")
-        self.part.path.chmod(0o644)
-        os.replace(self.part.path, self.destination)
-        self.part.discard()
-        return Fetched(size, sha256, address.url)
+        with self.file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        self.file.chmod(0o644)
+        os.replace(self.file, self.destination)
+        shutil.rmtree(self.folder)
+        return Fetched(size, sha256, url)
+

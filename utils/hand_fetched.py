@@ -1,4 +1,4 @@
-"""Files that a person fetched with a browser: recognised in a folder and copied to where they belong."""
+"""Files that were downloaded with a browser: recognised in a folder and copied to their destination."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from utils.download import DownloadError, Expected, Fetched, check_room, file_sha256, inspect
+from utils.download import DownloadError, Fetched, check_room
 from utils.files import write_atomically
+from utils.integrity import Expected, file_sha256, inspect
 from utils.paths import displayed
 
 _COPY_NUMBER = re.compile(r" ?\(\d+\)(?=(\.[^.]*)?$)")  # browsers save a second `a.pt` as `a (1).pt` or `a(1).pt`
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of the folders in it, but for hidden ones."""
+    """The files in a folder and its subfolders, without hidden ones."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _candidates(folder: Path, published: Sequence[str], expected: Expected) -> list[Path]:
-    """Files that may be the one sought: of the surest kind of sign that any of them has."""
+    """Files that may be the wanted one: by name, else by name with a copy number, else by size and checksum."""
     if folder.is_file():
         return [folder]
     files = [path for path in _files(folder) if path.is_file()]
@@ -42,15 +43,15 @@ def take_from(
 ) -> tuple[Path, Fetched] | None:
     """Find a file in `folder` and copy it to `destination`; the original stays.
 
-    It is recognised by its published name, else with a browser's ` (1)` in it, else by its checksum or size. Where
-    `folder` is a file itself, that is taken whatever its name.
+    It is recognised by a published name, else by that name with a browser's ` (1)` in it, else by its checksum or size.
+    If `folder` is a file itself, it is taken whatever its name.
 
     Args:
-        published: names under which it is offered.
+        published: names under which its publishers offer it.
     Returns:
-        what was found, and what it was found to be; nothing where no file is recognised.
+        the path of the file found, with its size and checksum; None if no file is recognised.
     Raises:
-        DownloadError: no recognised file is whole and right, several differ, or it cannot be copied.
+        DownloadError: no recognised file is complete and right, several differ, or it cannot be copied.
     """
     try:
         paths = _candidates(folder, published, expected)
@@ -63,7 +64,7 @@ def take_from(
             raise DownloadError(f"{displayed(folder)}: {reasons}")
         if len(sound) > 1:
             several = ", ".join(displayed(path) for path, _ in sound.values())
-            raise DownloadError(f"{displayed(folder)}: {several} differ; name the right one in place of the folder")
+            raise DownloadError(f"{displayed(folder)}: {several} differ; give the path of the right one instead")
         [(sha256, (path, size))] = sound.items()
         destination.parent.mkdir(parents=True, exist_ok=True)
         if not destination.is_file() or file_sha256(destination) != sha256:

@@ -1,17 +1,20 @@
-"""Is a file a whole weight file? What its first and last bytes tell, without reading a tensor or running anything."""
+"""Is a file a complete weight file, and the expected one? Told by its bytes; no tensor is read and nothing is run."""
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
+import re
 import struct
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from utils.web_pages import is_page, read_page
-
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors allows no longer header
+_PAGE_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<!--")
 # Other files that come in place of weights, by how they begin.
 _MISTAKEN = (
     (b"\x1f\x8b", "is packed with gzip; unpack it first"),
@@ -20,25 +23,81 @@ _MISTAKEN = (
 )
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file beforehand.
+
+    Attributes:
+        size: in bytes.
+        sha256: in hexadecimal.
+        said_by: who knows, for messages.
+    """
+
+    size: int | None = None
+    sha256: str | None = None
+    said_by: str = "the manifest"
+
+    def difference(self, size: int, sha256: str) -> str | None:
+        """How a file differs from it, as the end of a sentence; None if it does not."""
+        if self.size is not None and size != self.size:
+            return f"has {size:,} bytes where {self.said_by} says {self.size:,}"
+        if self.sha256 is not None and sha256 != self.sha256:
+            return f"has the SHA-256 {sha256} where {self.said_by} says {self.sha256}"
+        return None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def inspect(path: Path, expected: Expected) -> tuple[int, str, str | None]:
+    """Size and SHA-256 of a weight file, and the reason (as the end of a sentence) if it is not the expected one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size, sha256 = path.stat().st_size, file_sha256(path)
+    return size, sha256, damage(path) or expected.difference(size, sha256)
+
+
 def is_safetensors(head: bytes) -> bool:
-    """Whether a file that begins so is one of safetensors: JSON behind its length, whatever bytes that has."""
+    """Whether a file that begins so is a safetensors file: JSON after its length, whatever bytes that has."""
     return head[8:9] == b"{"
 
 
+def is_page(content_type: str, head: bytes) -> bool:
+    """Whether something is HTML, by its declared type or by its first bytes."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return content_type.lower().startswith("text/html") or start.startswith(_PAGE_BEGINNINGS)
+
+
+def page_title(page: bytes) -> str:
+    """` ('its title')` for messages, at most 78 characters; empty if the page has no title."""
+    found = re.search(r"<title[^>]*>([^<]*)", page.decode("utf-8", "replace"), re.IGNORECASE)
+    words = " ".join(html.unescape(found.group(1)).split()) if found else ""
+    title = "".join(character for character in words if character.isprintable())
+    return f" ('{title[:77] + '…' if len(title) > 78 else title}')" if title else ""
+
+
 def mistaken_for(head: bytes) -> str | None:
-    """What a file that begins so is in place of weights, as the end of a sentence; nothing where that is not known."""
+    """What a file that begins so is instead of weights, as the end of a sentence; None where that is not known."""
     if is_page("", head) or head.lstrip().startswith(b"<"):
-        title = read_page(head).called()
+        title = page_title(head)
         return f"is a web page{title}, not weights: the download was refused or wanted a confirmation; fetch it again"
     return next((reason for beginning, reason in _MISTAKEN if head.startswith(beginning)), None)
 
 
 def damage(path: Path) -> str | None:
-    """Why `path` cannot be a whole weight file, as the end of a sentence; nothing where it may be one.
+    """Why `path` cannot be a complete weight file, as the end of a sentence; None where it may be one.
 
-    Known are PyTorch's zip archives (whose table of contents stands at the end and names their pickle), pickles
-    (NVlabs' and PyTorch's older ones: only their beginning is known) and safetensors (whose header has the length of
-    the rest).
+    Recognised are PyTorch's zip archives (the table of contents is at the end and names the pickle), pickles (of NVlabs
+    and of PyTorch before 1.6: only the beginning can be checked) and safetensors (the header has the length of the
+    rest).
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Public weight files: what each is, where it is offered, where it belongs, and what is known of its bytes.
+"""Public weight files: what each is, where it is offered, where it is stored, and what is known of its bytes.
 
 The manifest (`pretrained/manifest.yaml`) holds what is known beforehand. Checksums that nobody published are recorded
 beside it at the first download (`checksums.json`) and verified from then on.
@@ -13,17 +13,38 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from utils.config import ConfigError, Section, check_arguments, load_config, nearest
-from utils.download import Address, Expected
 from utils.files import write_text
-from utils.locks import exclusive
+from utils.integrity import Expected
 from utils.paths import ROOT, displayed
 
 SHIPPED_MANIFEST = ROOT / "pretrained/manifest.yaml"
-_DRIVE = (  # the second leads to the first, by way of a page that asks for consent
+_DRIVE = (  # the first answers with the file itself, the second with a confirmation page if the file is large
     "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t",
     "https://drive.google.com/uc?export=download&id={}",
 )
+_DRIVE_FOLDER = "https://drive.google.com/drive/folders/"
+_KINDS = ("url", "drive", "folder", "page")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a file can be fetched.
+
+    Attributes:
+        url: of the file, or of a folder on Google Drive that holds it.
+        names: names of the file in that folder; empty where `url` is the file's own.
+    """
+
+    url: str
+    names: tuple[str, ...] = ()
+
+
+def drive_addresses(identity: str) -> tuple[Address, ...]:
+    """The addresses of a file on Google Drive, given its id."""
+    return tuple(Address(template.format(identity)) for template in _DRIVE)
 
 
 @dataclass(frozen=True)
@@ -32,11 +53,11 @@ class WeightFile:
 
     Attributes:
         destination: where commands look for it.
-        published: names under which its publishers offer it, for recognising what a browser saved.
-        megabytes: what its tensors take, counted from the published shapes; the file is at least about that large.
+        published: names under which its publishers offer it: in a Drive folder, and as a browser saves it.
+        megabytes: size of its tensors, counted from the published shapes; the file has at least about that size.
         size, sha256: of the whole file, only where they are known for certain.
-        addresses: where it can be fetched from, best first.
-        pages: where a person finds it with a browser.
+        addresses: where it can be fetched, best first.
+        pages: where it is found with a browser.
     """
 
     name: str
@@ -124,7 +145,7 @@ class Manifest:
         addresses: list[Address] = []
         pages: list[str] = []
         for source in values["sources"]:
-            self._add_source(section, source, addresses, pages)
+            self._add_source(section, source, published, addresses, pages)
         return WeightFile(
             name=name,
             what=values["what"],
@@ -148,19 +169,31 @@ class Manifest:
         return self.folder / posix
 
     @staticmethod
-    def _add_source(section: Section, source: dict[str, str], addresses: list[Address], pages: list[str]) -> None:
+    def _add_source(
+        section: Section,
+        source: dict[str, str],
+        published: tuple[str, ...],
+        addresses: list[Address],
+        pages: list[str],
+    ) -> None:
         where = section.where("sources")
         if len(source) != 1:
-            raise ConfigError(f"{where}: each source is one of 'url', 'drive' and 'page'")
+            raise ConfigError(f"{where}: each source is one of {', '.join(_KINDS)}")
         [(kind, value)] = source.items()
-        if kind == "drive":
-            if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", value):
-                raise ConfigError(f"{where}: '{value}' is no Google Drive id of a file")
-            addresses += [Address(template.format(value), f"drive:{value}") for template in _DRIVE]
-            pages.append(f"https://drive.google.com/file/d/{value}/view")
+        if kind not in _KINDS:
+            raise ConfigError(f"{where}: a source is no '{kind}'{nearest(kind, _KINDS)}")
+        if kind in ("drive", "folder"):
+            identity = value.removeprefix(_DRIVE_FOLDER).partition("?")[0] if kind == "folder" else value
+            if not re.fullmatch(r"[A-Za-z0-9_-]{10,}", identity):
+                noun = "file" if kind == "drive" else "folder"
+                raise ConfigError(f"{where}: '{value}' is no Google Drive id of a {noun}")
+            if kind == "drive":
+                addresses += drive_addresses(identity)
+                pages.append(f"https://drive.google.com/file/d/{identity}/view")
+            else:
+                addresses.append(Address(_DRIVE_FOLDER + identity, published))
+                pages.append(_DRIVE_FOLDER + identity)
             return
-        if kind not in ("url", "page"):
-            raise ConfigError(f"{where}: a source is no '{kind}'{nearest(kind, ('url', 'drive', 'page'))}")
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ConfigError(f"{where}: '{value}' is no http or https address")
@@ -185,11 +218,10 @@ class Manifest:
 
 
 def download_hint(path: Path) -> str:
-    """How to get a missing file that is one of the shipped manifest's, by its place or name; else nothing."""
+    """The command that fetches a missing file of the shipped manifest, recognised by path or name; else empty."""
     for file in Manifest(SHIPPED_MANIFEST).files.values():
         if path.resolve() == file.destination or path.name in file.published:
-            brings = "brings it to" if file.addresses else "says how to bring it to"
-            return f"'python scripts/download.py {file.name}' {brings} {displayed(file.destination)}"
+            return f"'python scripts/download.py {file.name}' fetches it to {displayed(file.destination)}"
     return ""
 
 
@@ -233,7 +265,7 @@ class Records:
             ConfigError: the record cannot be read or written.
         """
         try:
-            with exclusive(self.path.with_name(".checksums.lock")):
+            with FileLock(self.path.with_name(".checksums.lock")):
                 values = self._read()
                 if self._key(file) in values:
                     return

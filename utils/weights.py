@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from utils.files import write_atomically
-from utils.manifest import download_hint
 from utils.paths import displayed
 from utils.weight_files.refusal import shown
 
@@ -73,7 +72,10 @@ def existing(path: str | Path, hint: str = "") -> Path:
             return path
     except OSError as error:  # a folder that is closed to us, or no possible name
         raise WeightsError(f"{displayed(path)}: cannot be read: {error.strerror or error}") from error
-    hint = hint or download_hint(path)
+    if not hint:
+        from utils.manifest import download_hint  # only now: reading weights needs no list of public files
+
+        hint = download_hint(path)
     raise WeightsError(f"{displayed(path)}: no such weight file{'; ' + hint if hint else ''}")
 
 

@@ -22,12 +22,12 @@ from tests.utils.loopback import Offer, Server, archive, page, serving, status
 from utils.paths import ROOT
 
 NETS = {"encoder": archive(1, size=40_000), "generator": archive(2, size=40_000), "judge": archive(3, size=40_000)}
-FOLDER_PAGE = "https://drive.google.com/drive/folders/1T5y6l5Byl4pDzFCcDRXDOmmXde2HGg5U"
+WEB_PAGE = "https://pan.baidu.com/s/1msVQw5M7KK2MT7jnC26Fhw?pwd=1y2x"
 
 
 class Place(NamedTuple):
     """A server that offers encoder and generator (by a second address), a manifest of them and of a judge that is only
-    in a folder on Google Drive, and the folder where they belong."""
+    on a web page, and the folder where they belong."""
 
     server: Server
     folder: Path
@@ -51,7 +51,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         sources = {
             "encoder": [{"url": server.url("/encoder")}],
             "generator": [{"url": server.url("/gone")}, {"url": server.url("/mirror")}],
-            "judge": [{"page": FOLDER_PAGE}],
+            "judge": [{"page": WEB_PAGE}],
         }
         files = {
             name: {
@@ -87,7 +87,7 @@ def test_a_group_is_fetched_recorded_and_then_only_verified(place: Place, capsys
     assert place.run("two") == 0
     shown = capsys.readouterr()
     assert all(place.path(name).read_bytes() == NETS[name] for name in ("encoder", "generator"))
-    assert "2 of 2 files are there and right" in shown.out
+    assert "2 of 2 files exist and are right" in shown.out
     assert "/gone answers 404 Not Found; trying the next address" in shown.err
     sha256 = hashlib.sha256(NETS["encoder"]).hexdigest()
     assert f"SHA-256 {sha256} recorded" in shown.out
@@ -96,7 +96,7 @@ def test_a_group_is_fetched_recorded_and_then_only_verified(place: Place, capsys
     }  # fmt: skip
     asked = len(place.server.requests)
     assert place.run("two") == 0 and len(place.server.requests) == asked
-    assert "there already; SHA-256 as" in capsys.readouterr().out
+    assert "exists already; SHA-256 as" in capsys.readouterr().out
 
 
 def test_a_file_that_changed_since_its_first_download_is_refused(
@@ -110,13 +110,13 @@ def test_a_file_that_changed_since_its_first_download_is_refused(
     assert "checksums.json says" in said and "encoder.pt.rejected" in said and not place.path("encoder").exists()
 
 
-def test_what_only_browsers_can_fetch_is_said_honestly_and_the_rest_is_fetched(
+def test_what_only_browsers_can_fetch_is_named_and_the_rest_is_fetched(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert place.run("ffhq") == 1
     shown = capsys.readouterr()
-    assert "2 of 3 files are there and right" in shown.out
-    assert "no plain address without an API key" in shown.err and FOLDER_PAGE in shown.err
+    assert "2 of 3 files exist and are right" in shown.out
+    assert "on web pages only, not as a file" in shown.err and WEB_PAGE in shown.err
     assert "save judge-2020.pt, then run 'python scripts/download.py judge --from FOLDER'" in shown.err
     assert f"or put it at {place.path('judge')}" in shown.err
 
@@ -125,7 +125,8 @@ def test_a_failed_download_says_how_to_do_it_by_hand(place: Place, capsys: pytes
     place.server.routes["/encoder"] = page("<title>Google Drive - Quota exceeded</title>")
     assert place.run("encoder") == 1
     said = capsys.readouterr().err
-    assert "quota is used up" in said and place.server.url("/encoder") in said and "--from FOLDER" in said
+    assert "a web page ('Google Drive - Quota exceeded')" in said
+    assert place.server.url("/encoder") in said and "--from FOLDER" in said
 
 
 def test_files_from_a_browser(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +164,7 @@ def test_check(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.path("encoder").write_bytes(changed)
     assert place.run("--check") == 1
     said = capsys.readouterr().err
-    assert "SHA-256" in said and "move it away and fetch it anew" in said
+    assert "SHA-256" in said and "move it away and fetch it again" in said
     assert not place.server.requests
 
 
@@ -184,7 +185,7 @@ def test_list(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
         (["--timeout", "0"], "must be greater than 0"),
         (["--attempts", "0"], "must be at least 1"),
         (["--from", "/nowhere"], "no such folder"),
-        (["--from", __file__], "is a file; say by one NAME which"),
+        (["--from", __file__], "is a file; name the one NAME it is"),
         (["--check", "--list"], "not allowed with"),
         (["--manifest", "/nowhere.yaml"], "no such config file"),
     ],
@@ -211,24 +212,26 @@ def test_a_destination_outside_is_refused_before_anything_is_fetched(
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent in another way there")
 def test_ctrl_c_keeps_what_arrived(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    place.server.routes["/encoder"] = Offer(NETS["encoder"], rate=15_000)
+    large = archive(4, size=2_000_000)
+    place.server.routes["/encoder"] = Offer(large, rate=1_000_000)
     words = [sys.executable, "scripts/download.py", "encoder", "--manifest", str(place.folder / "manifest.yaml")]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background may be deaf to Ctrl-C
     pipe = subprocess.PIPE
     process = subprocess.Popen(words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
-    part = place.path("encoder").with_name(".encoder.pt.part")
-    deadline = time.monotonic() + 30
-    while not (part.exists() and part.stat().st_size > 0):
+    folder = place.path("encoder").with_name(".encoder.pt.download")
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in folder.glob("file*")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1]
     assert process.returncode == 1
-    assert said.strip() == "download.py: interrupted; the same command goes on where it stopped"
+    assert said.strip() == "download.py: interrupted; the same command resumes the download"
+    [part] = folder.glob("file*")
     arrived = part.stat().st_size
-    place.server.routes["/encoder"] = Offer(NETS["encoder"])
+    place.server.routes["/encoder"] = Offer(large)
     assert place.run("encoder") == 0
-    assert place.server.ranges()[-1] == f"bytes={arrived}-"
+    assert place.server.resumed() == [arrived] and place.path("encoder").read_bytes() == large
 
 
 def test_the_shipped_manifest_is_shown_from_any_folder(tmp_path: Path) -> None:

@@ -35,8 +35,6 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(ConnectionError):
             (route or status(404))(self)
 
-    do_POST = do_GET
-
     def log_message(self, format: str, *values: object) -> None:
         pass
 
@@ -73,9 +71,14 @@ class Server(ThreadingHTTPServer):
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
-    def ranges(self) -> list[str | None]:
-        """The Range headers of the requests so far."""
-        return [headers.get("Range") for _, headers in self.requests]
+    def resumed(self) -> list[int]:
+        """The bytes from which the requests so far asked for the rest of a file."""
+        ranges = (headers.get("Range", "") for _, headers in self.requests)
+        return [int(wanted.removeprefix("bytes=")[:-1]) for wanted in ranges if wanted.endswith("-")]
+
+    def transfers(self) -> int:
+        """How many of the requests so far asked for a file from its beginning to its end."""
+        return sum("Range" not in headers for _, headers in self.requests)
 
     def handle_error(self, request: object, client_address: object) -> None:
         pass  # clients of these tests hang up as they like
@@ -111,6 +114,11 @@ def in_turn(*routes: Route) -> Route:
     return lambda handler: (left.pop(0) if len(left) > 1 else left[0])(handler)
 
 
+def replaced(first: Offer, second: Route) -> Route:
+    """A file until it has dropped the connection as often as it shall, then another answer."""
+    return lambda handler: (first if first.drops else second)(handler)
+
+
 @dataclass
 class Offer:
     """A file as a server offers it.
@@ -118,7 +126,8 @@ class Offer:
     Attributes:
         ranges: whether it serves parts.
         careful: whether it looks at If-Range.
-        drops: for each request in turn, the bytes after which the connection ends; afterwards it holds.
+        drops: for each request of the file or its rest, the bytes after which the connection ends (None: it holds);
+            afterwards it holds.
         claimed: a Content-Length that is not the true one.
         chunked: sends no length at all.
         pause: seconds without a byte in the middle.
@@ -130,7 +139,7 @@ class Offer:
     modified: str | None = None
     ranges: bool = True
     careful: bool = True
-    drops: list[int] = field(default_factory=list)
+    drops: list[int | None] = field(default_factory=list)
     claimed: int | None = None
     chunked: bool = False
     pause: float = 0
@@ -138,35 +147,38 @@ class Offer:
 
     def __call__(self, handler: Handler) -> None:
         wanted, condition = handler.headers.get("Range"), handler.headers.get("If-Range")
-        start, code = 0, 200
+        start, end, code = 0, len(self.data), 200
         unchanged = not self.careful or condition is None or condition in (self.etag, self.modified)
         if wanted and self.ranges and unchanged:
-            start, code = int(wanted.removeprefix("bytes=").removesuffix("-")), 206
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end, code = int(first), min(int(last) + 1, end) if last else end, 206
         if start >= len(self.data):
             return handler.reply(416, Content_Range=f"bytes */{len(self.data)}")
-        body = self.data[start:]
+        body = self.data[start:end]
+        partial = code == 206 and end < len(self.data)
         handler.send_response(code)
         if self.chunked:
             handler.send_header("Transfer-Encoding", "chunked")
         else:
-            handler.send_header("Content-Length", str(len(body) if self.claimed is None else self.claimed))
+            handler.send_header("Content-Length", str(len(body) if self.claimed is None or partial else self.claimed))
         for name, value in (("ETag", self.etag), ("Last-Modified", self.modified)):
             if value is not None:
                 handler.send_header(name, value)
         if code == 206:
-            handler.send_header("Content-Range", f"bytes {start}-{len(self.data) - 1}/{len(self.data)}")
+            handler.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(self.data)}")
         handler.end_headers()
-        self._send(handler, body)
+        first_bytes = wanted is not None and not wanted.endswith("-")
+        self._send(handler, body, self.drops.pop(0) if self.drops and not first_bytes else None)
 
-    def _send(self, handler: Handler, body: bytes) -> None:
-        drop = self.drops.pop(0) if self.drops else None
+    def _send(self, handler: Handler, body: bytes, drop: int | None) -> None:
         piece = 8192
+        middle = len(body) // 2 // piece * piece
         for start in range(0, len(body) if drop is None else drop, piece):
             part = body[start : start + piece] if drop is None else body[start : min(start + piece, drop)]
             handler.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if self.chunked else part)
             if self.rate:
                 time.sleep(len(part) / self.rate)
-            if self.pause and start == 0:
+            if self.pause and start == middle:
                 handler.wfile.flush()
                 time.sleep(self.pause)
         if self.chunked and drop is None:

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests.utils.loopback import archive
-from utils.download import DownloadError, Expected
+from utils.download import DownloadError
 from utils.hand_fetched import take_from
-from utils.integrity import damage
+from utils.integrity import Expected, damage
 
 DATA, OTHER = archive(1, size=2000), archive(2, size=2000)
 KNOWN = Expected(len(DATA), hashlib.sha256(DATA).hexdigest())
@@ -63,7 +63,7 @@ def test_equal_copies_are_one_and_different_ones_are_not_guessed_between(folder:
     (folder / "data" / "net.pt").write_bytes(DATA)
     assert take_from(folder, PUBLISHED, tmp_path / "a.pt", Expected()) is not None
     (folder / "data" / "net.pt").write_bytes(OTHER)
-    with pytest.raises(DownloadError, match=r"net\.pt, .*net\.pt differ; name the right one"):
+    with pytest.raises(DownloadError, match=r"net\.pt, .*net\.pt differ; give the path of the right one"):
         take_from(folder, PUBLISHED, tmp_path / "b.pt", Expected())
     taken = take_from(folder / "data" / "net.pt", PUBLISHED, tmp_path / "b.pt", Expected())
     assert taken is not None and (tmp_path / "b.pt").read_bytes() == OTHER

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,8 +17,8 @@ import yaml
 from models.domain import PARTS, Domain
 from scripts.download import parse_arguments
 from utils.config import ConfigError
-from utils.download import Expected
-from utils.manifest import SHIPPED_MANIFEST, Manifest, Records, download_hint
+from utils.integrity import Expected
+from utils.manifest import SHIPPED_MANIFEST, Address, Manifest, Records, download_hint
 from utils.paths import ROOT
 from utils.weights import WeightsError, load_weights
 
@@ -61,13 +63,26 @@ def test_a_missing_file_is_named_with_the_call_that_brings_it(part: str) -> None
 
 
 def test_a_missing_public_file_is_recognised_without_a_config(tmp_path: Path) -> None:
-    call = r"'python scripts/download\.py sdflow-prior' says how to bring it to pretrained/ffhq/prior-0010000"
+    call = r"'python scripts/download\.py sdflow-prior' fetches it to pretrained/ffhq/prior-0010000"
     with pytest.raises(WeightsError, match=call):
         load_weights(tmp_path / "prior-0010000")
     assert all(file.name in download_hint(file.destination) for file in SHIPPED.files.values())
     assert download_hint(tmp_path / "my-own.safetensors") == ""
     with pytest.raises(WeightsError, match=r"my-own\.safetensors: no such weight file$"):
         load_weights(tmp_path / "my-own.safetensors")
+
+
+def test_reading_weights_loads_no_download_machinery(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch, safetensors.torch; before = set(sys.modules)\n"  # PyTorch itself loads urllib
+        "import utils.weights; utils.weights.save_weights(sys.argv[1], {'a': torch.ones(2)}, {})\n"
+        "utils.weights.load_weights(sys.argv[1]); print(*set(sys.modules) - before)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "a.safetensors")]
+    loaded = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    assert "utils.weights" in loaded
+    machinery = ("gdown", "requests", "urllib3", "http", "filelock", "yaml", "utils.manifest", "utils.download")
+    assert not [name for name in loaded if name.startswith(machinery)]
 
 
 @pytest.mark.parametrize(
@@ -102,32 +117,46 @@ def test_no_checksum_is_claimed_that_nobody_published() -> None:
 
 
 def test_ids_of_the_issue_are_there() -> None:
-    drive = {name: file.addresses[0].source for name, file in SHIPPED.files.items() if file.addresses}
-    assert drive["e4e-ffhq"] == f"drive:{DRIVE_ID}"
-    assert drive["stylegan2-ffhq"] == "drive:1EM87UquaoQmk17Q8d5kYIAHqu0dkYqdT"
-    assert drive["ir-se50"] == "drive:1KW7bjndL3QG3sxBbZxreGHigcCCpsDgn"
+    urls = {name: [address.url for address in file.addresses] for name, file in SHIPPED.files.items()}
+    for name, identity in (
+        ("e4e-ffhq", DRIVE_ID),
+        ("stylegan2-ffhq", "1EM87UquaoQmk17Q8d5kYIAHqu0dkYqdT"),
+        ("ir-se50", "1KW7bjndL3QG3sxBbZxreGHigcCCpsDgn"),
+    ):
+        assert all(f"id={identity}" in url for url in urls[name][:2])
     folders = "https://drive.google.com/drive/folders/"
     assert f"{folders}1bOObaXE-zY_7-pXNyuTnhKvkn1wCqkaT" in SHIPPED.files["sdflow-prior"].pages
     assert f"{folders}1T5y6l5Byl4pDzFCcDRXDOmmXde2HGg5U" in SHIPPED.files["classifier-r50"].pages
 
 
+def test_every_file_of_the_ffhq_setting_can_be_fetched_by_the_command() -> None:
+    assert all(file.addresses for file in SHIPPED.chosen(["ffhq", "sdflow"]))
+
+
 def test_git_ignores_every_destination() -> None:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert {"pretrained/ffhq/*", "pretrained/checksums.json"} <= set(ignored)
+    assert {"pretrained/ffhq/*", "pretrained/checksums.json", "pretrained/.checksums.lock"} <= set(ignored)
     assert {file.destination.parent for file in SHIPPED.files.values()} == {ROOT / "pretrained/ffhq"}
 
 
 def test_addresses_in_order(tmp_path: Path) -> None:
     sources = [{"url": "https://a.org/n"}, {"drive": DRIVE_ID}, {"page": "https://b.org"}, {"url": "http://c.org/n"}]
     file = manifest(tmp_path, {"net": ENTRY | {"sources": sources}}).files["net"]
-    drive = [f"https://drive.{rest}" for rest in ("usercontent.google.com", "google.com")]
-    assert [url.split("/")[2] for url in (address.url for address in file.addresses)] == [
-        "a.org", drive[0].split("/")[2], drive[1].split("/")[2], "c.org",
+    assert [address.url.split("/")[2] for address in file.addresses] == [
+        "a.org", "drive.usercontent.google.com", "drive.google.com", "c.org",
     ]  # fmt: skip
     assert all(DRIVE_ID in address.url for address in file.addresses[1:3])
-    assert file.addresses[1].origin == file.addresses[2].origin != file.addresses[0].origin
     assert file.pages[-2:] == ("https://b.org", "http://c.org/n")
     assert file.destination == tmp_path / "nets/net.pt" and file.published == ("net.pt",)
+
+
+@pytest.mark.parametrize("ending", ["", "?usp=sharing", "?resourcekey=0-Ab&usp=drive_link"])
+def test_a_folder_is_given_by_id_or_address(tmp_path: Path, ending: str) -> None:
+    url = f"https://drive.google.com/drive/folders/{DRIVE_ID}"
+    for source in (DRIVE_ID, url + ending):
+        entry = ENTRY | {"sources": [{"folder": source}], "published": ["a.pt", "b.pt"]}
+        file = manifest(tmp_path, {"net": entry}).files["net"]
+        assert file.addresses == (Address(url, ("a.pt", "b.pt")),) and file.pages == (url,)
 
 
 def test_names_and_groups(tmp_path: Path) -> None:
@@ -157,7 +186,8 @@ def test_destinations_stay_inside_the_folder(tmp_path: Path, destination: str) -
         ({"sha256": "G" * 64}, "has 64 hexadecimal digits"),
         ({"sources": [{"url": "file:///etc/passwd"}]}, "is no http or https address"),
         ({"sources": [{"url": "ftp://a.org/x"}]}, "is no http or https address"),
-        ({"sources": [{"drive": "1a/../2"}]}, "is no Google Drive id"),
+        ({"sources": [{"drive": "1a/../2"}]}, "is no Google Drive id of a file"),
+        ({"sources": [{"folder": "https://example.org/folders/1bOObaXE"}]}, "is no Google Drive id of a folder"),
         ({"sources": [{"drive": DRIVE_ID, "url": "https://a.org"}]}, "each source is one of"),
         ({"sources": [{"torrent": "x"}]}, "a source is no 'torrent'"),
         ({"published": ["../net.pt"]}, "is not the plain name of a file"),
@@ -213,7 +243,7 @@ def test_records_made_at_once_are_all_kept(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(json.loads((tmp_path / "checksums.json").read_text())) == 12
-    assert {path.name for path in tmp_path.iterdir()} == {"manifest.yaml", "checksums.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.yaml", "checksums.json", ".checksums.lock"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"nets/net.pt": 3}', '{"nets/net.pt": {"size": 1, "sha256": "x"}}'])

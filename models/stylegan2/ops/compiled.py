@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+from filelock import FileLock
 from torch import Tensor
-
-from utils.locks import exclusive
 
 Form = Literal["auto", "reference", "compiled"]
 FORMS = ("auto", "reference", "compiled")
@@ -215,7 +214,7 @@ def _load(device: str) -> tuple[ctypes.CDLL | None, str]:
             if missing is not None:
                 return None, missing
             path.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive(path.with_suffix(".lock")):
+            with FileLock(path.with_suffix(".lock")):
                 if not path.exists():  # another process may have built it meanwhile
                     _build(device, path)
         library = ctypes.CDLL(str(path))
