@@ -58,6 +58,14 @@ def tiny_domain_config(folder: Path) -> dict:
     }
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the optional packages without which tests were skipped: those say 'not installed: NAME (HOW)'."""
+    reports = [report.longrepr for report in terminalreporter.stats.get("skipped", [])]
+    reasons = {report[2].removeprefix("Skipped: ") for report in reports if isinstance(report, tuple)}
+    for reason in sorted(reason for reason in reasons if reason.startswith("not installed: ")):
+        terminalreporter.write_line(f"skipped because {reason}")
+
+
 @pytest.fixture(scope="session")
 def tiny_domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `domain.yaml`, the weights of its five networks and `editor.safetensors`, all on 32 × 32 pixels.

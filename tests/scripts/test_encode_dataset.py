@@ -346,7 +346,7 @@ def kill_a_busy_worker(killed: list[int], finished: threading.Event) -> None:
 def test_ray_loses_and_doubles_nothing_when_a_worker_is_killed(
     photos: Path, domain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray", reason="an optional extra: pip install ray")
+    pytest.importorskip("ray", reason="not installed: ray (pip install ray)")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # by default workers stand back from all else on a busy machine
     whole, output = tmp_path / "whole", tmp_path / "out"
     encode(photos, whole, domain_file)
