@@ -143,7 +143,7 @@ def test_safetensors_are_recognised_whatever_their_header_measures(first: int, t
 
 
 def test_a_missing_public_file_is_named_with_the_call_that_brings_it(tmp_path: Path) -> None:
-    call = r"prior-0010000: no such weight file; 'python scripts/download\.py sdflow-prior' says how to bring it"
+    call = r"prior-0010000: no such weight file; 'python scripts/download\.py sdflow-prior' fetches it to"
     with pytest.raises(WeightsError, match=call):
         load_editor(tmp_path / "prior-0010000", "cpu", tmp_path / "labeldist-0010000")
     for path, reason in ((tmp_path, "is a folder"), (tmp_path / ("a" * 300), "cannot be read")):
