@@ -1,7 +1,9 @@
-# make demo   set up on first use, then: train 50 steps, edit the sample faces, evaluate the shipped editor
-# make test   set up on first use, then: linter, type checker, all tests
-# make study  set up on first use, then: the comparison of all methods (hours; goes on where it was stopped)
-# Another interpreter: make demo PYTHON=python3.12
+# make demo    train 50 steps, edit the sample faces, evaluate the shipped editor
+# make test    linter, type checker, all tests
+# make lint    linter and type checker
+# make study   compare all methods (hours; continues where it was stopped)
+# make clean   delete output/ and cache/; runs/ and downloaded weights stay
+# Each sets up .venv on first use. Another interpreter: make demo PYTHON=python3.12
 PYTHON ?= python3
 
 ifeq ($(OS),Windows_NT)

@@ -96,12 +96,14 @@ def read_config(options: argparse.Namespace) -> Section:
         if not path.is_file():
             raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
         return load_config(path, options.overrides)
-    config = load_config(options.config, options.overrides)
+    of_domain = [override for override in options.overrides if override.startswith("domain.")]
+    config = load_config(options.config, [override for override in options.overrides if override not in of_domain])
     if isinstance(config.get("domain"), str):
-        domain = load_config(ROOT / config["domain"])
+        domain = load_config(ROOT / config["domain"], [override.removeprefix("domain.") for override in of_domain])
         config["domain"] = domain.plain()
         config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
-    return config
+        return config
+    return load_config(options.config, options.overrides)
 
 
 def main(arguments: list[str] | None = None) -> int:

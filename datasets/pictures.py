@@ -29,7 +29,7 @@ def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
     """
     root = resolve(folder)
     if not root.is_dir():
-        raise FileNotFoundError(f"{displayed(root)}: no such folder of pictures (see 'Training' in README.md)")
+        raise FileNotFoundError(f"{displayed(root)}: no such folder of pictures (see datasets/README.md)")
     return root, [photo.path for photo in find_photos([str(root)])[0]]
 
 

@@ -133,6 +133,15 @@ def test_a_dry_run_computes_and_writes_nothing(
     assert not (tmp_path / "run").exists() and not (tmp_path / "latents").exists()
 
 
+def test_keys_of_the_domain_are_changed_in_the_file_that_the_config_names(config: Path) -> None:
+    changed = ("domain.recompute_from=16", "domain.teacher.width=2", "training.steps=3")
+    resolved = train.read_config(train.parse_arguments(["--config", str(config), *changed]))
+    domain = resolved["domain"]
+    assert domain["name"] == "tiny" and domain["recompute_from"] == 16 and resolved["training"]["steps"] == 3
+    assert domain["teacher"]["width"] == 2 and domain["teacher"]["backbone"] == "r18"
+    assert resolved.section("domain").where("recompute_from").startswith("command line")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_ctrl_c_saves_and_says_how_to_go_on(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"

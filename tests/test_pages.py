@@ -1,0 +1,285 @@
+"""The pages show commands that run, files that exist, help texts that are real and numbers that were measured.
+
+Commands of a page are read by the real parsers. Those that are cheap on the avatars run, in the order of the page and
+in one temporary folder, as a reader would call them. (OWN_LABELS.md has a test of its own.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import re
+import shlex
+import shutil
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import train
+from models.domain import PARTS, Domain
+from models.editors import EDITORS
+from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
+from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
+from training.methods import METHODS
+from training.settings import TrainingSettings
+from utils.config import check_arguments, load_config
+from utils.manifest import SHIPPED_MANIFEST, Manifest
+from utils.paths import ROOT
+from utils.weights import load_weights, save_weights
+
+FOLDERS = ("configs", "criteria", "datasets", "models", "pretrained", "results", "scripts", "training")
+PAGES = [ROOT / "README.md", *sorted(page for name in FOLDERS for page in (ROOT / name).rglob("*.md"))]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+README = TEXTS["README.md"]
+
+SAMPLES = ROOT / "pretrained/avatars/samples"
+EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
+QUIET = ("--quiet", "--device", "cpu")
+NO_PARSER = {"scripts/set_up.py", "scripts/checks/help_texts.py"}
+
+
+def commands(page: str, whole: bool = False) -> list[list[str]]:
+    """Every `python …` of a page, in order, as words; `whole`: without those that end with an ellipsis."""
+    lines = ["".join(found) for found in re.findall(r"^python (\S.*)$|`python ([^`]+)`", TEXTS[page], re.MULTILINE)]
+    return [shlex.split(line.replace("…", ""), comments=True) for line in lines if not (whole and "…" in line)]
+
+
+def blocks(language: str, page: str) -> list[str]:
+    """The fenced blocks of a language on a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXTS[page], re.MULTILINE | re.DOTALL)
+
+
+def command_module(script: str) -> types.ModuleType:
+    """The module behind `python script`."""
+    return importlib.import_module(script.removesuffix(".py").replace("/", "."))
+
+
+class Parsed(Exception):
+    """Carries out of a `main` that has its own parser what this parser made of the words."""
+
+
+def parsed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
+    """What the command makes of its words, without running it."""
+    script, arguments = words[0], words[1:]
+    module = command_module(script)
+    if script in NO_PARSER:
+        assert not arguments
+        return argparse.Namespace()
+    if hasattr(module, "parse_arguments"):
+        return module.parse_arguments(arguments)
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def caught(parser: argparse.ArgumentParser, *_: object) -> None:
+        raise Parsed(parse_args(parser, arguments))
+
+    with monkeypatch.context() as patch, pytest.raises(Parsed) as stop:
+        patch.setattr(argparse.ArgumentParser, "parse_args", caught)
+        module.main()
+    return stop.value.args[0]
+
+
+ALL = {tuple(words): None for page in TEXTS for words in commands(page)}
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_commands_are_what_the_parsers_accept(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (ROOT / words[0]).is_file()
+    (tmp_path / "FOLDER").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = parsed(list(words), monkeypatch)
+    if words[0] == "scripts/download.py":
+        Manifest(SHIPPED_MANIFEST).chosen(options.names)
+    for word in words:
+        assert not word.startswith("configs/") or (ROOT / word).is_file()
+
+
+def train_words(words: list[str], folder: Path) -> list[str] | None:
+    """A dry run on a few faces; where weights are not here, the config is checked without them."""
+    options = train.parse_arguments(words)
+    if options.resume:
+        return None
+    config = train.read_config(options)
+    method = config.section("method")
+    TrainingSettings.from_section(config.section("training"))
+    check_arguments(method, METHODS.find(method), {"domain"})
+    domain = Domain(config.section("domain"))
+    if not all(domain.weights_path(part).is_file() for part in PARTS):
+        return None
+    few = [f"{data}.faces.{key}" for data in ("data", "validation") for key in ("count=2", f"cache={folder}/drawn")]
+    return [*words, *few, "--dry-run", *QUIET]
+
+
+def edit_words(words: list[str], folder: Path) -> list[str] | None:
+    """Edits of one sample face with an editor that is here."""
+    return None if any("prior-" in word for word in words) else [*words, *QUIET]
+
+
+def evaluate_words(words: list[str], folder: Path) -> list[str]:
+    """Few faces, one strength, no fits."""
+    short = () if "--compare" in words else ("--no-latents", "--no-linear")
+    return [*words, "--count", "3", "--strengths", "0.2", *short, "--device", "cpu", "-o", str(folder / "evaluation")]
+
+
+def unchanged_words(words: list[str], folder: Path) -> list[str]:
+    """The command as it stands."""
+    return words
+
+
+CHEAP: dict[str, Callable[[list[str], Path], list[str] | None]] = {
+    "train.py": train_words,
+    "edit.py": edit_words,
+    "evaluate.py": evaluate_words,
+    "scripts/download.py": lambda words, _: words if words in ([], ["--list"]) else None,  # the others may fetch
+    "scripts/inspect_checkpoint.py": unchanged_words,
+    "scripts/convert_checkpoint.py": unchanged_words,
+    "scripts/build_avatars.py": lambda words, _: words if "--dry-run" in words else None,
+    "scripts/avatars/draw_labelled.py": lambda words, _: [*words, "--count", "4"],
+    "scripts/avatars/draw_samples.py": lambda words, folder: [*words, "-o", str(folder / "samples")],
+    "scripts/avatars/draw_first_picture.py": lambda words, folder: [*words, "-o", str(folder / "first.png")],
+}
+
+
+def placed(word: str, folder: Path) -> str:
+    """A word with the reader's own things put in: pictures, weight files, finished runs."""
+    if word in ("FILE", "IN.safetensors"):
+        return str(ROOT / "pretrained/avatars/judge.safetensors")
+    if word in ("FACES", "PHOTOS", "pretrained/avatars/samples"):
+        return str(folder / "faces")
+    if word.startswith(("configs/", "pretrained/")):
+        return str(ROOT / word)
+    if run := re.fullmatch(r"(?:\w+=)?(runs/[\w-]+)", word):
+        state, metadata = load_weights(EDITOR)
+        save_weights(folder / run[1] / "editor.safetensors", state, {**metadata, "run": run[1]})  # no two are the same
+    return word
+
+
+def cheap(page: str) -> list[list[str]]:
+    """The page's commands that may be run, unless a page before it has them too."""
+    before = [words for earlier in list(TEXTS)[: list(TEXTS).index(page)] for words in commands(earlier)]
+    own = [] if page == "datasets/OWN_LABELS.md" else commands(page, whole=True)
+    return [words for words in own if words[0] in CHEAP and words not in before]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks as small as these are slower on more threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("page", [page for page in TEXTS if cheap(page)])
+def test_cheap_commands_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    (tmp_path / "faces").mkdir()
+    shutil.copy(SAMPLES / "face-01.png", tmp_path / "faces")
+    monkeypatch.chdir(tmp_path)
+    for script, *words in cheap(page):
+        ready = CHEAP[script]([placed(word, tmp_path) for word in words], tmp_path)
+        if ready is None:
+            continue
+        monkeypatch.setattr(sys, "argv", [script, *ready])
+        status = command_module(script).main()
+        assert not status, (script, *words, capsys.readouterr().err)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SAMPLES, tmp_path / SAMPLES.relative_to(ROOT))
+    monkeypatch.chdir(tmp_path)
+    (source,) = blocks("python", "README.md")
+    exec(compile(source, "README.md", "exec"), {})
+    assert (tmp_path / "edited.png").stat().st_size > 1000
+
+
+def test_the_editor_of_the_page_is_an_editor(
+    tiny_domain_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "models/editors/README.md"
+    places = {EDITORS: "models.editors.mean_shift", METHODS: "training.methods.mean_shift"}
+    classes = ("MeanShiftEditor", "MeanShiftMethod")
+    for (catalogue, name), cls, source in zip(places.items(), classes, blocks("python", page), strict=True):
+        module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(source, f"{page}: {name}", "exec"), module.__dict__)
+        monkeypatch.setitem(catalogue.entries, "mean_shift", f"{name}:{cls}")
+    config = yaml.safe_load(blocks("yaml", page)[0])
+    assert (ROOT / "configs/peers" / config["base"]).is_file()
+    path = write_config(tiny_domain_folder, tmp_path, config["method"], config["training"]["steps"])
+    editor, domain = assert_usable(trained(path, tmp_path / "run"), tmp_path, "mean shift")
+    assert_independent_of_the_batch(editor, domain)
+
+
+def test_every_command_is_on_a_page() -> None:
+    shown = {words[0] for words in ALL}
+    folders = [ROOT / "scripts" / name for name in ("", "avatars", "benchmarks", "checks")]
+    scripts = [path for folder in folders for path in folder.glob("*.py")]
+    called = {str(path.relative_to(ROOT)) for path in scripts if '__name__ == "__main__"' in path.read_text("utf-8")}
+    assert {"train.py", "edit.py", "evaluate.py"} | called <= shown
+    assert "make demo" in README and "make test" in README
+
+
+def plain(text: str) -> str:
+    """Help text without what differs between Python versions: line breaks, and `-o OUT, --output OUT`."""
+    text = re.sub(r"(-\w) (\S+), (--[\w-]+) \2", r"\1, \3 \2", text)
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_the_committed_one(command: str) -> None:
+    committed = help_path(command).read_text(encoding="utf-8")
+    assert plain(committed) == plain(help_text(command)), "python scripts/checks/help_texts.py writes it again"
+
+
+def test_help_of_all_commands_at_the_top_is_committed() -> None:
+    top = {path.stem for path in (ROOT / "scripts").glob("*.py")} - {"__init__", "set_up"}  # which has no options
+    assert {path.stem for path in FOLDER.iterdir()} == top | {"train", "edit", "evaluate"}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], target
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 180
+    assert len(README.split()) <= 1600
+
+
+def test_the_table_of_results_is_that_of_the_study() -> None:
+    """The README's row of each method against the first table of means in the report."""
+    report = TEXTS["results/avatars/study/report.md"].split("Mean over accuracies from 50 to 95 %")[1]
+    for name in load_config(ROOT / "configs/study.yaml")["methods"]:
+        (row,) = re.findall(rf"^\| {name} \|(.*)$", report, re.MULTILINE)[:1]
+        kept, _, identity = (cell.strip().replace(" … ", "–") for cell in row.split("|")[:3])
+        short = (kept, identity.replace("0.", "."))
+        assert f"| {name} | {' | '.join(short)} |" in README
+
+
+def test_the_table_of_speed_is_that_of_the_benchmark() -> None:
+    measured = json.loads((ROOT / "results/benchmark/cpu.json").read_text())["rows"]
+    rows = {row["name"]: row["seconds"] for row in measured}
+    starts = {"synthesis": "synthesis", "w → z": "flow-editing", "training": "training-step", "`edit.py`": "editing"}
+    for start, name in starts.items():
+        (line,) = re.findall(rf"^\| {re.escape(start)}[^|]*\|(.*)\|$", README, re.MULTILINE)
+        for cell, seconds in zip(line.split("|"), rows[name].values(), strict=False):
+            number = cell.strip().removesuffix(" s")
+            decimals = len(number.partition(".")[2])
+            assert float(number) == round(seconds, decimals), line
