@@ -56,7 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
-    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from scripts.benchmarks.measure import Plan, machine, memory_of, time_row
 from scripts.benchmarks.report import figure, line, table

@@ -38,12 +38,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.checkpoints import checkpoint_names
-from utils.config import ConfigError, load_config
-from utils.files import write_text
-from utils.paths import ROOT, displayed
-from utils.weights import WeightsError, load_weights, save_weights
-
 # Settings that change what is shown or kept of a training, not what comes out of it.
 _DISPLAY = (
     "log_every", "preview_every", "preview_images", "checkpoint_every", "keep_checkpoints", "workers", "threads"
@@ -83,6 +77,35 @@ STAGES = (
     Stage("sdflow", "configs/sdflow/avatars_balanced.yaml", "editor", ("generator", "encoder", "teacher")),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of build_avatars.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    names = list(BY_NAME)
+    parser.add_argument("--stages", nargs="+", choices=names, default=names, metavar="STAGE", help="default: all")
+    parser.add_argument(
+        "--force", nargs="+", choices=names, default=[], metavar="STAGE", help="train these from nothing, done or not"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
+    parser.add_argument("--no-measure", action="store_true", help="leave out measure_domain.py at the end")
+    options = parser.parse_args(arguments)
+    outside = [name for name in options.force if name not in options.stages]
+    if outside:
+        parser.error(f"--force {outside[0]}: not among --stages {' '.join(options.stages)}")
+    return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from training.checkpoints import checkpoint_names
+from utils.config import ConfigError, load_config
+from utils.files import write_text
+from utils.paths import ROOT, displayed
+from utils.weights import WeightsError, load_weights, save_weights
 
 
 def what_counts(config: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
@@ -286,25 +309,6 @@ def plan(build: Build, chosen: list[str], forced: list[str]) -> dict[str, str]:
         if reason is not None:
             reasons[stage.name] = reason
     return reasons
-
-
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Command line of build_avatars.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    names = list(BY_NAME)
-    parser.add_argument("--stages", nargs="+", choices=names, default=names, metavar="STAGE", help="default: all")
-    parser.add_argument(
-        "--force", nargs="+", choices=names, default=[], metavar="STAGE", help="train these from nothing, done or not"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
-    parser.add_argument("--no-measure", action="store_true", help="leave out measure_domain.py at the end")
-    options = parser.parse_args(arguments)
-    outside = [name for name in options.force if name not in options.stages]
-    if outside:
-        parser.error(f"--force {outside[0]}: not among --stages {' '.join(options.stages)}")
-    return options
 
 
 def main(arguments: list[str] | None = None, build: Build | None = None) -> int:

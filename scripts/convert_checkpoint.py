@@ -19,13 +19,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.weight_files import read_network
-from models.weight_files.kinds import KINDS, title_of
-from models.weight_files.writing import PUBLIC_FORMATS, natural_format, write_own, write_public
-from utils.paths import displayed
-from utils.weights import WeightsError
-
-_NETWORKS = list(dict.fromkeys(kind.name for kind in KINDS))
+NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, because --help need not wait for PyTorch
+    "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
+    "iresnet_identity", "attribute_classifier", "semantic_encoder", "continuous_flow", "latent_discriminator",
+    "latent_transformer", "latent_classifier", "adatrans", "realnvp",
+)
+FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -35,9 +34,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("source", type=Path, metavar="IN", help="weight file of any known format")
     parser.add_argument("target", type=Path, metavar="OUT", help="NAME.safetensors, or another name for a public file")
-    parser.add_argument("--to", choices=PUBLIC_FORMATS, help="public format to write")
+    parser.add_argument("--to", choices=FORMATS, help="public format to write")
     parser.add_argument(
-        "--network", choices=_NETWORKS, metavar="NAME", help=f"which network of the file: {', '.join(_NETWORKS)}"
+        "--network", choices=NETWORKS, metavar="NAME", help=f"which network of the file: {', '.join(NETWORKS)}"
     )
     parser.add_argument("--decoder", type=Path, metavar="FILE", help="generator to put beside an encoder (e4e, psp)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT")
@@ -46,6 +45,16 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if own and (options.to or options.decoder):
         parser.error("--to and --decoder belong to public formats; OUT is this project's (.safetensors)")
     return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from models.weight_files import read_network
+from models.weight_files.kinds import title_of
+from models.weight_files.writing import natural_format, write_own, write_public
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 
 def convert(options: argparse.Namespace) -> str:

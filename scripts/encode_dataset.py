@@ -36,17 +36,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from datasets.encoded_faces import read_manifest, shard_starts, write_manifest
-from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
-from datasets.latent_shards import ShardError, ShardFile, shard_path
-from models.domain import Domain
-from utils.devices import pick_device
-from utils.files import write_text
 from utils.options import add_device_option
-from utils.paths import displayed, resolve
-from utils.photos import Photo, find_photos, printable
 
 SHOWN_FAILURES = 10
 
@@ -85,6 +75,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.engine != "ray" and (options.address or options.workers):
         parser.error("--address and --workers belong to --engine ray")
     return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from tqdm import tqdm
+
+from datasets.encoded_faces import read_manifest, shard_starts, write_manifest
+from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
+from datasets.latent_shards import ShardError, ShardFile, shard_path
+from models.domain import Domain
+from utils.devices import pick_device
+from utils.files import write_text
+from utils.paths import displayed, resolve
+from utils.photos import Photo, find_photos, printable
 
 
 def distinct(photos: Sequence[Photo]) -> list[Photo]:

@@ -14,10 +14,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from models.weight_files.description import describe
-from utils.paths import displayed
-from utils.weights import WeightsError
-
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of inspect_checkpoint.py."""
@@ -26,6 +22,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="weight files of this or another project")
     return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from models.weight_files.description import describe
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

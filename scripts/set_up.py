@@ -10,6 +10,7 @@ one for your CUDA version). Needs nothing but Python's standard library.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -91,8 +92,11 @@ def installation() -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Set up, unless .venv holds this very installation."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    ).parse_args(arguments)
     wanted = installation()
     if STAMP.is_file() and PYTHON.exists() and STAMP.read_text() == wanted:
         return
