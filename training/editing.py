@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from models.domain import Domain
 from models.editors import EDITORS
 from models.editors.base import Editor, Flip
 from models.editors.stored import StoredEditor, editor_metadata
-from training.method import Batch, Method
+from training.method import Batch, Items, Method
 from utils.config import ConfigError, Section
 from utils.images import grid
 from utils.weights import load_strict
@@ -70,7 +69,7 @@ class EditorMethod(Method):
         return {"editor": (editor.state_dict(), metadata)}
 
 
-def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
+def codes_and_scores(data: Items) -> tuple[Tensor, Tensor]:
     """All codes (N, L, D) of a data set and the teacher's probabilities (N, A), in memory.
 
     Raises:
@@ -78,4 +77,5 @@ def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
     """
     if not hasattr(data, "numbers"):
         raise ConfigError("data: this method looks at all codes at once; use latent_cache or encoded_faces")
-    return data.numbers()
+    latent, teacher = data.numbers()
+    return latent, teacher

@@ -10,12 +10,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
 from training.batches import step_loader
 from training.checkpoints import checkpoint_names, prune_checkpoints, restore_checkpoint, save_checkpoint
 from training.logging import RunLog
-from training.method import Batch, Method, Phase
+from training.method import Batch, Items, Method, Phase
 from training.settings import TrainingSettings
 from utils.config import ConfigError, nearest
 from utils.paths import displayed
@@ -41,12 +41,12 @@ class Trainer:
     def __init__(
         self,
         method: Method,
-        data: Dataset,
+        data: Items,
         settings: TrainingSettings,
         folder: Path,
         config: Mapping[str, Any],
         device: torch.device,
-        validation: Dataset | None = None,
+        validation: Items | None = None,
         quiet: bool = False,
     ) -> None:
         for source in (data, validation):
@@ -205,7 +205,7 @@ class Trainer:
         path = log.picture(self.step, preview)
         log.say(f"step {self.step}: preview in {displayed(path)}")
 
-    def _items(self, source: Dataset, count: int) -> Batch:
+    def _items(self, source: Items, count: int) -> Batch:
         count = min(count, len(source))  # type: ignore[arg-type]
         batch = default_collate([source[index] for index in range(count)])
         return {key: value.to(self.device) for key, value in batch.items()}

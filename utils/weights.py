@@ -47,8 +47,8 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
     path = existing(path, hint)
     try:
         with safe_open(path, framework="pt") as stream:
-            header = stream.metadata() or {}
-            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 — safe_open has keys but no iteration
+            header, names = stream.metadata() or {}, stream.keys()
+            state = {key: stream.get_tensor(key) for key in names}
         metadata = json.loads(header.get(_METADATA_KEY, "{}"))
         if not isinstance(metadata, dict):
             raise ValueError("its metadata are no record")
