@@ -1,6 +1,9 @@
-# make demo   set up on first use, then: train 50 steps, edit the sample faces, evaluate the shipped editor
-# make test   set up on first use, then: linter, type checker, all tests
-# make study  set up on first use, then: the comparison of all methods (hours; goes on where it was stopped)
+# make setup  create .venv and install the packages and this project into it (minutes, once)
+# make demo   set up if needed, then: train 50 steps, edit the sample faces, evaluate the shipped editor
+# make test   set up if needed, then: linter, type checker, all tests
+# make study  set up if needed, then: the comparison of all methods (hours; continues where it was stopped)
+# make lint   set up if needed, then: linter and type checker
+# make clean  delete output/ and cache/
 # Another interpreter: make demo PYTHON=python3.12
 PYTHON ?= python3
 

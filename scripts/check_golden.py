@@ -1,11 +1,12 @@
 #!/usr/bin/env python
 """Compare this project's networks with recorded outputs of the published ones.
 
-    python scripts/check_golden.py CASES_DIR [--only NAME ...] [--photos DIR]
+    python scripts/check_golden.py tests/golden                          all cases
+    python scripts/check_golden.py tests/golden --only nll sdflow_cnf_3  two cases
 
-Each case is NAME.json with NAME.npz. The network that the name says is built with the sizes of the case's shapes,
-filled with the case's weights and compared output by output. Where NAME.pkl stands beside a case of NVlabs' generators,
-the network that it holds is compared as well. One line a case; exit status 1 when a case failed.
+A case is NAME.json with NAME.npz. The network of that name is built with the sizes of the case, filled with its weights
+and compared output by output. If NAME.pkl exists beside a case of NVlabs' generators, the network in it is compared as
+well. Prints one line per case. Exit status: 0 all passed, 1 a case failed, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("cases", type=Path, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case")
-    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="check these cases (default: all)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)")
     parser.add_argument(
-        "--photos", type=Path, metavar="DIR", help="folder of the photographs (default: photos beside CASES_DIR)"
+        "--photos", type=Path, metavar="DIR", help="folder of the photographs (default: photos next to CASES_DIR)"
     )
     parser.add_argument("--verbose", action="store_true", help="print the traceback of a case that failed")
     return parser.parse_args(arguments)
@@ -65,7 +66,7 @@ def find_builder(name: str) -> Builder:
 
 
 def check(path: Path, photos: Path | None, verbose: bool = False) -> bool:
-    """Check one case and print its line; whatever goes wrong is its failure, not the program's end."""
+    """Check one case and print its line; any exception counts as a failure of the case."""
     start = time.perf_counter()
     try:
         case = GoldenCase.load(path, photos)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Say what weight files hold, without running anything that is in them.
+"""Describe weight files without executing anything in them.
 
     python scripts/inspect_checkpoint.py pretrained/ffhq/*               format, networks, sizes, what is missing
     python scripts/inspect_checkpoint.py prior-0010000 labeldist-0010000
 
-The format is told by content, never by the file's name: safetensors, PyTorch's .pt and .pth (zip and legacy), NVlabs'
-.pkl. Exit status: 0 all files recognised, 1 some refused (one line `FILE: reason` each), 2 wrong usage.
+Formats: safetensors, PyTorch's .pt and .pth (zip and legacy) and NVlabs' .pkl, recognised by content, not by the file's
+name. Exit status: 0 all files recognised, 1 some refused (one line `FILE: reason` each), 2 wrong usage.
 """
 
 from __future__ import annotations

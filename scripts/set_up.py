@@ -3,7 +3,7 @@
 
     python3 scripts/set_up.py            (Python 3.10 to 3.13; `make demo` and `make test` call this)
 
-A second call returns at once; a call after requirements.txt changed or the folder was moved installs what differs.
+A second call returns at once; after a change of requirements.txt or a move of the folder it installs what differs.
 Packages that are in .venv and fit are kept, such as a PyTorch that you installed there yourself (the CPU-only build, or
 one for your CUDA version). Needs nothing but Python's standard library.
 """

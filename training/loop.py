@@ -23,7 +23,7 @@ from utils.weights import save_weights
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss term is NaN or infinite, or a computation broke down; the state before the step is saved."""
+    """A loss term is NaN or infinite, or a computation failed; the state before the step is saved."""
 
 
 class Interrupted(Exception):
@@ -63,9 +63,9 @@ class Trainer:
         self.quiet = quiet
         self.phases = method.phases()
         if bool(self.phases) != bool(settings.steps):
-            steps = "has nothing to learn in steps" if settings.steps else "learns in steps"
-            raise ConfigError(f"training.steps: is {settings.steps}, but the method {steps}")
-        if self.phases:  # what is fitted at once is there after an instant, and not before
+            steps = "has nothing to train in steps" if settings.steps else "is trained in steps"
+            raise ConfigError(f"training.steps is {settings.steps}, but the method {steps}")
+        if self.phases:  # a method without phases has its result only after `fit`
             method.check_result()
         self.base_rates = {
             id(phase.optimiser): [group["lr"] for group in phase.optimiser.param_groups] for phase in self.phases

@@ -153,5 +153,5 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Evaluation mode, and no parameter asks for a gradient."""
+    """Evaluation mode, and no parameter requires a gradient."""
     return module.eval().requires_grad_(False)

@@ -32,8 +32,8 @@ def pair_cosines(embedding: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
 class IdentityMethod(DomainPartMethod):
     """One phase, `identity`, with the term `margin_softmax`; batches hold `image` and `identity` (B,).
 
-    The network learns to tell the training people apart by the cosine to one centre each (ArcFace); the centres are
-    thrown away after training.
+    The network learns to distinguish the training people by the cosine to one centre each (ArcFace); the centres are
+    discarded after training.
 
     Args:
         identities: people in the training data, numbered from 0.

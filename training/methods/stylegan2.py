@@ -124,13 +124,13 @@ class StyleGAN2Method(Method):
         super().__init__()
         self.domain = domain
         if discriminator is None and not drawn_normals:
-            raise ConfigError("method.discriminator: without one and without drawn_normals nothing teaches")
+            raise ConfigError("method.discriminator: needed unless method.drawn_normals is set: there is no other loss")
         if discriminator is None and initial_discriminator is not None:
-            raise ConfigError("method.initial_discriminator: there is no method.discriminator that could start from it")
+            raise ConfigError("method.initial_discriminator: needs a method.discriminator")
         if reader is None and initial_reader is not None:
-            raise ConfigError("method.initial_reader: there is no method.reader that could start from it")
+            raise ConfigError("method.initial_reader: needs a method.reader")
         if reader is not None and not drawn_normals:
-            raise ConfigError("method.reader: without method.drawn_normals there is nothing to read")
+            raise ConfigError("method.reader: needs method.drawn_normals")
         self.discriminator_section = discriminator
         self.generator: Any = domain.untrained("generator")
         self.discriminator: Any = None
