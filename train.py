@@ -3,8 +3,10 @@
 
     python train.py --config configs/sdflow/avatars.yaml                  train; results in runs/<run of the config>
     python train.py --config configs/sdflow/avatars.yaml training.steps=50 training.batch_size=8
-    python train.py --resume runs/sdflow-avatars                          go on after a stop or a crash, bit for bit
-    python train.py --config configs/sdflow/ffhq.yaml --dry-run           what would happen, without training
+    python train.py --resume runs/sdflow-avatars                          continue after a stop or a crash, bit for bit
+    python train.py --config configs/sdflow/ffhq.yaml --dry-run           print config, networks and sizes, do not train
+
+Exit status: 0 done, 1 stopped (interrupted, or a loss was not finite), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -25,18 +27,24 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", metavar="FILE", help="YAML config (configs/sdflow/*.yaml, peers, avatars …)")
-    source.add_argument("--resume", metavar="RUN", help="folder of a stopped run; its saved config is used")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change: training.steps=50")
+    source.add_argument("--config", metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml")
+    source.add_argument(
+        "--resume", metavar="RUN", help="run folder to continue from its last checkpoint, with the config saved there"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="override a key of the config: training.steps=50"
+    )
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/<run of the config>)")
     add_device_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="build everything, print sizes and config, then stop")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="build everything, print config, networks and sizes, then exit"
+    )
+    parser.add_argument("--quiet", action="store_true", help="do not show a progress bar")
     return parser.parse_intermixed_args(arguments)
 
 
 if __name__ == "__main__":
-    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read, which takes two seconds
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 import torch
 import yaml
@@ -67,7 +75,7 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
     folder = Path(options.run) if options.run else ROOT / "runs" / str(config.get("run", "unnamed"))
     if checkpoint_names(folder / "checkpoints") and not options.dry_run:
         raise ConfigError(
-            f"{displayed(folder)} holds a run already: continue it with --resume {displayed(folder)}, "
+            f"{displayed(folder)} already holds a run: continue it with --resume {displayed(folder)}, "
             "choose another folder with --run, or delete it"
         )
     return folder
@@ -132,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     except Interrupted as stop:
-        print(f"{stop}; everything is saved. Go on with: python train.py --resume {displayed(folder)}")
+        print(f"{stop}; everything is saved. Continue with: python train.py --resume {displayed(folder)}")
         return 1
     print(f"done: results in {displayed(folder)}")
     return 0

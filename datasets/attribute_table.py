@@ -84,7 +84,7 @@ def check_columns(path: Path, line: int, columns: Sequence[str], attributes: Ite
     """
     twice = next((name for name in columns if name and columns.count(name) > 1), None)  # '': spreadsheets leave such
     if twice is not None:
-        raise TableError(path, line, "this column is there twice", twice)
+        raise TableError(path, line, "this column occurs twice", twice)
     for attribute in attributes:
         if attribute not in columns:
             raise TableError(path, line, f"no column for the attribute '{attribute}'{nearest(attribute, columns)}")
@@ -123,12 +123,12 @@ def read_table(
 ) -> AttributeTable:
     """A `.csv` (comma, semicolon or tab), `.tsv` or `.json` file.
 
-    The first column names the picture, whatever it is called; the others are attributes, of which only the wanted ones
+    The first column names the picture, whatever it is called; the others are attributes, of which only the chosen ones
     are read. JSON is a list of objects, whose first key names the picture, or an object {picture: {attribute: value}}.
     Empty cells, `NA`, `nan`, `null`, `?` and absent keys are values that are not known.
 
     Args:
-        attributes: the wanted columns, in order.
+        attributes: the chosen columns, in order.
         ranges: attribute → its values' [lowest, highest], which become 0 and 1; the others lie in [0, 1] already.
     Raises:
         FileNotFoundError: no such file.
@@ -137,7 +137,9 @@ def read_table(
     limits = {name: (float(low), float(high)) for name, (low, high) in (ranges or {}).items()}
     for name, (low, high) in limits.items():
         if name not in attributes:
-            raise TableError(path, None, f"ranges name '{name}', which is no attribute here{nearest(name, attributes)}")
+            raise TableError(
+                path, None, f"ranges name '{name}', which is not an attribute here{nearest(name, attributes)}"
+            )
         if not low < high:
             raise TableError(path, None, f"the range [{low:g}, {high:g}] is empty", name)
 
@@ -156,7 +158,7 @@ def _number(cell: object, low: float, high: float) -> float:
     try:
         number = float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{cell!r} is no number (write nothing where the value is not known)") from None
+        raise ValueError(f"{cell!r} is not a number (leave the cell empty if the value is unknown)") from None
     if math.isnan(number):
         return number
     if not low <= number <= high:
@@ -201,7 +203,7 @@ def _json(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
     try:
         whole = json.loads(text)
     except json.JSONDecodeError as error:
-        raise TableError(path, error.lineno, f"is no JSON: {error.msg} (character {error.colno})") from None
+        raise TableError(path, error.lineno, f"is not valid JSON: {error.msg} (character {error.colno})") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise TableError(path, None, f"cannot be read: {error}") from None
     if not isinstance(whole, dict | list):

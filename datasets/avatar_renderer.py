@@ -1,4 +1,4 @@
-"""Draw an avatar: flat shapes at four times the wanted size, then reduced."""
+"""Draw an avatar: flat shapes at four times the size, then reduced."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _to_image(picture: np.ndarray) -> Tensor:
 
 
 class _Avatars(Dataset):
-    """Pictures of `count` records, drawn when asked for or kept in a memory-mapped file."""
+    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file."""
 
     def __init__(self, count: int, seed: int, side: int, cache: str | None, arguments: dict[str, object]) -> None:
         if count < 1:
@@ -166,7 +166,7 @@ class AvatarFaces(_Avatars):
         cache: str | None = None, mirror: bool = False, normals: bool = False,
     ) -> None:  # fmt: skip
         if mirror and normals:
-            raise ValueError("normals: a mirrored face was drawn from no numbers; turn off one of mirror and normals")
+            raise ValueError("normals: mirrored faces have no such numbers; use either mirror or normals")
         self.first, self.correlation, self.mirror, self.normals = first, correlation, mirror, normals
         super().__init__(count, split_seed(split), side, cache, {"first": first, "correlation": correlation})
 

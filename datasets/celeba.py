@@ -72,7 +72,7 @@ def read_partition(path: Path) -> dict[str, int]:
         if len(words) != 2 or words[1] not in ("0", "1", "2"):
             raise TableError(path, number, f"should be a picture and 0, 1 or 2, is '{line}'")
         if words[0] in parts:
-            raise TableError(path, number, f"the picture '{words[0]}' is there twice")
+            raise TableError(path, number, f"the picture '{words[0]}' occurs twice")
         parts[words[0]] = int(words[1])
     return parts
 
@@ -91,7 +91,7 @@ def read_mapping(path: Path) -> dict[int, str]:
         if len(words) != 3 or not words[0].isdecimal():
             raise TableError(path, number, f"should be idx, orig_idx and orig_file, is '{line}'")
         if int(words[0]) in mapping:
-            raise TableError(path, number, f"the number {words[0]} is there twice", "idx")
+            raise TableError(path, number, f"the number {words[0]} occurs twice", "idx")
         mapping[int(words[0])] = words[2]
     return mapping
 
@@ -100,7 +100,7 @@ class CelebA(LabelledPictures):
     """Pictures of CelebA, or of CelebA-HQ if there is a mapping, of one split, with their attributes as 0 and 1.
 
     Items: see `datasets.pictures.LabelledPictures`; columns are the outputs of the domain's classifiers. Pictures and
-    rows that lack the other are counted, said, and left out.
+    rows that lack the other are counted, reported and skipped.
 
     Args:
         folder: `img_align_celeba` (jpg or png), any other set with CelebA's names, or `CelebA-HQ-img`, whose pictures

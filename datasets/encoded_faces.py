@@ -20,7 +20,7 @@ MANIFEST = "manifest.json"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What was said of an encoding when it began, or None where there is none.
+    """The manifest of an encoding, or None if there is none.
 
     Raises:
         ShardError: the file is damaged.
@@ -63,7 +63,7 @@ class EncodedFaces(Dataset):
         self.folder = resolve(folder)
         manifest = read_manifest(self.folder)
         if manifest is None:
-            raise ShardError(f"{displayed(self.folder)}: no encoded faces here; scripts/encode_dataset.py makes them")
+            raise ShardError(f"{displayed(self.folder)}: no encoded faces here; run scripts/encode_dataset.py first")
         _check(manifest, domain, self.folder)
         starts = [start for start in shard_starts(manifest) if start + manifest["shard_size"] > first]
         starts = [start for start in starts if count is None or start < first + count]
@@ -71,7 +71,7 @@ class EncodedFaces(Dataset):
         if missing:
             raise ShardError(
                 f"{displayed(self.folder)}: {len(missing)} of {len(starts)} shards are missing; the same call of "
-                "scripts/encode_dataset.py goes on where it stopped"
+                "scripts/encode_dataset.py continues where it stopped"
             )
         self.shards = [ShardFile(shard_path(self.folder, start)) for start in starts]
         end = manifest["photos"] if count is None else first + count

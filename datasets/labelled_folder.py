@@ -15,7 +15,7 @@ class LabelledFolder(LabelledPictures):
     """Pictures of a folder and its sub-folders that a CSV, TSV or JSON file has attribute values of.
 
     Items: see `datasets.pictures.LabelledPictures`; columns are the outputs of the domain's classifiers. Rows without a
-    picture and pictures without a row are counted, said, and left out.
+    picture and pictures without a row are counted, reported and skipped.
 
     Args:
         table: the file; see `datasets.attribute_table.read_table` for its form.

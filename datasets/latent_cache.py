@@ -1,6 +1,6 @@
 """Latent codes and teacher outputs of a whole data set, computed once and memory-mapped.
 
-They are stored in shards, each written atomically: an interrupted computation goes on where it stopped.
+They are stored in shards, each written atomically: an interrupted computation continues where it stopped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LatentCache(Dataset):
     """Faces with their latent codes and the teacher's probabilities.
 
     Items are those of `faces` plus `latent` (L, D), from the domain's encoder, and `teacher` (A,), the probabilities of
-    its classifier C in the order of `domain.attributes`. Before `prepare`, each item is encoded when it is asked for.
+    its classifier C in the order of `domain.attributes`. Before `prepare`, each item is encoded when it is read.
 
     Args:
         faces: section of the data set of faces (its items hold `image`).

@@ -81,7 +81,7 @@ class ShardFile:
             self.failures: dict[str, str] = header["failures"]
             self.number = self.all("number")
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
-            raise ShardError(f"{displayed(path)}: not a whole shard ({error}); delete it and encode again") from error
+            raise ShardError(f"{displayed(path)}: damaged shard ({error}); delete it and encode again") from error
 
     def _open(self) -> Any:
         if self._stream is None:

@@ -22,7 +22,7 @@ Box = Sequence[int]
 
 
 def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
-    """The folder and the pictures in it and its sub-folders, hidden ones left out, in the order of their names.
+    """The folder and the pictures in it and its sub-folders, without hidden ones, in the order of their names.
 
     Raises:
         FileNotFoundError: no such folder.

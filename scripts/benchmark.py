@@ -1,22 +1,22 @@
 #!/usr/bin/env python
-"""How fast this project is: the published way of computing the same numbers, ours, and the arithmetic floor.
+"""Time this project against the published way of computing the same numbers, and against the speed of the hardware.
 
     python scripts/benchmark.py                                    all rows at FFHQ's sizes; about an hour on 2 cores
     python scripts/benchmark.py --only synthesis encoding          two rows
-    python scripts/benchmark.py --quick                            all rows on small networks: does everything run?
+    python scripts/benchmark.py --quick                            all rows on small networks, to see that they run
     python scripts/benchmark.py --device cuda --json results.json --plot growth.png
 
-Each row is timed in a process of its own, the published formulation (scripts/published) and ours in float32 and
-bfloat16 in turn, on the same weights and inputs, after their results were compared; peak memory is that of one more
-process each. The networks have drawn weights (1.6 GB, written to --folder once). Exit status: 0 all measured, 1 a row
-failed or its results disagree, 2 wrong usage. Goals do not count: they are for a quiet machine.
+Each row runs in its own process: the results of the published formulation (scripts/published) and of ours in float32
+and bfloat16 are compared on the same weights and inputs, then all are timed in alternation. Peak memory is measured in
+a separate process for each. The networks have random weights (1.6 GB, written to --folder once). Exit status: 0 all
+measured, 1 a row failed or its results disagree, 2 wrong usage. A missed goal is no failure: goals are for an idle
+machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,31 +32,46 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--only", nargs="+", choices=ROW_NAMES, metavar="NAME", help=f"rows, of {', '.join(ROW_NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="small networks, two rounds")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=ROW_NAMES,
+        metavar="NAME",
+        help=f"measure only these rows, of {', '.join(ROW_NAMES)}",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small networks and two rounds; the times say nothing about the real ones"
+    )
     add_device_option(parser)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds to take the median of (default: 5)")
-    parser.add_argument("--no-memory", action="store_true", help="leave the processes out that measure memory")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (default: 5; with --quick 2)"
+    )
+    parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
     parser.add_argument(
         "--json", type=Path, metavar="FILE",
-        help="write everything measured; rows that are in the file and were not measured now stay",
+        help="write all measurements; other rows that the file already holds are kept",
     )  # fmt: skip
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how the cost grows (PNG)")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="measure and plot how cost grows with batch, resolution and tolerance (PNG)",
+    )
     parser.add_argument(
         "--folder",
         type=Path,
         default=ROOT / "output/benchmark",
-        help="for the networks' files (default: output/benchmark)",
+        help="folder for the networks' files (default: output/benchmark)",
     )
     options = parser.parse_args(arguments)
     if options.threads < 0 or (options.rounds is not None and options.rounds < 1):
-        parser.error("--threads and --rounds count from 1")
+        parser.error("--threads and --rounds must be at least 1")
     return options
 
 
 if __name__ == "__main__":
-    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from scripts.benchmarks.measure import Plan, machine, memory_of, time_row
 from scripts.benchmarks.report import figure, line, table
@@ -125,5 +140,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONPATH", str(ROOT))
     sys.exit(main())

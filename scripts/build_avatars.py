@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""Train all networks of the avatar domain, one stage after the other, into pretrained/avatars/.
+"""Train all networks of the avatar domain in stages and write them to pretrained/avatars/.
 
-    python scripts/build_avatars.py                              every stage that is not done
-    python scripts/build_avatars.py --dry-run                    what would be done, and why
+    python scripts/build_avatars.py                              all stages that are not up to date
+    python scripts/build_avatars.py --dry-run                    list the stages to be trained, and why
     python scripts/build_avatars.py --stages judge teacher       only these
-    python scripts/build_avatars.py --force generator            once more from nothing, and what depends on it
+    python scripts/build_avatars.py --force generator            train again from scratch, and what depends on it
 
-Each stage is `python train.py --config …` in a run folder of its own; the generator is calibrated behind it
-(scripts/avatars/calibrate_generator.py). A stage is done when its weight file stands in pretrained/avatars/, was made
-with the config as it is now and with the networks as they are now. Stop with Ctrl-C at any time: the next call goes on
-where this one stopped. Minutes are noted in pretrained/avatars/build.json. At the end the networks are measured
-(scripts/avatars/measure_domain.py).
+Each stage runs `python train.py --config …` in its own run folder; the generator is then calibrated
+(scripts/avatars/calibrate_generator.py). A stage is up to date when its weight file is in pretrained/avatars/ and was
+trained with the present config and the present networks. Ctrl-C stops at any time; the next call continues from there.
+Training times are recorded in pretrained/avatars/build.json. At the end the networks are measured
+(scripts/avatars/measure_domain.py). Exit status: 0 done, 1 stopped, 2 wrong usage.
 
 stage            config                                needs
 judge            configs/avatars/judge.yaml
@@ -21,7 +21,7 @@ generator        configs/avatars/generator.yaml        teacher, generator_start
 encoder          configs/avatars/encoder.yaml          generator, teacher, identity
 sdflow           configs/sdflow/avatars_balanced.yaml  generator, encoder, teacher
 
-The result of generator_start stays in its run folder; it is trained only where the generator is.
+The result of generator_start stays in its run folder; it is trained only when the generator is.
 """
 
 from __future__ import annotations
@@ -37,12 +37,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from training.checkpoints import checkpoint_names
-from utils.config import ConfigError, load_config
-from utils.files import write_text
-from utils.paths import ROOT, displayed
-from utils.weights import WeightsError, load_weights, save_weights
 
 # Settings that change what is shown or kept of a training, not what comes out of it.
 _DISPLAY = (
@@ -83,6 +77,42 @@ STAGES = (
     Stage("sdflow", "configs/sdflow/avatars_balanced.yaml", "editor", ("generator", "encoder", "teacher")),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Command line of build_avatars.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    names = list(BY_NAME)
+    parser.add_argument(
+        "--stages", nargs="+", choices=names, default=names, metavar="STAGE", help="train only these (default: all)"
+    )
+    parser.add_argument(
+        "--force",
+        nargs="+",
+        choices=names,
+        default=[],
+        metavar="STAGE",
+        help="train these from scratch even if they are up to date",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the stages to be trained, then exit")
+    parser.add_argument("--no-measure", action="store_true", help="do not run measure_domain.py at the end")
+    options = parser.parse_args(arguments)
+    outside = [name for name in options.force if name not in options.stages]
+    if outside:
+        parser.error(f"--force {outside[0]}: not among --stages {' '.join(options.stages)}")
+    return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from training.checkpoints import checkpoint_names
+from utils.config import ConfigError, load_config
+from utils.files import write_text
+from utils.paths import ROOT, displayed
+from utils.weights import WeightsError, load_weights, save_weights
 
 
 def what_counts(config: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
@@ -288,25 +318,6 @@ def plan(build: Build, chosen: list[str], forced: list[str]) -> dict[str, str]:
     return reasons
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Command line of build_avatars.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    names = list(BY_NAME)
-    parser.add_argument("--stages", nargs="+", choices=names, default=names, metavar="STAGE", help="default: all")
-    parser.add_argument(
-        "--force", nargs="+", choices=names, default=[], metavar="STAGE", help="train these from nothing, done or not"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
-    parser.add_argument("--no-measure", action="store_true", help="leave out measure_domain.py at the end")
-    options = parser.parse_args(arguments)
-    outside = [name for name in options.force if name not in options.stages]
-    if outside:
-        parser.error(f"--force {outside[0]}: not among --stages {' '.join(options.stages)}")
-    return options
-
-
 def main(arguments: list[str] | None = None, build: Build | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 stopped, 2 wrong usage."""
     options = parse_arguments(arguments)
@@ -322,7 +333,7 @@ def main(arguments: list[str] | None = None, build: Build | None = None) -> int:
             print(f"\n== {number}/{len(reasons)} {name}", flush=True)
             status = build.make(BY_NAME[name], force=name in options.force)
             if status:
-                print(f"stopped at {name}; the same command goes on from there", file=sys.stderr)
+                print(f"stopped at {name}; the same command continues from there", file=sys.stderr)
                 return 1
     except (ConfigError, WeightsError) as error:
         print(f"build_avatars.py: {error}", file=sys.stderr)

@@ -1,10 +1,12 @@
+#!/usr/bin/env python
 """Compare this project's networks with recorded outputs of the published ones.
 
-    python scripts/check_golden.py CASES_DIR [--only NAME ...] [--photos DIR]
+    python scripts/check_golden.py tests/golden                          all cases
+    python scripts/check_golden.py tests/golden --only nll sdflow_cnf_3  two cases
 
-Each case is NAME.json with NAME.npz. The network that the name says is built with the sizes of the case's shapes,
-filled with the case's weights and compared output by output. Where NAME.pkl stands beside a case of NVlabs' generators,
-the network that it holds is compared as well. One line a case; exit status 1 when a case failed.
+A case is NAME.json with NAME.npz. The network of that name is built with the sizes of the case, filled with its weights
+and compared output by output. If NAME.pkl exists beside a case of NVlabs' generators, the network in it is compared as
+well. Prints one line per case. Exit status: 0 all passed, 1 a case failed, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -19,11 +21,29 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.checks.golden.case import Builder, CaseError, GoldenCase, check_case
-
 BUILDERS = tuple(
     f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers")
 )
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line of check_golden.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("cases", type=Path, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case")
+    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="folder of the photographs (default: photos next to CASES_DIR)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="print the traceback of a case that failed")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from scripts.checks.golden.case import Builder, CaseError, GoldenCase, check_case
 
 
 def find_builder(name: str) -> Builder:
@@ -46,7 +66,7 @@ def find_builder(name: str) -> Builder:
 
 
 def check(path: Path, photos: Path | None, verbose: bool = False) -> bool:
-    """Check one case and print its line; whatever goes wrong is its failure, not the program's end."""
+    """Check one case and print its line; any exception counts as a failure of the case."""
     start = time.perf_counter()
     try:
         case = GoldenCase.load(path, photos)
@@ -66,20 +86,9 @@ def check(path: Path, photos: Path | None, verbose: bool = False) -> bool:
     return result.passed
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Compare the networks with recorded outputs of the published ones.")
-    parser.add_argument("cases", type=Path, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case")
-    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="check these cases (default: all)")
-    parser.add_argument(
-        "--photos", type=Path, metavar="DIR", help="folder of the photographs (default: photos beside CASES_DIR)"
-    )
-    parser.add_argument("--verbose", action="store_true", help="print where a case failed")
-    return parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 a case failed, 2 no such folder or no case in it."""
-    options = parse(arguments)
+    options = parse_arguments(arguments)
     if not options.cases.is_dir():
         print(f"{options.cases}: no such folder", file=sys.stderr)
         return 2

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Turn a weight file of another project into this project's safetensors, or back.
+"""Convert a weight file of another project to this project's safetensors, or back.
 
-    python scripts/convert_checkpoint.py e4e_ffhq_encode.pt encoder.safetensors            the encoder and its mean code
+    python scripts/convert_checkpoint.py e4e_ffhq_encode.pt encoder.safetensors            encoder and mean code
     python scripts/convert_checkpoint.py e4e_ffhq_encode.pt generator.safetensors --network stylegan2_generator
     python scripts/convert_checkpoint.py encoder.safetensors e4e.pt --decoder generator.safetensors
     python scripts/convert_checkpoint.py ffhq.pkl ffhq.pt --to rosinality                  NVlabs' to rosinality's names
 
-No weight file has to be converted: every place that takes weights takes the public ones. The tensors are copied bit
-for bit. The public format is, unless --to names it, the one that such networks are published in: rosinality (`g_ema`),
-e4e and psp (`state_dict`, `opts`, `latent_avg`), plain (the state dict alone), nvlabs (their names in a state dict:
-their pickles hold source code, which is not ours to write). Exit status: 0 done, 1 refused, 2 wrong usage.
+Conversion is optional: public files can be used directly wherever weights are expected. Tensors are copied bit for bit.
+OUT ending in .safetensors is this project's format, any other name a public one: rosinality (`g_ema`), e4e and psp
+(`state_dict`, `opts`, `latent_avg`), plain (the state dict alone) or nvlabs (a state dict with NVlabs' names; their
+pickles contain source code and are not written). Exit status: 0 done, 1 refused, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.weight_files import read_network
-from models.weight_files.kinds import KINDS, title_of
-from models.weight_files.writing import PUBLIC_FORMATS, natural_format, write_own, write_public
-from utils.paths import displayed
-from utils.weights import WeightsError
-
-_NETWORKS = list(dict.fromkeys(kind.name for kind in KINDS))
+NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
+    "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
+    "iresnet_identity", "attribute_classifier", "semantic_encoder", "continuous_flow", "latent_discriminator",
+    "latent_transformer", "latent_classifier", "adatrans", "realnvp",
+)
+FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -33,19 +32,38 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("source", type=Path, metavar="IN", help="weight file of any known format")
-    parser.add_argument("target", type=Path, metavar="OUT", help="NAME.safetensors, or another name for a public file")
-    parser.add_argument("--to", choices=PUBLIC_FORMATS, help="public format to write")
     parser.add_argument(
-        "--network", choices=_NETWORKS, metavar="NAME", help=f"which network of the file: {', '.join(_NETWORKS)}"
+        "source", type=Path, metavar="IN", help="weight file; see inspect_checkpoint.py for the formats"
     )
-    parser.add_argument("--decoder", type=Path, metavar="FILE", help="generator to put beside an encoder (e4e, psp)")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
+    parser.add_argument(
+        "target", type=Path, metavar="OUT", help="file to write; NAME.safetensors: this project's format"
+    )
+    parser.add_argument(
+        "--to", choices=FORMATS, help="public format of OUT (default: the one the network is usually published in)"
+    )
+    parser.add_argument(
+        "--network",
+        choices=NETWORKS,
+        metavar="NAME",
+        help=f"network to take from a file with several: {', '.join(NETWORKS)}",
+    )
+    parser.add_argument("--decoder", type=Path, metavar="FILE", help="generator to store with the encoder (e4e, psp)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     options = parser.parse_args(arguments)
     own = options.target.suffix == ".safetensors"
     if own and (options.to or options.decoder):
-        parser.error("--to and --decoder belong to public formats; OUT is this project's (.safetensors)")
+        parser.error("--to and --decoder need a public format, but OUT is a .safetensors file of this project")
     return options
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from models.weight_files import read_network
+from models.weight_files.kinds import title_of
+from models.weight_files.writing import natural_format, write_own, write_public
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 
 def convert(options: argparse.Namespace) -> str:

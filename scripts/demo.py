@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""The main job on drawn faces, in three steps: train a little, edit with the shipped editor, evaluate it.
+"""Train for 50 steps, edit the sample faces with the shipped editor and evaluate it, all on drawn faces.
 
-    python scripts/demo.py            everything goes to output/demo (made anew at each call)
+    python scripts/demo.py            results in output/demo, which is replaced at each call
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TERMS = ("nll", "kd", "mi", "reg")
 
 
 def run(title: str, *command: str) -> None:
-    """One command of the project, shown before it runs; its failure ends the demo with its exit status."""
+    """Print and run one command of the project; the demo ends where it fails."""
     print(f"\n== {title}\n   python {' '.join(command)}", flush=True)
     status = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode
     if status:
@@ -34,27 +34,35 @@ def terms_table(log: Path) -> str:
     steps = [line for line in lines if line["group"] == "train"]
     rows = [f"   {'step':>6}" + "".join(f"{term:>10}" for term in TERMS)]
     rows += [f"   {line['step']:>6}" + "".join(f"{line[term]:>10.4f}" for term in TERMS) for line in steps]
-    rows.append("   nll and kd fall at once; mi and reg are small while s tells nothing and nothing is edited yet")
+    rows.append(
+        "   nll and kd fall quickly; mi and reg stay small as long as s carries no information and edits change little"
+    )
     return "\n".join(rows)
 
 
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "output/demo", help="folder (default: output/demo)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=ROOT / "output/demo",
+        help="folder for the results, deleted first (default: output/demo)",
+    )
     output = parser.parse_args().output.resolve()
     shutil.rmtree(output, ignore_errors=True)
     began = time.monotonic()
     run(
-        "SDFlow from nothing, 50 steps",
+        "train SDFlow from scratch for 50 steps",
         "train.py",
         *("--config", "configs/sdflow/avatars_balanced.yaml", "--run", str(output / "training")),
         *("training.steps=50", "training.warmup_steps=5", "training.batch_size=8", "data.faces.count=512"),
     )
     print(terms_table(output / "training/log.jsonl"))
-    run("edits of the sample faces with the shipped editor", "edit.py", SAMPLES, "-o", str(output / "edits"))
+    run("edit the sample faces with the shipped editor", "edit.py", SAMPLES, "-o", str(output / "edits"))
     run(
-        "the shipped editor on 200 faces it never saw",
+        "evaluate the shipped editor on 200 held-out faces",
         *("evaluate.py", "--count", "200", "--strengths", "-0.3", "0", "0.3", "0.6", "--no-latents"),
         *("--fit-count", "1000", "-o", str(output / "evaluation")),
     )

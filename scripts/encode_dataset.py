@@ -1,18 +1,18 @@
 #!/usr/bin/env python
-"""Encode a folder of photographs once, for all trainings: aligned face, latent code and the teacher's probabilities.
+"""Encode photographs once for all trainings: aligned face, latent code and the teacher's probabilities.
 
     python scripts/encode_dataset.py data/ffhq -o cache/ffhq --aligned              FFHQ's own, aligned pictures
-    python scripts/encode_dataset.py PHOTOS -o cache/mine                           photographs: faces are cut out first
+    python scripts/encode_dataset.py PHOTOS -o cache/mine                           photographs: faces are aligned first
     python scripts/encode_dataset.py PHOTOS -o cache/mine --engine ray --workers 8  on eight cores of this machine
     python scripts/encode_dataset.py PHOTOS -o /shared/mine --engine ray --address auto   on a running Ray cluster
     python train.py --config configs/sdflow/ffhq_encoded.yaml data.folder=cache/mine
 
-OUT gets shard-000000000.safetensors and so on, each with up to --shard-size faces, memory-mapped when they are read,
-manifest.json (which networks, how many photos) and report.json (what failed and why). A shard is there whole or not at
-all: kill the command at any moment, call it again, and it goes on. One call at a time may write into a folder. Exit
-status: 0 all encoded, 1 some photos failed or the call was interrupted, 2 wrong usage.
+OUT gets shard-000000000.safetensors and so on, each with up to --shard-size faces, manifest.json (which networks, how
+many photos) and report.json (which photos failed and why). Shards are written atomically: the command may be killed at
+any time, and the same call continues where it stopped. Only one call at a time may write into a folder. Exit status: 0
+all encoded, 1 some photos failed or the call was interrupted, 2 wrong usage.
 
-What a million photos cost, on paper (nothing of this was measured). Disk: a face takes 197 kB as 256 x 256 pixels,
+Estimated cost of a million photos (calculated, not measured). Disk: a face takes 197 kB as 256 x 256 pixels,
 37 kB as 18 x 512 float32 and 0.2 kB of probabilities: 234 GB. Encoder and teacher take 145 + 19 GFLOP a face: 18 ms on
 a GPU that reaches 9 TFLOP/s in float32 (an A100 at about half of its peak). Reading and aligning is assumed to take a
 CPU core 60 ms for an aligned 1024 x 1024 PNG of 1.3 MB and 1.5 s for a 12-megapixel JPEG of 4 MB.
@@ -21,9 +21,9 @@ CPU core 60 ms for an aligned 1024 x 1024 PNG of 1.3 MB and 1.5 s for a 12-megap
     aligned, --per-gpu 4          5.4 h      0.7 h         1.3 TB (at 0.5 GB/s for eight)
     photographs, --per-gpu 16     26 h       3.3 h         4 TB (at 0.3 GB/s for eight)
 
-with --engine ray and a CPU core for each shard in work: N shards that share a GPU need (reading + 18 ms) / N a face,
-but no less than 18 ms. Photographs wait for the cores, not for the GPU. The default engine reads and computes by turns,
-one shard at a time: 22 h and 17 days on one GPU.
+with --engine ray and one CPU core for each shard in progress: N shards that share a GPU need (reading + 18 ms) / N a
+face, but at least 18 ms. Photographs are limited by the cores, not by the GPU. The default engine alternates reading
+and computing, one shard at a time: 22 h and 17 days on one GPU.
 """
 
 from __future__ import annotations
@@ -36,17 +36,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from datasets.encoded_faces import read_manifest, shard_starts, write_manifest
-from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
-from datasets.latent_shards import ShardError, ShardFile, shard_path
-from models.domain import Domain
-from utils.devices import pick_device
-from utils.files import write_text
 from utils.options import add_device_option
-from utils.paths import displayed, resolve
-from utils.photos import Photo, find_photos, printable
 
 SHOWN_FAILURES = 10
 
@@ -56,26 +46,38 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("photos", nargs="+", metavar="PHOTOS", help="folders, files, or patterns ('a/*.jpg')")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the shards")
+    parser.add_argument(
+        "photos", nargs="+", metavar="PHOTOS", help="folders (with sub-folders), files, or patterns ('a/*.jpg')"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the shards")
     parser.add_argument(
         "--domain", default="configs/domains/ffhq.yaml", metavar="FILE",
         help="config of the domain: its aligner, encoder and teacher are used (default: configs/domains/ffhq.yaml)",
     )  # fmt: skip
-    parser.add_argument("--aligned", action="store_true", help="the photos are aligned faces: take the centred square")
-    parser.add_argument("--shard-size", type=int, default=256, metavar="N", help="photos a shard (default: 256)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="faces at once (default: 16)")
+    parser.add_argument(
+        "--aligned", action="store_true", help="the photos are aligned faces already: crop the centred square"
+    )
+    parser.add_argument("--shard-size", type=int, default=256, metavar="N", help="photos per shard (default: 256)")
+    parser.add_argument(
+        "--batch-size", type=int, default=16, metavar="N", help="faces per pass through the networks (default: 16)"
+    )
     add_device_option(parser)
-    parser.add_argument("--retry-failed", action="store_true", help="encode shards anew in which a photo failed")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--retry-failed", action="store_true", help="encode shards again in which a photo failed")
+    parser.add_argument("--quiet", action="store_true", help="do not show a progress bar")
     engine = parser.add_argument_group(
-        "where it runs", "with ray, every machine must see photos, weights, project and OUT under the same paths"
+        "engine", "with ray, every machine must have photos, weights, project and OUT under the same paths"
     )
-    engine.add_argument("--engine", choices=("here", "ray"), default="here", help="default: here, in this process")
     engine.add_argument(
-        "--address", metavar="ADDRESS", help="ray: a running cluster, such as auto (default: start one on this machine)"
+        "--engine", choices=("here", "ray"), default="here", help="here: in this process (default); ray: in parallel"
     )
-    engine.add_argument("--workers", type=int, metavar="N", help="ray on this machine: shards at once (default: cores)")
+    engine.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="ray: address of a running cluster, or auto (default: start one on this machine)",
+    )
+    engine.add_argument(
+        "--workers", type=int, metavar="N", help="ray on this machine: shards in parallel (default: number of cores)"
+    )
     engine.add_argument("--per-gpu", type=int, default=4, metavar="N", help="ray: shards that share a GPU (default: 4)")
     options = parser.parse_args(arguments)
     for name in ("shard_size", "batch_size", "workers", "per_gpu"):
@@ -83,12 +85,27 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} {value}: must be at least 1")
     if options.engine != "ray" and (options.address or options.workers):
-        parser.error("--address and --workers belong to --engine ray")
+        parser.error("--address and --workers need --engine ray")
     return options
 
 
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from tqdm import tqdm
+
+from datasets.encoded_faces import read_manifest, shard_starts, write_manifest
+from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
+from datasets.latent_shards import ShardError, ShardFile, shard_path
+from models.domain import Domain
+from utils.devices import pick_device
+from utils.files import write_text
+from utils.paths import displayed, resolve
+from utils.photos import Photo, find_photos, printable
+
+
 def distinct(photos: Sequence[Photo]) -> list[Photo]:
-    """The photos under names that tell them apart: whole paths where two folders have files of one name."""
+    """The photos under distinct names: whole paths where two folders have files of one name."""
     if len({photo.name for photo in photos}) == len(photos):
         return list(photos)
     return [Photo(photo.path, photo.path) for photo in photos]
@@ -132,7 +149,7 @@ def begin(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def tasks(options: argparse.Namespace, photos: Sequence[Photo], manifest: dict[str, Any]) -> Iterator[ShardTask]:
-    """Shards that are not there yet."""
+    """Shards that are still to be encoded."""
     for first in shard_starts(manifest):
         path = shard_path(options.output, first).resolve()
         if path.is_file() and not (options.retry_failed and ShardFile(path).failures):
@@ -206,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"encode_dataset.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("encode_dataset.py: interrupted; the same call goes on where it stopped", file=sys.stderr)
+        print("encode_dataset.py: interrupted; the same call continues where it stopped", file=sys.stderr)
         return 1
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Say what weight files hold, without running anything that is in them.
+"""Describe weight files without executing anything in them.
 
     python scripts/inspect_checkpoint.py pretrained/ffhq/*               format, networks, sizes, what is missing
     python scripts/inspect_checkpoint.py prior-0010000 labeldist-0010000
 
-The format is told by content, never by the file's name: safetensors, PyTorch's .pt and .pth (zip and legacy), NVlabs'
-.pkl. Exit status: 0 all files recognised, 1 some refused (one line `FILE: reason` each), 2 wrong usage.
+Formats: safetensors, PyTorch's .pt and .pth (zip and legacy) and NVlabs' .pkl, recognised by content, not by the file's
+name. Exit status: 0 all files recognised, 1 some refused (one line `FILE: reason` each), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-
-from models.weight_files.description import describe
-from utils.paths import displayed
-from utils.weights import WeightsError
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -26,6 +22,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="weight files of this or another project")
     return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
+
+from models.weight_files.description import describe
+from utils.paths import displayed
+from utils.weights import WeightsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

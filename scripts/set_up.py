@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Make .venv and install the tested packages into it; a second call finds everything done and returns at once.
+"""Create .venv and install the tested packages and this project into it.
 
     python3 scripts/set_up.py            (Python 3.10 to 3.13; `make demo` and `make test` call this)
 
-Packages that .venv holds already are kept when they fit, so a PyTorch that you installed there yourself (the CPU-only
-build, or one for your CUDA version) stays. Needs nothing but Python's standard library.
+A second call returns at once; after a change of requirements.txt or a move of the folder it installs what differs.
+Packages that are in .venv and fit are kept, such as a PyTorch that you installed there yourself (the CPU-only build, or
+one for your CUDA version). Needs nothing but Python's standard library.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -21,22 +23,22 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 REQUIREMENTS = ROOT / "requirements.txt"
-STAMP = VENV / "installed-requirements"
+STAMP = VENV / "installation"
 OLDEST, NEWEST = (3, 10), (3, 13)
 NEEDED_GIGABYTES = 3  # a CPU-only installation takes about 2
-SYMPTOMS = (  # what pip prints, and what to tell a person
+SYMPTOMS = (  # words in pip's output and the reason behind them; the first that fits counts
     (
         ("no space left", "disk quota", "errno 28"),
         "the disk is full: the packages take about 2 GB (8 GB with PyTorch's CUDA build)",
+    ),
+    (  # before 'no matching distribution', which pip says as well when it reaches no registry
+        ("connection", "temporary failure in name resolution", "timed out", "network is unreachable", "proxyerror"),
+        "the package registry cannot be reached: set-up needs the network once, afterwards nothing does",
     ),
     (
         ("no matching distribution", "could not find a version", "resolutionimpossible"),
         "a package has no ready-made wheel for this Python or machine; try Python 3.11 or 3.12 "
         "(make demo PYTHON=python3.12)",
-    ),
-    (
-        ("connection", "temporary failure in name resolution", "timed out", "network is unreachable", "proxyerror"),
-        "the package registry cannot be reached: set-up needs the network once, afterwards nothing does",
     ),
 )
 
@@ -47,7 +49,7 @@ def stop(reason: str) -> None:
 
 
 def check_machine() -> None:
-    """Refuse a Python or a disk that cannot work, before anything is made."""
+    """Refuse a Python or a disk that cannot work, before anything is written."""
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         found, wanted = (".".join(map(str, version)) for version in (sys.version_info[:2], OLDEST))
         newest = ".".join(map(str, NEWEST))
@@ -60,47 +62,51 @@ def check_machine() -> None:
 def diagnose(output: str) -> str:
     """The reason behind pip's output, in words."""
     text = output.lower()
-    # A registry that cannot be reached makes pip say 'no matching distribution' as well: the cause comes first.
-    for words, reason in (SYMPTOMS[0], SYMPTOMS[2], SYMPTOMS[1]):
+    for words, reason in SYMPTOMS:
         if any(word in text for word in words):
             return reason
     return f"pip failed: {output.strip().splitlines()[-1] if output.strip() else 'no message'}"
 
 
 def install() -> None:
-    """pip install the requirements and the project itself (editable) into .venv, its output in .venv/install.log.
+    """Install the requirements and the project itself into .venv; pip's output goes to .venv/install.log.
 
-    Editable, so that every script of the project imports its packages from wherever it is called.
+    The project is installed editable, so that every script imports its packages from whatever folder it is called in.
+    It is built with the setuptools of .venv, which takes no network: a moved folder is set up again offline.
     """
     print("installing packages into .venv (once; a few minutes) …", flush=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
     log = ""
-    for what in (["-r", str(REQUIREMENTS)], ["--no-deps", "-e", str(ROOT)]):
+    for what in (["-r", str(REQUIREMENTS)], ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):
         result = subprocess.run([*pip, *what], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         log += result.stdout
         (VENV / "install.log").write_text(log, encoding="utf-8")
         if result.returncode:
             stop(f"{diagnose(result.stdout)} (details in .venv/install.log)")
+    shutil.rmtree(ROOT / "sdflow.egg-info", ignore_errors=True)  # of the build; what counts is in .venv
 
 
 def installation() -> str:
-    """Hash of what decides what is installed: requirements, packages of the project, and where it lies."""
+    """Hash of what an installation depends on: the requirements, the project's packages, and its folder."""
     parts = (REQUIREMENTS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def main() -> None:
-    """Set up unless this very installation is there already."""
+def main(arguments: list[str] | None = None) -> None:
+    """Set up, unless .venv holds this very installation."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    ).parse_args(arguments)
     wanted = installation()
     if STAMP.is_file() and PYTHON.exists() and STAMP.read_text() == wanted:
         return
     check_machine()
     if not PYTHON.exists():
-        print(f"making .venv with Python {sys.version.split()[0]}", flush=True)
+        print(f"creating .venv with Python {sys.version.split()[0]}", flush=True)
         try:
             venv.create(VENV, with_pip=True, clear=VENV.exists())
         except (OSError, subprocess.CalledProcessError) as error:
-            stop(f".venv could not be made ({error}); on Debian and Ubuntu: apt install python3-venv")
+            stop(f".venv could not be created ({error}); on Debian and Ubuntu: apt install python3-venv")
     install()
     STAMP.write_text(wanted)
 

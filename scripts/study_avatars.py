@@ -64,7 +64,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    parse_arguments()  # --help and slips of the pen are answered before PyTorch is read
+    parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 import numpy as np
 

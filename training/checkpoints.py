@@ -51,7 +51,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 def save_checkpoint(
     folder: Path, name: str, method: Method, phases: list[Phase], step: int, config: dict[str, Any]
 ) -> Path:
-    """Write `name.safetensors` and `name.state.pt`; the weights come last, so that they stand for a whole checkpoint.
+    """Write `name.safetensors` and `name.state.pt`; the weights come last: with them it is complete.
 
     Phases that share an optimiser share its entry.
     """
@@ -80,7 +80,7 @@ def restore_checkpoint(folder: Path, name: str, method: Method, phases: list[Pha
 
 
 def checkpoint_names(folder: Path) -> list[str]:
-    """Names of the whole checkpoints of a run, oldest first (failed states are left out)."""
+    """Names of the complete checkpoints of a run, oldest first (failed states are left out)."""
     return sorted(p.stem for p in folder.glob("step-*.safetensors") if _state_path(folder, p.stem).is_file())
 
 

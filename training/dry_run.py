@@ -33,7 +33,7 @@ def describe(trainer: Trainer, domain: Domain) -> str:
     lines += [
         f"{'learning':24s} {total:>14,} parameters",
         "",
-        "# memory known beforehand (activations come on top)",
+        "# memory known in advance (without activations)",
         f"weights {_megabytes(sum(p.numel() for p in trainer.method.parameters()))}, "
         f"gradients {_megabytes(total)}, Adam's moments {_megabytes(2 * total)}",
         "",

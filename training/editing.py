@@ -1,4 +1,4 @@
-"""What methods share whose result is an editor."""
+"""The base of methods whose result is an editor."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from models.domain import Domain
 from models.editors import EDITORS
 from models.editors.base import Editor, Flip
 from models.editors.stored import StoredEditor, editor_metadata
-from training.method import Batch, Method
+from training.method import Batch, Items, Method
 from utils.config import ConfigError, Section
 from utils.images import grid
 from utils.weights import load_strict
 
 
 class EditorMethod(Method):
-    """A method that makes an editor: `editor()` is shown in previews and written at the end.
+    """A method whose result is an editor: `editor()` is shown in previews and written at the end.
 
     Batches hold `image` (B, 3, S, S), `latent` (B, L, D) and `teacher` (B, A), as `LatentCache` gives them.
 
     Attributes:
-        parts: parts of the domain without which the editor means nothing.
-        sections: name → section of each network that the editor is built of again.
+        parts: networks of the domain that the editor depends on.
+        sections: name → section of each network that a stored editor is rebuilt from.
         settings: further constructor arguments of the editor.
     """
 
@@ -43,11 +42,11 @@ class EditorMethod(Method):
         raise NotImplementedError
 
     def check_result(self) -> None:
-        """Make the editor again of what its file will hold.
+        """Rebuild the editor from what its file will hold.
 
         Raises:
-            ConfigError: the file would not name what the editor is made of.
-            WeightsError: it would hold other tensors than the editor has.
+            ConfigError: the file would not name the networks of the editor.
+            WeightsError: its tensors would not be those of the editor.
         """
         editor = self.editor()
         state, metadata = editor.state_dict(), editor_metadata(editor, self.domain, self.sections, (), self.settings)
@@ -70,12 +69,13 @@ class EditorMethod(Method):
         return {"editor": (editor.state_dict(), metadata)}
 
 
-def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
+def codes_and_scores(data: Items) -> tuple[Tensor, Tensor]:
     """All codes (N, L, D) of a data set and the teacher's probabilities (N, A), in memory.
 
     Raises:
-        ConfigError: it is none of encoded faces.
+        ConfigError: it is not a data set of encoded faces.
     """
     if not hasattr(data, "numbers"):
-        raise ConfigError("data: this method looks at all codes at once; use latent_cache or encoded_faces")
-    return data.numbers()
+        raise ConfigError("data: this method needs all codes at once; use latent_cache or encoded_faces")
+    latent, teacher = data.numbers()
+    return latent, teacher

@@ -10,12 +10,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import torch
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import default_collate
 
 from training.batches import step_loader
 from training.checkpoints import checkpoint_names, prune_checkpoints, restore_checkpoint, save_checkpoint
 from training.logging import RunLog
-from training.method import Batch, Method, Phase
+from training.method import Batch, Items, Method, Phase
 from training.settings import TrainingSettings
 from utils.config import ConfigError, nearest
 from utils.paths import displayed
@@ -23,7 +23,7 @@ from utils.weights import save_weights
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss term is NaN or infinite, or a computation broke down; the state before the step is saved."""
+    """A loss term is NaN or infinite, or a computation failed; the state before the step is saved."""
 
 
 class Interrupted(Exception):
@@ -41,12 +41,12 @@ class Trainer:
     def __init__(
         self,
         method: Method,
-        data: Dataset,
+        data: Items,
         settings: TrainingSettings,
         folder: Path,
         config: Mapping[str, Any],
         device: torch.device,
-        validation: Dataset | None = None,
+        validation: Items | None = None,
         quiet: bool = False,
     ) -> None:
         for source in (data, validation):
@@ -63,9 +63,9 @@ class Trainer:
         self.quiet = quiet
         self.phases = method.phases()
         if bool(self.phases) != bool(settings.steps):
-            steps = "has nothing to learn in steps" if settings.steps else "learns in steps"
-            raise ConfigError(f"training.steps: is {settings.steps}, but the method {steps}")
-        if self.phases:  # what is fitted at once is there after an instant, and not before
+            steps = "has nothing to train in steps" if settings.steps else "is trained in steps"
+            raise ConfigError(f"training.steps is {settings.steps}, but the method {steps}")
+        if self.phases:  # a method without phases has its result only after `fit`
             method.check_result()
         self.base_rates = {
             id(phase.optimiser): [group["lr"] for group in phase.optimiser.param_groups] for phase in self.phases
@@ -205,7 +205,7 @@ class Trainer:
         path = log.picture(self.step, preview)
         log.say(f"step {self.step}: preview in {displayed(path)}")
 
-    def _items(self, source: Dataset, count: int) -> Batch:
+    def _items(self, source: Items, count: int) -> Batch:
         count = min(count, len(source))  # type: ignore[arg-type]
         batch = default_collate([source[index] for index in range(count)])
         return {key: value.to(self.device) for key, value in batch.items()}

@@ -1,4 +1,4 @@
-"""What the training loop knows of a method."""
+"""The interface between the training loop and a method."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 Batch = dict[str, Tensor]
+Items = Dataset[dict[str, Tensor]]
 
 
 @dataclass
 class Phase:
     """A part of a training step with its own loss terms: which parameters learn, with which optimiser, how often.
 
-    A lazy regulariser is a phase of its own that shares the optimiser object of the phase it regularises.
+    A lazy regulariser is a separate phase that shares the optimiser object of the phase it regularises.
     """
 
     name: str
@@ -32,26 +33,26 @@ class Method(nn.Module):
     Frozen networks (a domain) are kept outside of the module tree: they are neither moved, trained nor saved.
 
     Attributes:
-        term_names: of all loss terms that it may have; a weight of any other is a mistake.
+        term_names: names of all loss terms; a weight for any other name is refused.
     """
 
     term_names: ClassVar[tuple[str, ...]] = ()
 
     def check_result(self) -> None:
-        """Refuse to begin where what is learned could not be kept.
+        """Refuse to begin if the result could not be saved.
 
         Raises:
             ConfigError: saying what is missing.
         """
 
-    def check_data(self, data: Dataset) -> None:
+    def check_data(self, data: Items) -> None:
         """Refuse a data set whose items are not what the losses need.
 
         Raises:
             ConfigError: saying what differs.
         """
 
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Items) -> dict[str, float]:
         """Learn what is learned from all training data at once, into buffers; returns measures of it.
 
         Called before the first step of a new run. A method without phases learns nothing else, in no steps.

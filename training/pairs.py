@@ -20,7 +20,7 @@ def normals_of(batch: Batch, count: int | None = None) -> Tensor:
         ConfigError: the data do not give them, or give another number of them.
     """
     if "normals" not in batch:
-        raise ConfigError("data: pairs need the numbers that faces were drawn from; set normals: true")
+        raise ConfigError("data: pairs need the numbers that faces were drawn from; set data.normals: true")
     given = batch["normals"].shape[1]
     if count not in (None, given):
         raise ConfigError(f"method.drawn_normals: is {count}, but the data give {given} numbers a face")
@@ -28,7 +28,7 @@ def normals_of(batch: Batch, count: int | None = None) -> Tensor:
 
 
 def drawn_z(batch: Batch, style_dim: int, count: int | None = None) -> Tensor:
-    """z (B, style_dim) that begins with the drawn normals; the other numbers are random and mean nothing.
+    """z (B, style_dim) that begins with the drawn normals; the other numbers are random.
 
     Raises:
         ConfigError: as `normals_of`.
@@ -45,7 +45,8 @@ def shares_of_numbers(generator: Any, count: int, samples: int = 8192) -> Tensor
     w = generator.mapping(z)
     centred = w - w.mean(0)
     covariance = z[:, :count].T @ centred / samples
-    return covariance.square().sum(1) / centred.square().mean(0).sum()
+    shares: Tensor = covariance.square().sum(1) / centred.square().mean(0).sum()
+    return shares
 
 
 @torch.no_grad()

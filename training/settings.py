@@ -13,11 +13,11 @@ SECTIONS = ("domain", "data", "validation", "method", "training", "run")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long and in what portions to train.
+    """How long to train, in what batches, and what to show and keep.
 
     Args:
-        steps: optimiser steps; 0 for methods that learn all at once.
-        batch_size: images a step; with `accumulate` > 1 they pass in that many equal portions and their gradients add
+        steps: optimiser steps; 0 for methods that are fitted at once.
+        batch_size: images per step; with `accumulate` > 1 they pass in that many equal portions and their gradients add
             up to the large batch's, except through batch statistics (BatchNorm, minibatch deviation), which are
             those of a portion.
         schedule: `constant`, or `cosine` to zero over all steps; `warmup_steps` rise linearly before.
@@ -43,12 +43,12 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise ConfigError(f"training.steps must not be negative, as {self.steps} is")
+            raise ConfigError(f"training.steps must be at least 0, not {self.steps}")
         for name in ("batch_size", "accumulate", "log_every", "preview_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} must be at least 1, not {getattr(self, name)}")
         if self.keep_checkpoints < 1:
-            raise ConfigError("training.keep_checkpoints must be at least 1, or nothing could be resumed")
+            raise ConfigError("training.keep_checkpoints must be at least 1, so that the run can be resumed")
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"training.batch_size {self.batch_size} must be a multiple of training.accumulate {self.accumulate}"

@@ -205,7 +205,8 @@ def convert(value: Any, annotation: Any) -> Any:
             return annotation(value)
     elif origin in (dict, Mapping) or origin is not None and issubclass(origin, Mapping):
         if isinstance(value, Mapping):
-            return {convert(k, inner[0]): convert(v, inner[1]) for k, v in value.items()}
+            converted = {convert(k, inner[0]): convert(v, inner[1]) for k, v in value.items()}
+            return Section(converted, value.path, value.sources) if isinstance(value, Section) else converted
     elif annotation is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)

@@ -23,7 +23,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind not in available:
         raise ValueError(f"unknown device '{name}', choose one of {', '.join(DEVICE_CHOICES)}")
     if not available[kind]:
-        raise ValueError(f"device '{name}' was asked for, but this PyTorch ({torch.__version__}) cannot use it here")
+        raise ValueError(f"device '{name}' is not available with this PyTorch ({torch.__version__}) on this machine")
     return torch.device(name)
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Writing files atomically: they are complete or do not exist."""
 
 from __future__ import annotations
 

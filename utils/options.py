@@ -1,4 +1,4 @@
-"""Options that commands share. Nothing here imports PyTorch, so that --help need not wait for it."""
+"""Options that commands share. Nothing here imports PyTorch, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
     `models.editors.loading.load_editor`, and `--precision`, for the domain it gives.
 
     Args:
-        default: what is used without a checkpoint.
+        default: description of what is used without a checkpoint.
     """
     parser.add_argument("--checkpoint", metavar="RUN", help=f"run folder or editor file (default: {default})")
     parser.add_argument(
         "--semantic-encoder",
         metavar="FILE",
-        help="for a --checkpoint that is a flow alone, as SDFlow publishes it: the semantic encoder it belongs to",
+        help="semantic encoder that belongs to a --checkpoint that is a flow alone, as SDFlow publishes it",
     )
     parser.add_argument(
-        "--domain", metavar="CONFIG", help="domain of these two (default: FFHQ, configs/domains/ffhq.yaml)"
+        "--domain",
+        metavar="CONFIG",
+        help="config of the domain of these two files (default: configs/domains/ffhq.yaml)",
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of generator and encoder; bfloat16 is faster where the processor has it (default: the domain's)",
+        help="of generator and encoder; bfloat16 is faster on processors that support it (default: the domain's)",
     )

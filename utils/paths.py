@@ -1,4 +1,4 @@
-"""Where the project lies, so that every command works from any folder."""
+"""The project's folder, so that every command works from any other."""
 
 from __future__ import annotations
 

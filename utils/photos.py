@@ -1,4 +1,4 @@
-"""The pictures that people really have: rotated, transparent, 16-bit, CMYK, huge, damaged; read and changed."""
+"""Reading and changing photographs of any kind: rotated, transparent, 16-bit, CMYK, huge or damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in a process of its own."""
+"""Run a function in a separate process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def in_subprocess(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the function gives in a process of its own.
+    """Result of the function, called in a new process.
 
     Raises:
         RuntimeError: the process was killed.

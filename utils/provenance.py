@@ -1,4 +1,4 @@
-"""Pictures that say of themselves that they were edited, how, and from what."""
+"""Provenance of edited pictures, stored in the file: what made them, how, and from what."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_marked_photograph(
     data, and the mark of `save_marked` (in a JPEG: EXIF history and comment).
 
     Orientation is left out, since the pixels are upright; so are the thumbnail, which would show the unedited picture,
-    and, unless asked for, where it was taken.
+    and, without `keep_gps`, the GPS position.
 
     Raises:
         OSError: it cannot be written.

@@ -94,7 +94,7 @@ class SheetWriter:
         self.paths.append(path)
 
     def remove_older(self) -> None:
-        """Delete the pages that a longer earlier run left behind."""
+        """Delete further pages of a longer earlier run."""
         number = len(self.paths) + 1
         while number > 1 and (stale := self.folder / f"sheet-{number}.png").is_file():
             stale.unlink()

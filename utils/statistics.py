@@ -1,4 +1,4 @@
-"""Measures on samples: how well scores order, and how far two clouds of features are apart."""
+"""Measures on samples: ranking by scores, correlation, and distances of distributions of features."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
     path = existing(path, hint)
     try:
         with safe_open(path, framework="pt") as stream:
-            header = stream.metadata() or {}
-            state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118 — safe_open has keys but no iteration
+            header, names = stream.metadata() or {}, stream.keys()
+            state = {key: stream.get_tensor(key) for key in names}
         metadata = json.loads(header.get(_METADATA_KEY, "{}"))
         if not isinstance(metadata, dict):
             raise ValueError("its metadata are no record")
@@ -155,5 +155,5 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Evaluation mode, and no parameter asks for a gradient."""
+    """Evaluation mode, and no parameter requires a gradient."""
     return module.eval().requires_grad_(False)

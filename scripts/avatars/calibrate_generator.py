@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Calibrate the avatars' generator: how much its mapping takes of each number that a face is drawn from.
+"""Calibrate the generator of the avatars: scale and shift of each number that a face is drawn from.
 
     python scripts/avatars/calibrate_generator.py runs/avatars-generator/generator.safetensors -o calibrated.safetensors
 
-Least squares teach a generator to draw too much alike what it does not draw exactly yet: a number that it follows with
-a correlation of 0.85 then varies by 0.85 of what it should. Here the nuisances are read (by the regressors of
-scripts/avatars/measures/nuisances.py, which learn from the judge's training faces) in pictures of random z and in faces
-of the generator's training set, and each number n of z that stands for a nuisance becomes a·n + b with the a and b that
-put a third of the pictures into each third of the faces. Both go into the first layer of the mapping. Attributes, and
-what is correlated with them, stay as they are. Two minutes on a CPU core.
+A generator trained with least squares varies too little where it is inexact: a factor that it follows with a
+correlation of 0.85 has 0.85 of its true spread. The nuisances are regressed (scripts/avatars/measures/nuisances.py,
+trained on the judge's faces) from pictures of random z and from faces of the generator's training set. Each number n of
+z that controls a nuisance becomes a·n + b, with a and b such that each third of the faces' distribution holds a third
+of the pictures. a and b are folded into the first layer of the mapping. Attributes, and what is correlated with them,
+stay unchanged. Two minutes on a CPU core.
 """
 
 from __future__ import annotations
@@ -112,17 +112,23 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("weights", type=Path, metavar="FILE", help="generator.safetensors of a run")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the calibrated one")
-    parser.add_argument("--config", default="configs/avatars/generator.yaml", help="of that run: its training faces")
-    parser.add_argument("--faces", type=int, default=5000, help="faces, and pictures a round (default: 5000)")
-    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument(
-        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '' draws them anew)"
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="calibrated generator to write"
+    )
+    parser.add_argument(
+        "--config",
+        default="configs/avatars/generator.yaml",
+        help="config of that run, for its training faces (default: configs/avatars/generator.yaml)",
+    )
+    parser.add_argument("--faces", type=int, default=5000, help="faces, and pictures per round (default: 5000)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of regression and change (default: 3)")
+    parser.add_argument(
+        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
     )
     add_device_option(parser)
     options = parser.parse_args(arguments)
     if options.faces < 10 * _BINS:
-        parser.error(f"--faces {options.faces}: too few to see how a reading follows its number, {10 * _BINS} at least")
+        parser.error(f"--faces {options.faces}: must be at least {10 * _BINS}")
     return options
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Draw faces and a table of their attribute values, to try datasets/OWN_LABELS.md with.
+"""Draw faces and write a table of their attribute values, as data for datasets/OWN_LABELS.md.
 
     python scripts/avatars/draw_labelled.py data/own --count 8000
 
 FOLDER gets faces/00000.png and so on, and labels.csv: the five attributes of the avatar domain and Fair_Hair, which its
-networks do not know. A tenth of the values is left empty, as if nobody had looked.
+networks do not know. A tenth of the values is left empty, as in an incomplete annotation.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ UNKNOWN = 0.1  # share of empty cells
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--count", type=int, default=8000, help="faces (default: 8000)")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for faces/ and labels.csv")
+    parser.add_argument("--count", type=int, default=8000, help="number of faces (default: 8000)")
     options = parser.parse_args(arguments)
     pictures = options.folder / "faces"
     pictures.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw the sample faces that ship in pretrained/avatars/samples: twelve of a split that nothing is trained on.
+"""Draw the twelve sample faces of pretrained/avatars/samples, from a split that nothing is trained on.
 
     python scripts/avatars/draw_samples.py
 """
@@ -19,7 +19,13 @@ CHOSEN = (3, 28, 0, 9, 32, 5, 15, 17, 33, 21, 30, 35)  # every attribute both wa
 def main() -> None:
     """Write `face-01.png` and so on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "pretrained/avatars/samples", help="folder")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=ROOT / "pretrained/avatars/samples",
+        help="folder (default: pretrained/avatars/samples)",
+    )
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     faces = AvatarFaces(max(CHOSEN) + 1, "samples")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Measure the networks of the avatar domain on faces that they never saw, and write pretrained/avatars/quality.json.
+"""Measure the networks of the avatar domain on held-out faces and write pretrained/avatars/quality.json.
 
-    python scripts/avatars/measure_domain.py                        all networks whose weights are there
-    python scripts/avatars/measure_domain.py --only judge teacher   some of them; the others' numbers stay in the file
-    python scripts/avatars/measure_domain.py --card                 print the file's numbers as Markdown
+    python scripts/avatars/measure_domain.py                        all networks whose weights exist
+    python scripts/avatars/measure_domain.py --only judge teacher   only these; the numbers of the others are kept
+    python scripts/avatars/measure_domain.py --card                 print the numbers of the file as Markdown
 
 judge, teacher   accuracy by attribute against the drawn truth (the continuous ones without the faces within 5 % of the
                  range around the threshold) and rank correlation with the true value
@@ -45,26 +45,47 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--domain", default="configs/domains/avatars.yaml", metavar="FILE", help="config of the domain")
-    parser.add_argument("--only", nargs="+", choices=ORDER, metavar="NETWORK", help=f"of {', '.join(ORDER)}")
-    parser.add_argument("--faces", type=int, default=5000, help="faces of each set (default: 5000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the generated faces (default: 0)")
     parser.add_argument(
-        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '' draws them anew)"
+        "--domain",
+        default="configs/domains/avatars.yaml",
+        metavar="FILE",
+        help="config of the domain (default: configs/domains/avatars.yaml)",
     )
-    parser.add_argument("--output", type=Path, default=ROOT / "pretrained/avatars/quality.json", metavar="FILE")
-    parser.add_argument("--pictures", type=Path, default=ROOT / "results/avatars", metavar="FOLDER")
+    parser.add_argument(
+        "--only", nargs="+", choices=ORDER, metavar="NETWORK", help=f"measure only these, of {', '.join(ORDER)}"
+    )
+    parser.add_argument("--faces", type=int, default=5000, help="faces per set, at least 100 (default: 5000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the generated faces (default: 0)")
+    parser.add_argument(
+        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "pretrained/avatars/quality.json",
+        metavar="FILE",
+        help="JSON file for the numbers (default: pretrained/avatars/quality.json)",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        default=ROOT / "results/avatars",
+        metavar="FOLDER",
+        help="folder for sheets of faces (default: results/avatars)",
+    )
     add_device_option(parser)
-    parser.add_argument("--card", action="store_true", help="print the numbers of the output file as Markdown and stop")
-    parser.add_argument("--strict", action="store_true", help="exit status 1 where a bar is missed")
+    parser.add_argument(
+        "--card", action="store_true", help="print the numbers of the output file as Markdown, then exit"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit status 1 if a quality bar is missed")
     options = parser.parse_args(arguments)
     if options.faces < 100:
-        parser.error(f"--faces {options.faces}: shares of fewer than 100 faces mean nothing")
+        parser.error(f"--faces {options.faces}: must be at least 100")
     return options
 
 
 def measurable(domain: Domain, only: list[str] | None) -> list[str]:
-    """Networks to measure, in order: those asked for, or all whose weights and judges are there."""
+    """Networks to measure, in order: the chosen ones, or all whose weights and judges exist."""
 
     def missing(part: str) -> list[str]:
         return [need for need in NEEDS.get(part, (part,)) if not domain.weights_path(need).is_file()]
@@ -75,7 +96,7 @@ def measurable(domain: Domain, only: list[str] | None) -> list[str]:
         if only is not None and part not in only:
             continue
         if lacking and only is None:
-            print(f"{part}: left out, no weights of {', '.join(lacking)} yet")
+            print(f"{part}: skipped, no weights of {', '.join(lacking)} yet")
             continue
         chosen.append(part)
     return chosen
@@ -112,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
     report: dict[str, Any] = json.loads(options.output.read_text("utf-8")) if options.output.is_file() else {}
     if options.card:
         if not report:
-            print(f"measure_domain.py: {displayed(options.output)} is not there yet; measure first", file=sys.stderr)
+            print(f"measure_domain.py: {displayed(options.output)} does not exist; measure first", file=sys.stderr)
             return 2
         print(card(report), end="")
         return 0

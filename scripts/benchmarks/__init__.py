@@ -1,6 +1,6 @@
-"""What scripts/benchmark.py and scripts/benchmarks/measure_accuracy.py are made of."""
+"""What scripts/benchmark.py is made of, and benchmarks of memory, accuracy and alignment."""
 
-ROW_NAMES = (  # of `rows.ROWS`; here, because --help need not wait for PyTorch
+ROW_NAMES = (  # of `rows.ROWS`; here, so that --help need not import PyTorch
     "synthesis",
     "synthesis-gradient",
     "synthesis-256",

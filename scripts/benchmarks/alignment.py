@@ -1,13 +1,12 @@
 #!/usr/bin/env python
-"""How long it takes to align a large photograph, and how far the crop moves because a reduced copy is searched.
+"""Measure the time to align a large photograph, and how far searching a reduced copy moves the crop.
 
     python scripts/benchmarks/alignment.py PHOTO [PHOTO ...]
     python scripts/benchmarks/alignment.py tests/golden/photos/astronaut.png --megapixels 12 24
 
-Each photograph is enlarged to the wanted size and stored as a JPEG. Timed are decoding, search and cut of all its
-faces, on one core, in seconds of that core (another program's share does not count). The movement is that of the crop's
-corners in pixels of a 256 × 256 crop, against a search of the whole photograph instead of a copy. Exit status: 0 all
-within the limits, 1 not, 2 wrong usage.
+Each photograph is enlarged to the given size and stored as a JPEG. Decoding, search and cropping of all its faces are
+timed in CPU seconds of one core. The movement is that of the crop's corners, in pixels of a 256 × 256 crop, against a
+search of the full photograph. Exit status: 0 all within the limits, 1 not, 2 wrong usage.
 """
 
 from __future__ import annotations

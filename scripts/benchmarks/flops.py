@@ -1,6 +1,6 @@
-"""Arithmetic of the networks: floating point operations, a multiplication and an addition counted apart.
+"""Arithmetic of the networks: floating point operations, a multiplication and an addition count as two.
 
-Only matrix products and convolutions count. FIR filters, element-wise passes and reductions are left out: what they
+Only matrix products and convolutions count. FIR filters, element-wise passes and reductions are not counted: what they
 cost is the formulation's affair, so that a floor made of these numbers holds for all formulations.
 """
 

@@ -1,19 +1,18 @@
 #!/usr/bin/env python
-"""Peak memory of a training step of SDFlow against batch and resolution, and what the savings of the config bring.
+"""Measure the peak memory of a training step of SDFlow by batch, resolution and memory-saving settings of the config.
 
     python scripts/benchmarks/memory.py                       FFHQ's sizes; a quarter of an hour on 2 cores
-    python scripts/benchmarks/memory.py --quick               small networks: does it run?
+    python scripts/benchmarks/memory.py --quick               small networks, to see that it runs
     python scripts/benchmarks/memory.py --json memory.json --plot memory.png
 
-Each point is a process of its own that takes two steps (an optimiser's state is there from the second on). The networks
-have drawn weights, as in benchmark.py. Exit status: 0 all measured, 2 wrong usage.
+Each point is measured in its own process, over two steps (the optimiser's state exists from the second on). The
+networks have random weights, as in benchmark.py. Exit status: 0 all measured, 2 wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,5 +150,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONPATH", str(ROOT))
     sys.exit(main())

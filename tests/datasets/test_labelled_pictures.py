@@ -17,8 +17,8 @@ from datasets.ffhq import FFHQ
 from datasets.labelled_folder import LabelledFolder
 from datasets.pictures import read_square
 from models import NETWORKS
-from models.domain import Domain
 from utils.celeba import CELEBA_ATTRIBUTES
+from models.domain import Domain
 from utils.config import Section, load_config
 from utils.paths import ROOT
 from utils.photos import PhotoError
@@ -197,7 +197,7 @@ def test_errors_of_partition_and_mapping_say_where(tmp_path: Path) -> None:
     celeba_folder(tmp_path, NAMES)
     arguments = (domain_of("Male"), str(tmp_path / "img_align_celeba"), str(tmp_path / "list_attr_celeba.txt"), "train")
     (tmp_path / "wrong.txt").write_text("000001.jpg 0\n000001.jpg 1\n")
-    with pytest.raises(TableError, match=r"wrong.txt, line 2: the picture '000001.jpg' is there twice"):
+    with pytest.raises(TableError, match=r"wrong.txt, line 2: the picture '000001.jpg' occurs twice"):
         CelebA(*arguments, str(tmp_path / "wrong.txt"))  # type: ignore[arg-type]
     (tmp_path / "wrong.txt").write_text("000001.jpg 0\n000002.jpg 5\n")
     with pytest.raises(TableError, match=r"wrong.txt, line 2: should be a picture and 0, 1 or 2"):

@@ -230,9 +230,9 @@ def test_a_finished_encoding_computes_nothing_and_another_one_is_refused(
     with pytest.raises(ShardError, match="encoded with another encoder"):
         EncodedFaces(other, str(output))
     (output / "shard-000000000.safetensors").write_bytes(b"torn")
-    with pytest.raises(ShardError, match="shard-000000000.safetensors: not a whole shard .* delete it and encode"):
+    with pytest.raises(ShardError, match="shard-000000000.safetensors: damaged shard .* delete it and encode"):
         EncodedFaces(Domain.from_file(domain_file), str(output))
-    with pytest.raises(ShardError, match="no encoded faces here; scripts/encode_dataset.py makes them"):
+    with pytest.raises(ShardError, match="no encoded faces here; run scripts/encode_dataset.py first"):
         EncodedFaces(other, str(tmp_path / "none"))
 
 
@@ -282,7 +282,7 @@ def test_an_interrupted_call_says_how_to_go_on(
 
     monkeypatch.setattr(encoding, "encode_faces", interrupted)
     assert encode(photos, tmp_path / "out", domain_file) == 1
-    assert "interrupted; the same call goes on" in capsys.readouterr().err
+    assert "interrupted; the same call continues" in capsys.readouterr().err
 
 
 def test_a_shard_of_nothing_but_failures_is_a_shard(domain_file: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_refused(domain: Domain, tmp_path: Path) -> None:
         AdaTransMethod(domain, NETWORK, density_file(path), steps=11)
     with pytest.raises(ConfigError, match="must be at least 1, not 0"):
         AdaTransMethod(domain, NETWORK, density_file(path), pictures=0)
-    with pytest.raises(ConfigError, match="must not be negative, as -1 is"):
+    with pytest.raises(ConfigError, match="must be at least 0, not -1"):
         AdaTransMethod(domain, NETWORK, density_file(path), held_steps=-1)
     with pytest.raises(ConfigError, match="no such key"):
         AdaTransMethod(domain, {**NETWORK, "conditions": 5}, density_file(path))

@@ -172,9 +172,9 @@ def test_what_is_fitted_at_once_is_fitted_before_the_first_step_alone(tmp_path: 
 
 
 def test_steps_are_for_methods_that_learn_in_steps(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is 0, but the method learns in steps"):
+    with pytest.raises(ConfigError, match="is 0, but the method is trained in steps"):
         make(tmp_path, 0)
-    with pytest.raises(ConfigError, match="nothing to learn in steps"):
+    with pytest.raises(ConfigError, match="nothing to train in steps"):
         make(tmp_path, 1, method=Mean())
 
 

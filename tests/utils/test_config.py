@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,13 @@ class Car:
         self.engine = CATALOGUE.build(as_section(engine, "engine"))
 
 
-CATALOGUE = Catalogue("machine", {"engine": f"{__name__}:Engine", "car": f"{__name__}:Car"})
+class Tractor:
+    def __init__(self, engine: dict[str, Any] | None) -> None:
+        self.engine = CATALOGUE.build(as_section(engine or {}, "engine"))
+
+
+KINDS = ("Engine", "Car", "Tractor")
+CATALOGUE = Catalogue("machine", {kind.lower(): f"{__name__}:{kind}" for kind in KINDS})
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -59,6 +66,7 @@ def test_objects_are_built_with_numbers_of_the_annotated_type(tmp_path: Path) ->
         ("{name: engine, power: 1, cylinders: true}", ["c.yaml: machine.cylinders", "must be int"]),
         ("{name: engine}", ["c.yaml: machine", "needs the key 'power'"]),
         ("{name: car, owner: A, engine: {name: engine, powr: 1}}", ["c.yaml: machine.engine.powr", "'power'"]),
+        ("{name: tractor, engine: {name: engine, powr: 1}}", ["c.yaml: machine.engine.powr", "'power'"]),
     ],
 )
 def test_errors_name_file_key_and_what_is_valid(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -56,7 +56,7 @@ class AdaTransMethod(EditorMethod):
     def __init__(
         self,
         domain: Domain,
-        transformer: dict,
+        transformer: dict[str, Any],
         density: str,
         steps: int = 5,
         pictures: int | None = None,
@@ -69,7 +69,7 @@ class AdaTransMethod(EditorMethod):
         if pictures is not None and pictures < 1:
             raise ConfigError(f"method.pictures: must be at least 1, not {pictures}")
         if held_steps < 0:
-            raise ConfigError(f"method.held_steps: must not be negative, as {held_steps} is")
+            raise ConfigError(f"method.held_steps: must be at least 0, not {held_steps}")
         self.steps, self.pictures, self.held_steps, self.learning_rate = steps, pictures, held_steps, learning_rate
         section = as_section(transformer, "method.transformer")
         self.transformers = torch.nn.ModuleList(build_network(section, domain) for _ in domain.attributes)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from criteria.cross_entropy import known_cross_entropy
 from models.domain import Domain
-from training.augment import Augmentation
-from training.layout import channels_last, is_channels_last
-from training.method import Batch, Method, Phase, update_average
-from utils.config import ConfigError, as_section, check_arguments
+from training.domain_part import DomainPartMethod
+from training.method import Batch, Items, Phase
+from utils.config import ConfigError
 from utils.images import grid
 
 AMBIGUOUS = 0.05  # of the range: continuous attributes this near to their threshold are not counted as right or wrong
@@ -30,7 +26,7 @@ def truth_and_clarity(values: Tensor) -> tuple[Tensor, Tensor]:
     return values > 0.5, (values - 0.5).abs() >= AMBIGUOUS
 
 
-class ClassifierMethod(Method):
+class ClassifierMethod(DomainPartMethod):
     """One phase, `classifier`, with the term `bce`; batches hold `image`, `values` (B, O) and `labels` (B, O).
 
     The columns are the domain's `classifier_outputs`. Values and labels that are not known are NaN; they count in no
@@ -63,29 +59,17 @@ class ClassifierMethod(Method):
         average_decay: float = 0.0,
         augment: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.domain, self.part, self.labels, self.softness = domain, part, labels, softness
+        super().__init__(domain, part, average_decay, augment)
+        self.labels, self.softness = labels, softness
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
-        section = as_section(augment or {}, "method.augment")
-        self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
-        self.network = channels_last(domain.untrained(part))
         heads, ages = self.network.attribute_count, self.network.age_logits
         if heads != len(domain.classifier_outputs) or ages:
             raise ConfigError(
                 f"method: {domain.name}'s {part} has {heads} attribute heads and {ages} age logits; to be trained it "
                 f"needs {len(domain.classifier_outputs)} (its classifier_outputs) and 0"
             )
-        self.memory_format = torch.channels_last if is_channels_last(self.network) else torch.contiguous_format
-        self.average_decay = average_decay
-        average: Any = copy.deepcopy(self.network).requires_grad_(False) if average_decay else None
-        self.average = average
 
-    @property
-    def result(self) -> Any:
-        """The network that is exported and shown."""
-        return self.network if self.average is None else self.average
-
-    def check_data(self, data: Dataset) -> None:
+    def check_data(self, data: Items) -> None:
         columns = getattr(data, "attributes", self.domain.classifier_outputs)
         if columns != self.domain.classifier_outputs:
             raise ConfigError(
@@ -113,13 +97,8 @@ class ClassifierMethod(Method):
         return truth_and_clarity(values)[0].float().masked_fill(values.isnan(), torch.nan)
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
-        logits = self.network(self.augment(batch["image"]).contiguous(memory_format=self.memory_format))
+        logits = self.network(self.augmented(batch["image"]))
         return {"bce": known_cross_entropy(logits, self.targets(batch))}
-
-    def after_step(self, step: int) -> None:
-        if self.average is not None:
-            # Early on, 1/step keeps the useless first weights out.
-            update_average(self.average, self.network, min(self.average_decay, 1 - 1 / step))
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> dict[str, float]:
@@ -136,16 +115,8 @@ class ClassifierMethod(Method):
         truth, clear = truth_and_clarity(batch["values"][:, columns])
         return ranked_faces(batch["image"], self.result(batch["image"])[:, columns], truth, clear)
 
-    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
-        network = self.domain.config.section(self.part).plain()
-        network.pop("weights", None)
-        metadata = {
-            "part": self.part,
-            "network": network,
-            "method": "classifier",
-            "attributes": list(self.domain.classifier_outputs),
-        }
-        return {self.part: (self.result.state_dict(), metadata)}
+    def metadata(self) -> dict[str, Any]:
+        return {**super().metadata(), "method": "classifier", "attributes": list(self.domain.classifier_outputs)}
 
 
 def ranked_faces(image: Tensor, logits: Tensor, truth: Tensor, clear: Tensor, count: int = 12) -> Tensor:

@@ -115,7 +115,7 @@ class E4eMethod(Method):
     def _mean_latent(self, samples: int) -> Tensor:
         """Mean of mapped z, repeated for every row: (L, D); the same for every run."""
         z = torch.randn((samples, self.domain.style_dim), generator=torch.Generator().manual_seed(0))
-        mean = self.domain.generator.mapping(z.to(self.domain.device)).mean(0)
+        mean: Tensor = self.domain.generator.mapping(z.to(self.domain.device)).mean(0)
         return mean.expand(self.domain.styles, -1).clone()
 
     def phases(self) -> list[Phase]:
@@ -193,7 +193,8 @@ class E4eMethod(Method):
 
     @torch.no_grad()
     def _mapped(self, z: Tensor) -> Tensor:
-        return self.domain.generator.mapping(z)
+        w: Tensor = self.domain.generator.mapping(z)
+        return w
 
     def _random(self, count: int) -> Tensor:
         return torch.randn(count, self.domain.style_dim, device=self.latent_avg.device)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,10 +10,8 @@ from torch.nn import functional as F
 
 from criteria.margin_softmax import margin_softmax
 from models.domain import Domain
-from training.augment import Augmentation
-from training.layout import channels_last, is_channels_last
-from training.method import Batch, Method, Phase, update_average
-from utils.config import as_section, check_arguments
+from training.domain_part import DomainPartMethod
+from training.method import Batch, Phase
 from utils.images import grid
 from utils.statistics import roc_auc
 
@@ -33,11 +29,11 @@ def pair_cosines(embedding: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
     return cosines[same], cosines[~same]
 
 
-class IdentityMethod(Method):
+class IdentityMethod(DomainPartMethod):
     """One phase, `identity`, with the term `margin_softmax`; batches hold `image` and `identity` (B,).
 
-    The network learns to tell the training people apart by the cosine to one centre each (ArcFace); the centres are
-    thrown away after training.
+    The network learns to distinguish the training people by the cosine to one centre each (ArcFace); the centres are
+    discarded after training.
 
     Args:
         identities: people in the training data, numbered from 0.
@@ -64,26 +60,13 @@ class IdentityMethod(Method):
         average_decay: float = 0.0,
         augment: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.domain = domain
+        super().__init__(domain, "identity", average_decay, augment)
         self.scale, self.angular_margin, self.cosine_margin = scale, angular_margin, cosine_margin
         self.margin_steps = margin_steps
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
-        section = as_section(augment or {}, "method.augment")
-        self.augment = Augmentation(**check_arguments(section, Augmentation, what="augment"))
-        self.network = channels_last(domain.untrained("identity"))
-        self.memory_format = torch.channels_last if is_channels_last(self.network) else torch.contiguous_format
         embedding_dim = self.network.features.num_features
         self.centres = nn.Parameter(torch.randn(identities, embedding_dim) * 0.01)
-        self.average_decay = average_decay
-        average: Any = copy.deepcopy(self.network).requires_grad_(False) if average_decay else None
-        self.average = average
         self._margin_share = 1.0
-
-    @property
-    def result(self) -> Any:
-        """The network that is exported and shown."""
-        return self.network if self.average is None else self.average
 
     def phases(self) -> list[Phase]:
         parameters = [*self.network.parameters(), self.centres]
@@ -100,18 +83,13 @@ class IdentityMethod(Method):
         self._margin_share = min((step + 1) / self.margin_steps, 1.0) if self.margin_steps else 1.0
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
-        embedding = self.network.embedding(self.augment(batch["image"]).contiguous(memory_format=self.memory_format))
+        embedding = self.network.embedding(self.augmented(batch["image"]))
         cosines = embedding @ F.normalize(self.centres).T
         share = self._margin_share
         loss = margin_softmax(
             cosines, batch["identity"], self.scale, share * self.angular_margin, share * self.cosine_margin
         )
         return {"margin_softmax": loss}
-
-    def after_step(self, step: int) -> None:
-        if self.average is not None:
-            # Early on, 1/step keeps the useless first weights out.
-            update_average(self.average, self.network, min(self.average_decay, 1 - 1 / step))
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> dict[str, float]:
@@ -136,7 +114,5 @@ class IdentityMethod(Method):
         nearest = cosines.argsort(dim=1, descending=True)[:, :columns]
         return grid(image[nearest.flatten()], nearest.shape[1])
 
-    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
-        network = self.domain.config.section("identity").plain()
-        network.pop("weights", None)
-        return {"identity": (self.result.state_dict(), {"part": "identity", "network": network, "method": "identity"})}
+    def metadata(self) -> dict[str, Any]:
+        return {**super().metadata(), "method": "identity"}

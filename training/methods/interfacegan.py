@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from sklearn.svm import SVC
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from models.domain import Domain
 from models.editors.interfacegan import InterFaceGANEditor
 from training.editing import EditorMethod, codes_and_scores
-from training.method import Phase
+from training.method import Items, Phase
 
 
 @dataclass
@@ -55,7 +54,7 @@ def fit_boundary(
     count = min(int(len(codes) * share), len(codes) // 2)
     training = int(count * training_share)
     if not 0 < training < count:
-        raise ValueError(f"{count} codes at either end are too few to learn from {training} and test with the others")
+        raise ValueError(f"{count} codes at either end are too few to train on {training} and test on the rest")
     order = np.argsort(scores)[::-1]
     ends = order[:count], order[-count:]
     for rows in ends:
@@ -103,7 +102,7 @@ class InterFaceGANMethod(EditorMethod):
     def phases(self) -> list[Phase]:
         return []
 
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Items) -> dict[str, float]:
         codes, scores = codes_and_scores(data)
         seen = (codes if self.space == "w+" else codes.mean(1)).flatten(1)
         measures = {}
@@ -114,7 +113,7 @@ class InterFaceGANMethod(EditorMethod):
             normal = torch.from_numpy(boundary.normal)
             spread = one - one.mean()
             if not bool(spread.any()):
-                raise ValueError(f"{name} is the same for all codes: it has no hyperplane")
+                raise ValueError(f"{name} has the same score for all codes: no hyperplane can be fitted")
             self.normals[column] = normal.view_as(self.normals[column])
             self.intercepts[column] = boundary.intercept
             self.gaps[column] = (seen @ normal) @ spread / spread.square().sum()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
 from criteria.balanced_cross_entropy import balanced_cross_entropy
 from criteria.latent_distance import latent_distance
@@ -16,7 +15,7 @@ from models.editors.stored import build_network
 from models.latent_transformer import amount_to_other_side
 from models.weight_files import load_network
 from training.editing import EditorMethod, codes_and_scores
-from training.method import Batch, Phase
+from training.method import Batch, Items, Phase
 from utils.config import ConfigError
 from utils.paths import displayed, resolve
 
@@ -71,7 +70,7 @@ class LatentTransformerMethod(EditorMethod):
         self.register_buffer("weights", torch.ones(len(self.columns), loaded.sizes["outputs"]))
 
     @torch.no_grad()
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Items) -> dict[str, float]:
         codes, _ = codes_and_scores(data)
         device = self.weights.device
         decisions = torch.cat([(self.classifier(part.to(device)) > 0).double().cpu() for part in codes.split(1024)])

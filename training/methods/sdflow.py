@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,8 @@ class SDFlowMethod(EditorMethod):
     def __init__(
         self,
         domain: Domain,
-        flow: dict,
-        semantic_encoder: dict | None,
+        flow: dict[str, Any],
+        semantic_encoder: dict[str, Any] | None,
         terms: tuple[str, ...] = TERMS,
         learning_rate: float = 1e-4,
         betas: tuple[float, ...] = (0.9, 0.99),

@@ -30,7 +30,8 @@ def average_decay(batch_images: int, seen_images: int, half_life_images: float, 
     The half-life is min(half_life_images, ramp · seen_images): early averages forget the first, useless weights.
     """
     half_life = min(half_life_images, ramp * seen_images)
-    return 0.5 ** (batch_images / max(half_life, 1e-8))
+    decay: float = 0.5 ** (batch_images / max(half_life, 1e-8))
+    return decay
 
 
 def lazy_adam(
@@ -123,13 +124,13 @@ class StyleGAN2Method(Method):
         super().__init__()
         self.domain = domain
         if discriminator is None and not drawn_normals:
-            raise ConfigError("method.discriminator: without one and without drawn_normals nothing teaches")
+            raise ConfigError("method.discriminator: needed unless method.drawn_normals is set: there is no other loss")
         if discriminator is None and initial_discriminator is not None:
-            raise ConfigError("method.initial_discriminator: there is no method.discriminator that could start from it")
+            raise ConfigError("method.initial_discriminator: needs a method.discriminator")
         if reader is None and initial_reader is not None:
-            raise ConfigError("method.initial_reader: there is no method.reader that could start from it")
+            raise ConfigError("method.initial_reader: needs a method.reader")
         if reader is not None and not drawn_normals:
-            raise ConfigError("method.reader: without method.drawn_normals there is nothing to read")
+            raise ConfigError("method.reader: needs method.drawn_normals")
         self.discriminator_section = discriminator
         self.generator: Any = domain.untrained("generator")
         self.discriminator: Any = None
@@ -249,18 +250,20 @@ class StyleGAN2Method(Method):
         lengths = path_lengths(self.generator.synthesis(latent, noise=self.noise), latent)
         self.path_length_mean.lerp_(lengths.detach().mean(), 1 - self.path_length_decay)
         penalty = path_length_penalty(lengths, self.path_length_mean.clone())
-        return self.path_length_weight * self.path_length_every * penalty
+        weighted: Tensor = self.path_length_weight * self.path_length_every * penalty
+        return weighted
 
     def _draw_randomly(self, count: int) -> Tensor:
         """Pictures of the learning generator, of random codes."""
-        return self.generator.synthesis(self.sample_latent(count), noise=self.noise)
+        picture: Tensor = self.generator.synthesis(self.sample_latent(count), noise=self.noise)
+        return picture
 
     def sample_latent(self, count: int) -> Tensor:
         """Latent codes (count, L, D) of random z; a share `style_mixing` of them is made of two."""
         network = self.generator
         rows = network.latent_count
         z = torch.randn(2 * count if self.style_mixing else count, network.style_dim, device=self.images_seen.device)
-        mapped = network.mapping(z)
+        mapped: Tensor = network.mapping(z)
         first = mapped[:count, None].expand(-1, rows, -1)
         if not self.style_mixing:
             return first
@@ -302,7 +305,8 @@ class StyleGAN2Method(Method):
     def _draw(self, z: Tensor) -> Tensor:
         """Pictures of the averaged generator with its constant noise maps."""
         latent = self.average.mapping(z)[:, None].expand(-1, self.average.latent_count, -1)
-        return self.average.synthesis(latent, noise="constant")
+        picture: Tensor = self.average.synthesis(latent, noise="constant")
+        return picture
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:

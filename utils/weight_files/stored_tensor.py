@@ -1,4 +1,4 @@
-"""Tensors as they lie in a file: described and checked at once, read when they are wanted."""
+"""Tensors as they lie in a file: described and checked at once, read when they are used."""
 
 from __future__ import annotations
 

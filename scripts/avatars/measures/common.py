@@ -26,7 +26,7 @@ class Sizes:
     Attributes:
         faces: drawn or generated faces of each set.
         seed: of the generated faces.
-        cache: folder of drawn pictures; None draws them anew.
+        cache: folder of drawn pictures; None: they are not cached.
         batch: faces seen at once.
     """
 

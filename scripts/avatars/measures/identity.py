@@ -1,4 +1,4 @@
-"""How well the recognition network tells people apart that it never saw."""
+"""How well the recognition network distinguishes people that it was not trained on."""
 
 from __future__ import annotations
 
