@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from models import NETWORKS
-from utils.celeba import CELEBA_ATTRIBUTES
 from models.weight_files import fill_network, network_in
+from utils.celeba import CELEBA_ATTRIBUTES
 from utils.config import ConfigError, Section, convert, load_config, nearest
 from utils.options import PRECISIONS
 from utils.paths import displayed, resolve

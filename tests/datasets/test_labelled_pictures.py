@@ -17,8 +17,8 @@ from datasets.ffhq import FFHQ
 from datasets.labelled_folder import LabelledFolder
 from datasets.pictures import read_square
 from models import NETWORKS
-from utils.celeba import CELEBA_ATTRIBUTES
 from models.domain import Domain
+from utils.celeba import CELEBA_ATTRIBUTES
 from utils.config import Section, load_config
 from utils.paths import ROOT
 from utils.photos import PhotoError
