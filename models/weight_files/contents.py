@@ -133,7 +133,11 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
     preferred = _named_kind(checkpoint, options) or preferred
     found: list[Found] = []
     others: dict[str, AnyTensor] = {}
+    count = 0
     for place, state, settings in _state_dicts(checkpoint.content):
+        count += len(state)
+        if count > _MOST_NETWORKS * _MOST_TENSORS:
+            raise RefusedFile(f"holds more than {_MOST_NETWORKS * _MOST_TENSORS:,} tensors, more than any known file")
         for prefix, part in _networks_in(state):
             where = ".".join(filter(None, (*place, prefix)))
             kind = kind_of(part, preferred)
@@ -143,8 +147,6 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
             found.append(Found(kind, where, part, settings=settings or options, arguments=arguments))
             if len(found) > _MOST_NETWORKS:
                 raise RefusedFile(f"holds more than {_MOST_NETWORKS} networks, more than any known file")
-        if len(others) > _MOST_NETWORKS * _MOST_TENSORS:
-            raise RefusedFile(f"holds more than {len(others):,} tensors, more than any known file")
     means = {key.removesuffix(_MEAN): others.pop(key) for key in list(others) if f".{key}".endswith(f".{_MEAN}")}
     for network in found:
         mean = network.state.pop(_MEAN, _nearest(means, network.place))
@@ -160,7 +162,7 @@ def nothing_known(unknown: Sequence[str]) -> RefusedFile:
         unknown: the keys of its tensors.
     """
     if not unknown:
-        return RefusedFile("holds no tensors")
+        return RefusedFile("holds no tensors under names, as a network's state_dict() has them")
     known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
     first = f"holds no network that is known here (its first key is '{shown(unknown[0])}'); known: {known}"
     return RefusedFile(unsupported(unknown) or first)
@@ -223,6 +225,8 @@ def _networks_in(state: dict[str, AnyTensor]) -> Iterator[tuple[str, dict[str, A
 
 def _state_dicts(content: Any) -> Iterator[tuple[tuple[str, ...], dict[str, AnyTensor], dict[str, Any]]]:
     """Place, tensors and settings of each dict or module with tensors in it; each once, however it is linked."""
+    if isinstance(content, list | tuple):
+        content = {str(index): value for index, value in enumerate(content)}
     seen: set[int] = set()
     waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
     while waiting:

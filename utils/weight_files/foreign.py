@@ -24,13 +24,15 @@ DIFFUSION = f"holds a diffusion model, {_OTHER_NETWORK}"
 TORCHSCRIPT = f"is a TorchScript program, not weights, and no program is run here: {_SAVE_WEIGHTS}"
 _TENSORFLOW_NAMES = ("dnnlib.tflib.", "tfutil.")
 _NUMPY_ARRAYS = re.compile(r"numpy\.(ndarray|(core|_core)\.(multiarray|numeric)\._(reconstruct|frombuffer))")
-_STYLEGAN3_CLASS = b"SynthesisInput"  # in the record of the module and in the source code beside it
+_STYLEGAN3 = re.compile(rb"SynthesisInput|magnitude_ema")  # a class of its, and what each of its layers keeps
 _NEAR = 400  # bytes from a module's class to `_parameters`, which comes first or second in its state
 # Operations of pickles (`pickletools` describes each): a name, what remembers it, an object of the class of that name,
 # and the beginning of a module's state. Legacy files of torch.save name a module's class behind the word 'module'.
 _TENSORFLOW = re.compile(rb"(c|\x8c.)(dnnlib\.tflib\.|tfutil)", re.DOTALL)
 _MEMO = rb"(?:q.|r.{4}|\x94)?"
-_CLASS = rb"c([\w.]{1,250})\n([\w.]{1,250})\n" + _MEMO
+_WORDS = rb"([\w.]{1,250})"
+_NAMED = rb"\x8c." + _WORDS + _MEMO + rb"\x8c." + _WORDS + _MEMO + rb"\x93"  # since protocol 4
+_CLASS = rb"(?:c" + _WORDS + rb"\n" + _WORDS + rb"\n|" + _NAMED + rb")" + _MEMO
 _OBJECT = rb"\)\x81"
 _STATE = _MEMO + rb"}" + _MEMO + rb"\((?:X.{4}|\x8c.)(?:training|_parameters|_backend)"
 _INSTANCE = re.compile(_MEMO + _OBJECT, re.DOTALL)
@@ -63,7 +65,7 @@ def other_pickle(beginning: bytes) -> str | None:
     """What a pickle that begins so is, as the end of a sentence; None if it may be one that is read."""
     if _TENSORFLOW.search(beginning):
         return TENSORFLOW
-    if _STYLEGAN3_CLASS in beginning:
+    if _STYLEGAN3.search(beginning):
         return STYLEGAN3
     found = _MODEL.search(beginning)
     return _whole_model(".".join(word.decode() for word in found.groups() if word)) if found else None
@@ -79,16 +81,17 @@ def unknown_name(name: str, data: memoryview, position: int, is_module: bool) ->
     following = bytes(data[position : position + _NEAR])
     if name.startswith(_TENSORFLOW_NAMES):
         return TENSORFLOW
-    if re.search(_STYLEGAN3_CLASS, data[:position]):
+    if _STYLEGAN3.search(data[:position]):
         return STYLEGAN3
-    if is_module or (_INSTANCE.match(following) and b"_parameters" in following):
+    is_object = _INSTANCE.match(following) is not None
+    if is_module or (is_object and (b"_parameters" in following or name.startswith("torch.nn."))):
         return _whole_model(name)
     if _NUMPY_ARRAYS.fullmatch(name):
         return (
             "holds NumPy arrays in its pickle, from which only PyTorch's tensors are read; nothing in it was run: "
             "save them as tensors where the file was made"
         )
-    if _INSTANCE.match(following):
+    if is_object:
         return (
             f"holds an object of class '{shown(name)}', which is not read here; nothing in it was run: if it lies "
             f"beside a network, {_SAVE_WEIGHTS}"
