@@ -8,11 +8,15 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from utils.weight_files.foreign import other_archive, other_pickle
+
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+_HEAD = 1 << 16  # bytes of a pickle that tell what it is
 _HEADER_LIMIT = 100_000_000  # bytes; safetensors allows no longer header
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<!--")
 # Other files that come in place of weights, by how they begin.
@@ -20,7 +24,16 @@ _MISTAKEN = (
     (b"\x1f\x8b", "is packed with gzip; unpack it first"),
     (b"\x89HDF", "is an HDF5 file (Keras); only PyTorch and safetensors files are read"),
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; run 'git lfs pull' where it came from"),
-)
+    (b"\x93NUMPY", "is a NumPy array (.npy); of weights only PyTorch and safetensors files are read"),
+    (b"model_checkpoint_path", "is TensorFlow's list of checkpoints; only PyTorch and safetensors files are read"),
+    (b"GGUF", "is a GGUF file (a language model); only PyTorch and safetensors files are read"),
+    *((bytes((8, version, field)), "is an ONNX model; only PyTorch and safetensors files are read: save the network's "
+       "state_dict() where it was exported") for version in range(3, 14) for field in (0x12, 0x3A)),
+    (b"\x08\1\x12", "is a TensorFlow model; only PyTorch and safetensors files are read"),
+    *((beginning, "is a packed archive; unpack it first")
+      for beginning in (b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")),
+    *((beginning, "is a picture, not weights") for beginning in (b"\x89PNG", b"\xff\xd8\xff")),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,8 @@ def mistaken_for(head: bytes) -> str | None:
     if is_page("", head) or head.lstrip().startswith(b"<"):
         title = page_title(head)
         return f"is a web page{title}, not weights: the download was refused or wanted a confirmation; fetch it again"
+    if head[257:262] == b"ustar":
+        return "is a tar archive; unpack it first"
     return next((reason for beginning, reason in _MISTAKEN if head.startswith(beginning)), None)
 
 
@@ -104,7 +119,7 @@ def damage(path: Path) -> str | None:
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
-        head = stream.read(4096)
+        head = stream.read(_HEAD)
         if not head:
             return "is empty"
         if is_safetensors(head):
@@ -112,7 +127,7 @@ def damage(path: Path) -> str | None:
         if head.startswith(_ZIP):
             return _zip_damage(stream)
     if head.startswith(_PICKLE):
-        return None
+        return other_pickle(head)
     return mistaken_for(head) or f"is in none of the formats of weight files (it begins with {head[:12]!r})"
 
 
@@ -122,11 +137,13 @@ def _zip_damage(stream: IO[bytes]) -> str | None:
     try:
         with zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+            other = other_archive(names)
+            if other:
+                return other
+            with archive.open(next(name for name in names if name.endswith("/data.pkl"))) as pickled:
+                return other_pickle(pickled.read(_HEAD))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, struct.error, zlib.error):
         return "is damaged: the archive's table of contents cannot be read"
-    if any(name.endswith("/data.pkl") for name in names):
-        return None
-    return "is an archive of other files than PyTorch's; if your browser packed it, unpack it first"
 
 
 def _safetensors_damage(stream: IO[bytes], size: int) -> str | None:

@@ -20,7 +20,7 @@ from utils.paths import displayed
 from utils.weight_files.refusal import shown
 
 _DERIVABLE = (r"(^|\.)num_batches_tracked$",)
-_METADATA_KEY = "sdflow"  # safetensors metadata maps text to text: one key holds everything as JSON
+METADATA_KEY = "sdflow"  # safetensors metadata maps text to text: one key holds everything as JSON
 
 
 class WeightsError(ValueError):
@@ -30,7 +30,7 @@ class WeightsError(ValueError):
 def save_weights(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and metadata atomically; the tensors are stored contiguous and on the CPU."""
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
-    header = {_METADATA_KEY: json.dumps(metadata, sort_keys=True)}
+    header = {METADATA_KEY: json.dumps(metadata, sort_keys=True)}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
@@ -48,7 +48,7 @@ def load_weights(path: str | Path, hint: str = "") -> tuple[dict[str, Tensor], d
         with safe_open(path, framework="pt") as stream:
             header, names = stream.metadata() or {}, stream.keys()
             state = {key: stream.get_tensor(key) for key in names}
-        metadata = json.loads(header.get(_METADATA_KEY, "{}"))
+        metadata = json.loads(header.get(METADATA_KEY, "{}"))
         if not isinstance(metadata, dict):
             raise ValueError("its metadata are no record")
         return state, metadata

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from os.path import commonprefix
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models import NETWORKS
-from models.weight_files.kinds import Kind, kind_of, with_article
+from models.weight_files.kinds import KINDS, Kind, kind_of, prefix_of_network, unsupported, with_article
 from utils.config import Section
 from utils.weight_files.formats import Checkpoint
 from utils.weight_files.names import PersistentModule
@@ -25,9 +26,12 @@ _LONGEST_SETTING = 1000  # characters
 _LEFT_OUT = object()
 _MOST_TENSORS = 5_000  # of one network: the largest published one has 1,558
 _MOST_NETWORKS = 20  # in one file: trainings keep up to six
+_MOST_SPLITS = 8  # words in which the keys of a state dict differ before the names of its networks
 _LONGEST_PREFIX = 300  # characters before a tensor's name: `synthesis.b1024.torgb.affine.` has 29
 _WITH_MEAN = ("stylegan2_generator", "e4e_encoder", "psp_encoder")
-_AVERAGES = ("g_ema", "G_ema", "average")  # moving averages of a training, which make the better pictures
+_AVERAGES = {"ema", "average", "averaged", "smooth"}  # words: moving averages of a training make the better pictures
+_OPTIONS = ("opts", "args", "hyper_parameters")  # of e4e and pSp, of rosinality, of Lightning
+_MEAN = "latent_avg"
 # What building a network from shapes out of a damaged file may raise.
 _IMPOSSIBLE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError)
 
@@ -123,36 +127,68 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
     Raises:
         RefusedFile: more networks, or more deeply nested ones, than any known file has.
     """
-    top = checkpoint.content if isinstance(checkpoint.content, dict) else {}
     own = checkpoint.metadata
-    options = settings_in(own.get("options", top.get("opts", top.get("args"))))
+    options = settings_in(own["options"]) if "options" in own else _options(checkpoint.content)
     arguments = settings_in(own.get("arguments")) if "network" in own else {}
     preferred = _named_kind(checkpoint, options) or preferred
     found: list[Found] = []
-    unknown: list[str] = []
+    others: dict[str, AnyTensor] = {}
+    count = 0
     for place, state, settings in _state_dicts(checkpoint.content):
-        named = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-        for prefix, part in _networks_in(named):
+        count += len(state)
+        if count > _MOST_NETWORKS * _MOST_TENSORS:
+            raise RefusedFile(f"holds more than {_MOST_NETWORKS * _MOST_TENSORS:,} tensors, more than any known file")
+        for prefix, part in _networks_in(state):
             where = ".".join(filter(None, (*place, prefix)))
             kind = kind_of(part, preferred)
             if kind is None:
-                unknown += [".".join(filter(None, (where, key))) for key in part]
+                others |= {".".join(filter(None, (where, key))): tensor for key, tensor in part.items()}
                 continue
-            found.append(Found(kind, where, part, settings=settings, arguments=arguments))
+            found.append(Found(kind, where, part, settings=settings or options, arguments=arguments))
             if len(found) > _MOST_NETWORKS:
                 raise RefusedFile(f"holds more than {_MOST_NETWORKS} networks, more than any known file")
-    mean = top.get("latent_avg")
+    means = {key.removesuffix(_MEAN): others.pop(key) for key in list(others) if f".{key}".endswith(f".{_MEAN}")}
     for network in found:
-        mean_code = network.state.pop("latent_avg", mean)
-        network.settings = network.settings or options
-        if network.kind.name in _WITH_MEAN and isinstance(mean_code, Tensor | StoredTensor):
-            network.extra["latent_avg"] = mean_code
-    return sorted(found, key=_rank), [key for key in unknown if key != "latent_avg"]
+        mean = network.state.pop(_MEAN, _nearest(means, network.place))
+        if network.kind.name in _WITH_MEAN and mean is not None:
+            network.extra[_MEAN] = mean
+    return sorted(found, key=_rank), list(others)
+
+
+def nothing_known(unknown: Sequence[str]) -> RefusedFile:
+    """Why a file is not read in which no network was found.
+
+    Args:
+        unknown: the keys of its tensors.
+    """
+    if not unknown:
+        return RefusedFile("holds no tensors under names, as a network's state_dict() has them")
+    known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
+    first = f"holds no network that is known here (its first key is '{shown(unknown[0])}'); known: {known}"
+    return RefusedFile(unsupported(unknown) or first)
 
 
 def _rank(found: Found) -> int:
-    last = found.place.rpartition(".")[2]
-    return 4 * ("discriminator" in found.kind.name) + 2 * (last == "decoder") + (last not in _AVERAGES)
+    places = found.place.split(".")
+    words = {word.lower() for place in places for word in place.split("_")}
+    return 4 * ("discriminator" in found.kind.name) + 2 * ("decoder" in places) + (not words & _AVERAGES)
+
+
+def _nearest(means: Mapping[str, AnyTensor], place: str) -> AnyTensor | None:
+    """The mean code of the innermost part of the file that holds the network as well."""
+    around = [prefix for prefix in means if f"{place}.".startswith(prefix)]
+    return means[max(around, key=len)] if around else None
+
+
+def _options(content: Any, depth: int = 1) -> dict[str, Any]:
+    """What a file of another project says of how its networks were made."""
+    if not isinstance(content, dict):
+        return {}
+    for name in _OPTIONS:
+        if isinstance(content.get(name), dict):
+            return _options(content[name], 0) or settings_in(content[name])
+    inner = (_options(value, depth - 1) for value in content.values()) if depth else ()
+    return next(filter(None, inner), {})
 
 
 def _named_kind(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
@@ -162,23 +198,35 @@ def _named_kind(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
 
 
 def _networks_in(state: dict[str, AnyTensor]) -> Iterator[tuple[str, dict[str, AnyTensor]]]:
-    """The state dict itself, or where it is none of a known network the parts that its first names tell apart."""
-    if kind_of(state) is not None:
-        yield "", state
-        return
-    parts: dict[str, dict[str, AnyTensor]] = {}
-    for key, tensor in state.items():
-        prefix, _, rest = key.partition(".")
-        parts.setdefault(prefix if rest else "", {})[rest or key] = tensor
-    for prefix, part in parts.items():
-        if kind_of(part) is not None:
-            yield prefix, part
-        else:
-            yield "", {(f"{prefix}.{key}" if prefix else key): tensor for key, tensor in part.items()}
+    """Prefix and tensors of each network in a state dict, and of what is none.
+
+    Any number of words may stand before the names of a network. Where the keys are those of no known network, the
+    first word in which they differ tells its parts apart, and so on.
+    """
+    waiting = deque([("", state, 0)])
+    while waiting:
+        place, part, splits = waiting.popleft()
+        shared = commonprefix(list(part)).rpartition(".")
+        common = f"{shared[0]}{shared[1]}"
+        prefix = prefix_of_network(part, common)
+        if prefix is not None or splits == _MOST_SPLITS:
+            prefix = prefix or ""
+            yield f"{place}{prefix}".removesuffix("."), {key[len(prefix) :]: value for key, value in part.items()}
+            continue
+        parts: dict[str, dict[str, AnyTensor]] = {}
+        alone: dict[str, AnyTensor] = {}
+        for key, tensor in part.items():
+            word, dot, rest = key[len(common) :].partition(".")
+            (parts.setdefault(f"{common}{word}.", {}) if dot else alone)[rest or word] = tensor
+        if alone:
+            yield f"{place}{common}".removesuffix("."), alone
+        waiting += [(f"{place}{start}", inner, splits + 1) for start, inner in parts.items()]
 
 
 def _state_dicts(content: Any) -> Iterator[tuple[tuple[str, ...], dict[str, AnyTensor], dict[str, Any]]]:
     """Place, tensors and settings of each dict or module with tensors in it; each once, however it is linked."""
+    if isinstance(content, list | tuple):
+        content = {str(index): value for index, value in enumerate(content)}
     seen: set[int] = set()
     waiting: deque[tuple[tuple[str, ...], Any]] = deque([((), content)])
     while waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.weight_files.contents import Found, find_networks
+from models.weight_files.contents import Found, find_networks, nothing_known
 from utils.paths import displayed
 from utils.weight_files.formats import Checkpoint, read_checkpoint
 from utils.weight_files.refusal import RefusedFile, shown
@@ -26,10 +26,10 @@ def describe(path: str | Path) -> Rows:
     try:
         networks, unknown = find_networks(checkpoint)
         rows = [("format", f"{checkpoint.format}, {_bytes(checkpoint.size)}"), *_own(checkpoint)]
+        if not networks:
+            raise nothing_known(unknown)
         for found in networks:
             rows += _network(found)
-        if not networks:
-            raise RefusedFile(f"holds no network that is known here{_first(unknown)}")
     except RefusedFile as error:
         raise WeightsError(f"{displayed(path)}: {error}") from None
     if unknown:
@@ -68,10 +68,6 @@ def _network(found: Found) -> Rows:
 def _some(keys: Sequence[str], count: int = 3) -> str:
     more = f" and {len(keys) - count} more" if len(keys) > count else ""
     return ", ".join(shown(key) for key in keys[:count]) + more
-
-
-def _first(unknown: Sequence[str]) -> str:
-    return f" (its first key is '{shown(unknown[0])}')" if unknown else ": no tensors"
 
 
 def _bytes(count: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
 from models.stylegan2.nvlabs import public_keys, sizes_from_nvlabs
+from utils.weight_files.foreign import DIFFUSION, STYLEGAN3
 
 State = Mapping[str, Tensor]
 Settings = Mapping[str, Any]
@@ -41,6 +43,7 @@ class Kind:
         summary: one line about these sizes.
         translate: key map from the public names to this project's, where they differ.
         read_first: keys of small tensors whose numbers `sizes` needs.
+        only: regular expression of all its keys, where networks of other projects have the signature's keys as well.
     """
 
     name: str
@@ -50,14 +53,17 @@ class Kind:
     summary: Callable[[Mapping[str, Any]], str]
     translate: Callable[[State], dict[str, Tensor]] | None = None
     read_first: tuple[str, ...] = ()
+    only: str = ""
 
     def translated(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The state dict under this project's names."""
         return state if self.translate is None else self.translate(state)
 
-    def fits(self, keys: Mapping[str, Any]) -> bool:
-        """Whether a state dict with these keys is of this kind."""
-        return all(key in keys for key in self.signature)
+    def fits(self, keys: Mapping[str, Any], prefix: str = "") -> bool:
+        """Whether a state dict with these keys, which all begin with the prefix, is of this kind."""
+        return all(f"{prefix}{key}" in keys for key in self.signature) and (
+            not self.only or all(re.fullmatch(self.only, key[len(prefix) :]) for key in keys)
+        )
 
 
 def styles_of(size: int) -> int:
@@ -198,6 +204,7 @@ KINDS: tuple[Kind, ...] = (
         ("backbone.conv1.weight", "backbone.layer1.0.conv1.weight"),
         _by_shape(semantic_encoder_sizes),
         _semantic_encoder_summary,
+        only=r"backbone\..+",
     ),
     Kind(
         "continuous_flow",
@@ -213,6 +220,7 @@ KINDS: tuple[Kind, ...] = (
         ("mlp.0.weight",),
         _by_shape(latent_discriminator_sizes),
         _critic_summary,
+        only=r"mlp\.\d+\.(weight|bias)",
     ),
     Kind(
         "latent_transformer",
@@ -220,6 +228,7 @@ KINDS: tuple[Kind, ...] = (
         ("dense.0.weight", "dense.1.weight"),
         _by_shape(latent_transformer_sizes),
         _transformer_summary,
+        only=r"dense\.\d+\.(weight|bias)",
     ),
     Kind(
         "latent_classifier",
@@ -227,6 +236,7 @@ KINDS: tuple[Kind, ...] = (
         ("fcs.0.weight", "fcs.1.weight"),
         _by_shape(latent_classifier_sizes),
         _latent_classifier_summary,
+        only=r"fcs\.\d+\.(weight|bias)",
     ),
     Kind(
         "adatrans",
@@ -245,10 +255,43 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
-def kind_of(keys: Mapping[str, Any], preferred: str = "") -> Kind | None:
-    """The kind of network with these keys; of several with the same keys (pSp and e4e) the one that is named."""
-    fitting = [kind for kind in KINDS if kind.fits(keys)]
+_FIRST_KEYS = tuple({kind.signature[0] for kind in KINDS})
+# Networks that people bring and that are not read: the end of a key that each has, and what is said of it.
+_UNSUPPORTED = (
+    ("synthesis.input.freqs", STYLEGAN3),
+    ("down_blocks.0.resnets.0.conv1.weight", DIFFUSION),
+    ("diffusion_model.input_blocks.0.0.weight", DIFFUSION),
+)
+
+
+def kind_of(keys: Mapping[str, Any], preferred: str = "", prefix: str = "") -> Kind | None:
+    """The kind of network with these keys; of several with the same keys (pSp and e4e) the one that is named.
+
+    Args:
+        prefix: what all keys begin with before the network's own names.
+    """
+    fitting = [kind for kind in KINDS if kind.fits(keys, prefix)]
     return next((kind for kind in fitting if kind.name == preferred), fitting[0] if fitting else None)
+
+
+def prefix_of_network(keys: Mapping[str, Any], shared: str) -> str | None:
+    """The words that stand before the keys of a known network; None if these are no such keys.
+
+    Args:
+        shared: what all keys begin with; the prefix is a part of it, since names may begin alike behind it, too.
+    """
+    ends = ((key, first) for key in keys if key.endswith(_FIRST_KEYS) for first in _FIRST_KEYS if key.endswith(first))
+    prefixes = {key.removesuffix(first) for key, first in ends}
+    for prefix in sorted(prefixes, key=len):
+        whole_words = not prefix or prefix.endswith(".")
+        if whole_words and shared.startswith(prefix) and kind_of(keys, prefix=prefix) is not None:
+            return prefix
+    return None
+
+
+def unsupported(keys: Iterable[str]) -> str | None:
+    """What a file with these keys holds that is not read, as the end of a sentence; None where that is not known."""
+    return next((reason for key in keys for end, reason in _UNSUPPORTED if f".{key}".endswith(f".{end}")), None)
 
 
 def with_article(title: str) -> str:

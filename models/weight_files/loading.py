@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from models import NETWORKS
-from models.weight_files.contents import Found, find_networks
-from models.weight_files.kinds import KINDS, title_of, with_article
+from models.weight_files.contents import Found, find_networks, nothing_known
+from models.weight_files.kinds import title_of, unsupported, with_article
 from utils.config import ConfigError, Section, check_arguments
 from utils.paths import displayed
 from utils.weight_files.formats import Checkpoint, read_checkpoint
@@ -147,13 +147,11 @@ def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found
         if not wanted or found.kind.name in wanted:
             return found
     if networks:
+        other = unsupported(unknown) if "stylegan2_generator" in wanted else None
         held = " and ".join(dict.fromkeys(with_article(found.kind.title) for found in networks))
-        raise RefusedFile(f"holds {held}, not {' or '.join(with_article(title_of(name)) for name in wanted)}")
-    if unknown:
-        known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
-        first = shown(unknown[0])
-        raise RefusedFile(f"holds no network that is known here (its first key is '{first}'); known: {known}")
-    raise RefusedFile("holds no tensors")
+        asked = " or ".join(with_article(title_of(name)) for name in wanted)
+        raise RefusedFile(other or f"holds {held}, not {asked}")
+    raise nothing_known(unknown)
 
 
 def _agreed(section: Section, settings: Section, source: str) -> Section:

@@ -27,12 +27,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from models.stylegan2.nvlabs import nvlabs_keys
 from models.weight_files import LoadedNetwork, load_network
 from models.weight_files.description import describe
-from scripts.checks.weight_file_samples import flow_file, save, state_of, write_nvlabs
+from scripts.checks.weight_file_samples import flow_file, prefixed, save, state_of, write_nvlabs, write_tuned
 from utils.paths import displayed
 from utils.weight_files.refusal import shown
 from utils.weights import WeightsError, save_weights
@@ -144,6 +145,17 @@ def _nvlabs(path: Path) -> None:
     write_nvlabs(path, {"G_ema": state}, "raise SystemExit", z_dim=8, synthesis_kwargs={"conv_clamp": 256})
 
 
+def _tuned(path: Path) -> None:
+    state = nvlabs_keys(state_of("stylegan2_generator", **_SMALL, stored_mean=True))
+    write_tuned(path, state, "raise SystemExit", "G_ema")
+
+
+def _wrapped(path: Path) -> None:
+    state = state_of("stylegan2_generator", **_SMALL)
+    options = {"hyper_parameters": {"opts": argparse.Namespace(size=8)}, "latent_avg": state["style.1.bias"]}
+    save(path, {"state_dict": {"model.loss.weight": torch.ones(2), **prefixed(state, "model.net.G.")}, **options})
+
+
 def _safetensors(path: Path) -> None:
     save_weights(path, state_of("stylegan2_generator", **_SMALL), {"network": "stylegan2_generator", "arguments": {}})
 
@@ -153,6 +165,8 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "zip-mended": _zip,
     "legacy": _legacy,
     "nvlabs": _nvlabs,
+    "tuned-mended": _tuned,
+    "wrapped-mended": _wrapped,
     "safetensors": _safetensors,
 }
 
@@ -204,7 +218,7 @@ def fuzz(
     for index in range(mutations):
         source = random.Random(f"{seed}:{name}:{index}")
         path = folder / f"{name}-{seed}-{index}"
-        path.write_bytes(mended_zip(data, source) if name == "zip-mended" else mutated(data, source))
+        path.write_bytes(mended_zip(data, source) if name.endswith("-mended") else mutated(data, source))
         outcome = trial(path, watch, whole)
         counts[outcome.verdict] += 1
         if outcome.verdict in ("refused", "loaded"):

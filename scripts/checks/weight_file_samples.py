@@ -201,6 +201,13 @@ def write_nvlabs(path: Path, networks: Mapping[str, Mapping[str, Tensor]], sourc
         pickle.dump({**content, "augment_pipe": None}, stream)
 
 
+def write_tuned(path: Path, state: Mapping[str, Tensor], source: str, place: str = "", legacy: bool = False) -> Path:
+    """A generator as PTI keeps it: NVlabs' record of the module in a file of torch.save, alone or in a dict."""
+    with nvlabs_modules():
+        generator = persistent_tree(state, source, "Generator", _init_kwargs=EasyDict(z_dim=8), img_resolution=16)
+        return save(path, {place: generator} if place else generator, legacy)
+
+
 def save(path: Path, content: Any, legacy: bool = False) -> Path:
     """`torch.save` in either format."""
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)

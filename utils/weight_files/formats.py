@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from utils.integrity import is_safetensors, mistaken_for
 from utils.paths import displayed
 from utils.weight_files.refusal import RefusedFile
 from utils.weight_files.torch_files import read_legacy, read_nvlabs, read_zip
-from utils.weights import WeightsError, existing, load_weights
+from utils.weights import METADATA_KEY, WeightsError, existing, load_weights
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY, NVLABS = "safetensors", "PyTorch zip", "PyTorch legacy", "NVlabs pickle"
 _LEGACY_START = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # the whole first pickle: protocol 2, the magic number
@@ -28,6 +30,7 @@ class Checkpoint:
             pickle `PersistentModule`.
         metadata: this project's own, of a safetensors file.
         size: bytes of the file.
+        has_own_metadata: it is a safetensors file with this project's metadata, though these may be empty.
     """
 
     path: Path
@@ -35,11 +38,12 @@ class Checkpoint:
     content: Any
     size: int
     metadata: dict[str, Any] = field(default_factory=dict)
+    has_own_metadata: bool = False
 
     @property
     def is_own(self) -> bool:
         """This project wrote the file, and not as the copy of another project's, which names the kind of network."""
-        return self.format == SAFETENSORS and not isinstance(self.metadata.get("network"), str)
+        return self.has_own_metadata and not isinstance(self.metadata.get("network"), str)
 
 
 def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
@@ -64,7 +68,9 @@ def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
     except OSError as error:
         raise WeightsError(f"{displayed(path)}: cannot be read: {error.strerror or error}") from None
     state, metadata = load_weights(path)
-    return Checkpoint(path, SAFETENSORS, state, len(data), metadata)
+    with safe_open(path, framework="pt") as stream:
+        has_own = METADATA_KEY in (stream.metadata() or {})
+    return Checkpoint(path, SAFETENSORS, state, len(data), metadata, has_own)
 
 
 def _mapped(path: Path) -> memoryview:

@@ -56,7 +56,7 @@ class NumberType(Restored):
 
 @dataclass
 class PersistentModule:
-    """A module of an NVlabs pickle: its class's name and its attributes. Its source code is left where it is."""
+    """A module as NVlabs records it: its class's name and its attributes. Its source code is left where it is."""
 
     class_name: str
     attributes: dict[Any, Any] = field(default_factory=dict)
@@ -150,7 +150,12 @@ _SETTINGS: Mapping[str, Any] = {
     "builtins.set": Builder(_set),
     "__builtin__.set": Builder(_set),
 }
-TORCH_NAMES: Mapping[str, Any] = {**_TENSORS, **_SETTINGS}
+# Modules of NVlabs' training code: in its own pickles and, tuned for one picture, in files of torch.save.
+_MODULES: Mapping[str, Any] = {
+    "torch_utils.persistence._reconstruct_persistent_obj": Builder(_persistent_module),
+    "dnnlib.util.EasyDict": Builder(_plain),
+}
+TORCH_NAMES: Mapping[str, Any] = {**_TENSORS, **_SETTINGS, **_MODULES}
 
 
 def nvlabs_names(load_from_bytes: Callable[[Any], Storage]) -> Mapping[str, Any]:
@@ -159,9 +164,4 @@ def nvlabs_names(load_from_bytes: Callable[[Any], Storage]) -> Mapping[str, Any]
     Args:
         load_from_bytes: reads the legacy file of one storage that stands inside the pickle.
     """
-    return {
-        **TORCH_NAMES,
-        "torch.storage._load_from_bytes": Builder(load_from_bytes),
-        "torch_utils.persistence._reconstruct_persistent_obj": Builder(_persistent_module),
-        "dnnlib.util.EasyDict": Builder(_plain),
-    }
+    return {**TORCH_NAMES, "torch.storage._load_from_bytes": Builder(load_from_bytes)}

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from utils.weight_files.foreign import unknown_name
 from utils.weight_files.refusal import RefusedFile, shown
 
 # Ten times what the largest public file takes (a classifier of 1,558 tensors: 60,000); about two seconds at most.
@@ -209,9 +210,9 @@ class PickleReader:
             raise RefusedFile("its pickle is damaged (a name that is no text)")
         full = f"{module}.{name}"
         if full not in self.names:
-            raise RefusedFile(
-                f"refers to '{shown(full)}', which no weight file of the known formats needs; nothing of it was run"
-            )
+            before = self._stack[-1] if self._stack else None
+            is_module = isinstance(before, str) and before == "module"
+            raise RefusedFile(unknown_name(full, self.data, self.position, is_module))
         self._push(self.names[full])
 
     def _stack_global(self) -> None:

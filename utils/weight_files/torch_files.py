@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -18,18 +19,13 @@ _LEGACY_VERSION = 1001
 
 
 def read_zip(data: memoryview) -> Any:
-    """Content of a zip file of `torch.save`; its tensors as `StoredTensor`.
+    """Content of a zip file of `torch.save`; its tensors as `StoredTensor`, NVlabs' modules as `PersistentModule`.
 
     Raises:
         RefusedFile: damaged, no weight file, or not safe to read.
     """
     entries = zip_entries(data)
-    roots = [name.removesuffix("/data.pkl") for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
-    if len(roots) != 1:
-        raise RefusedFile("is a zip archive, but none of torch.save: 'data.pkl' is missing")
-    root = roots[0]
-    if f"{root}/constants.pkl" in entries or any(name.startswith(f"{root}/code/") for name in entries):
-        raise RefusedFile("is a TorchScript program, of which no code is run here; save the network's state_dict")
+    (root,) = (name.removesuffix("/data.pkl") for name in entries if re.fullmatch(r"[^/]+/data\.pkl", name))
     order = entries.get(f"{root}/byteorder")
     if order is not None and bytes(order.data[:8]) != b"little":
         raise RefusedFile("its numbers are not little-endian; save it again on another machine")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from utils.weight_files.foreign import other_archive
 from utils.weight_files.refusal import RefusedFile, shown
 
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -37,13 +40,23 @@ class Entry:
         return self.data
 
 
+class _Record(NamedTuple):
+    """What the directory says of one file; `stored`: neither compressed nor encrypted."""
+
+    name: str
+    offset: int
+    size: int
+    checksum: int
+    stored: bool
+
+
 def zip_entries(data: memoryview) -> dict[str, Entry]:
-    """The entries by name.
+    """The entries by name; exactly one is `data.pkl` in a folder.
 
     `zipfile` would do the same, but reads a directory of any length, and inflates.
 
     Raises:
-        RefusedFile: torn, damaged, compressed or encrypted.
+        RefusedFile: torn, damaged, compressed or encrypted, or none of `torch.save`.
     """
     try:
         return _entries(data)
@@ -52,9 +65,29 @@ def zip_entries(data: memoryview) -> dict[str, Entry]:
 
 
 def _entries(data: memoryview) -> dict[str, Entry]:
-    position, count = _directory(data)
+    records = list(_records(data))
+    other = other_archive([record.name for record in records])
+    if other:
+        raise RefusedFile(other)
     total = 0
     entries: dict[str, Entry] = {}
+    for record in records:
+        if not record.stored:
+            raise RefusedFile(
+                f"its entry '{shown(record.name)}' is compressed or encrypted, which torch.save never does; "
+                f"fetch the original file"
+            )
+        total += record.size
+        if total > len(data):  # each entry is checked as a whole: shared bytes would be summed up again and again
+            raise RefusedFile("its entries overlap, which torch.save never lets them")
+        if record.name in entries:
+            raise RefusedFile(f"has two entries '{shown(record.name)}'")
+        entries[record.name] = Entry(_content(data, record.offset, record.size, record.name), record.checksum)
+    return entries
+
+
+def _records(data: memoryview) -> Iterator[_Record]:
+    position, count = _directory(data)
     for _ in range(count):
         header = struct.unpack_from("<4s6H3I5H2I", data, position)
         signature, _, _, flags, method, _, _, checksum, packed, size, name_length, extra, comment = header[:13]
@@ -66,15 +99,7 @@ def _entries(data: memoryview) -> dict[str, Entry]:
         fields = data[position + name_length : position + name_length + extra]
         position += name_length + extra + comment
         size, packed, offset = _zip64(fields, size, packed, offset)
-        if method != 0 or packed != size or flags & _ENCRYPTED:
-            raise RefusedFile(f"its entry '{shown(name)}' is compressed or encrypted, which torch.save never does")
-        total += size
-        if total > len(data):  # each entry is checked as a whole: shared bytes would be summed up again and again
-            raise RefusedFile("its entries overlap, which torch.save never lets them")
-        if name in entries:
-            raise RefusedFile(f"has two entries '{shown(name)}'")
-        entries[name] = Entry(_content(data, offset, size, name), checksum)
-    return entries
+        yield _Record(name, offset, size, checksum, method == 0 and packed == size and not flags & _ENCRYPTED)
 
 
 def _directory(data: memoryview) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.domain import Domain
@@ -32,6 +34,7 @@ from scripts.checks.weight_file_samples import (
     state_of,
     without,
     write_nvlabs,
+    write_tuned,
 )
 from utils.config import ConfigError, load_config
 from utils.integrity import damage
@@ -128,6 +131,20 @@ def test_nvlabs_pickle(sizes: dict[str, Any], tmp_path: Path) -> None:
     assert loaded.metadata["c_dim"] == 3 * bool(sizes)
 
 
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("place", ["", "G_ema"])
+def test_a_generator_tuned_for_one_photograph(place: str, legacy: bool, tmp_path: Path) -> None:
+    """PTI keeps NVlabs' module in a file of torch.save; it is the generator that NVlabs' own pickle holds."""
+    state = nvlabs_keys(state_of(GENERATOR, stored_mean=True))
+    write_nvlabs(tmp_path / "network.pkl", {"G_ema": state}, "import os", z_dim=8)
+    path = write_tuned(tmp_path / "tuned.pt", state, "import os", place, legacy)
+    assert dict(describe(path))["network"] == " at ".join(filter(None, ("StyleGAN2 generator", place)))
+    first, tuned = read_network(tmp_path / "network.pkl"), read_network(path)
+    assert tuned.kind == GENERATOR and same(tuned.tensors, first.tensors) and tuned.sizes == first.sizes
+    assert convert_checkpoint.main([str(path), str(tmp_path / "x.safetensors")]) == 0
+    assert same(load_network(tmp_path / "x.safetensors").module.state_dict(), state_of(GENERATOR, stored_mean=True))
+
+
 @pytest.mark.parametrize("first", [0x80, 0x08])
 def test_safetensors_are_recognised_whatever_their_header_measures(first: int, tmp_path: Path) -> None:
     """They begin with the header's length, which may be 0x80 modulo 256: how a pickle begins."""
@@ -185,6 +202,65 @@ def test_one_network_of_several(tmp_path: Path) -> None:
         load_network(path, "psp_encoder")
     bare = save(tmp_path / "bare.pt", state_of("e4e_encoder"))  # says nothing: it is what is asked for
     assert load_network(bare, "psp_encoder").kind == "psp_encoder" and load_network(bare).kind == "e4e_encoder"
+
+
+def lightning(prefix: str, **other: Any) -> dict[str, Any]:
+    """A Lightning checkpoint of a module that keeps pSp behind some words."""
+    own = encoder_file("psp_encoder")
+    state = prefixed(own["state_dict"], prefix)
+    return {"epoch": 3, "state_dict": state, "hyper_parameters": own["opts"], "latent_avg": own["latent_avg"], **other}
+
+
+@pytest.mark.parametrize("prefix", ["", "net.", "model.net.", "module._orig_mod.a.b.c.d.e.f.g.h.", "x." * 100])
+def test_any_number_of_words_before_the_keys(prefix: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "x.ckpt", lightning(prefix))
+    encoder, decoder = read_network(path), read_network(path, GENERATOR)
+    assert encoder.kind == "psp_encoder" and same(encoder.tensors, state_of("psp_encoder"))
+    assert torch.equal(encoder.extra["latent_avg"], torch.arange(48.0).reshape(6, 8) / 48)
+    assert same(decoder.tensors, state_of(GENERATOR))
+    places = [text for label, text in describe(path) if label == "network"]
+    assert places[0].startswith(f"pSp encoder at state_dict.{prefix[:20]}") and len(places) == 2
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_every_kind_of_network_behind_words(kind: str, tmp_path: Path) -> None:
+    other = {"loss.lpips.weight": torch.ones(2), "step": torch.ones(1)}
+    state = {**prefixed(state_of(kind), "module.model.net."), **other}
+    loaded = read_network(save(tmp_path / "x", {"model": {"state_dict": state}}), kind)
+    assert loaded.kind == kind and same(loaded.tensors, state_of(kind))
+
+
+def test_options_and_mean_code_are_found_where_other_programs_put_them(tmp_path: Path) -> None:
+    own = lightning("net.")
+    options, mean = own.pop("hyper_parameters"), own.pop("latent_avg")
+    for content in (
+        {**own, "hyper_parameters": {"opts": argparse.Namespace(**options)}, "latent_avg": mean},
+        {**own, "args": argparse.Namespace(**options), "state_dict": {**own["state_dict"], "net.latent_avg": mean}},
+        {"model": {**own, "opts": options, "latent_avg": mean}},
+    ):
+        loaded = read_network(save(tmp_path / "x", content))
+        assert loaded.kind == "psp_encoder" and torch.equal(loaded.extra["latent_avg"], mean)
+        assert loaded.metadata["stylegan_size"] == 16
+
+
+def test_averages_come_first(tmp_path: Path) -> None:
+    plain, average = state_of(GENERATOR, 1), state_of(GENERATOR)
+    for content in (
+        {**prefixed(plain, "online_model."), **prefixed(average, "ema_model.module."), "step": torch.ones(1)},
+        {"generator": prefixed(plain, "module."), "generator_ema": prefixed(average, "module.")},
+        {**prefixed(average, "module."), "n_averaged": torch.ones(1)},
+        [plain, {"params_ema": average}],
+    ):
+        assert same(read_network(save(tmp_path / "x", content)).tensors, average)
+
+
+def test_safetensors_of_other_projects_in_a_domain(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    config = load_config(tiny_domain_folder / "domain.yaml").plain()
+    state = read_network(config["generator"]["weights"]).tensors
+    save_file(prefixed(state, "g_ema.module."), tmp_path / "x.safetensors", metadata={"format": "pt"})
+    config["generator"]["weights"] = str(tmp_path / "x.safetensors")
+    (tmp_path / "domain.yaml").write_text(json.dumps(config), encoding="utf-8")
+    assert same(Domain.from_file(tmp_path / "domain.yaml").generator.state_dict(), state)
 
 
 def test_codes_that_are_no_offsets(tmp_path: Path) -> None:
