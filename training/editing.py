@@ -1,8 +1,8 @@
-"""What methods share whose result is an editor."""
+"""What methods have in common whose result is an editor."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 
 from models.domain import Domain
 from models.editors import EDITORS
-from models.editors.base import Editor, Flip
+from models.editors.base import AttributeEditor, Editor
 from models.editors.stored import StoredEditor, editor_metadata
+from models.editors.targets import Flip
 from training.method import Batch, Method
 from utils.config import ConfigError, Section
 from utils.images import grid
@@ -21,13 +22,13 @@ from utils.weights import load_strict
 
 
 class EditorMethod(Method):
-    """A method that makes an editor: `editor()` is shown in previews and written at the end.
+    """A method that makes an editor: `editor()` is written at the end of the training.
 
     Batches hold `image` (B, 3, S, S), `latent` (B, L, D) and `teacher` (B, A), as `LatentCache` gives them.
 
     Attributes:
-        parts: parts of the domain without which the editor means nothing.
-        sections: name → section of each network that the editor is built of again.
+        parts: networks of the domain that the editor depends on.
+        sections: name → section of each network of the editor, from which it is built again.
         settings: further constructor arguments of the editor.
     """
 
@@ -43,18 +44,33 @@ class EditorMethod(Method):
         raise NotImplementedError
 
     def check_result(self) -> None:
-        """Make the editor again of what its file will hold.
+        """Build the editor from what its file will hold.
 
         Raises:
-            ConfigError: the file would not name what the editor is made of.
-            WeightsError: it would hold other tensors than the editor has.
+            ConfigError: the file would not describe all of the editor.
+            WeightsError: the file would hold other tensors than the editor has.
         """
         editor = self.editor()
-        state, metadata = editor.state_dict(), editor_metadata(editor, self.domain, self.sections, (), self.settings)
+        state, metadata = editor.state_dict(), self._metadata(editor, ())
         stored = StoredEditor(state, metadata, self.domain, Path("editor.safetensors"))
         kind: type[Editor] = EDITORS.find(Section({"name": editor.name}, type(editor).__name__))
         with torch.random.fork_rng(devices=[]):  # initial weights that are overwritten
             load_strict(kind.restore(stored), state, stored.file)
+
+    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        editor = self.editor()
+        return {"editor": (editor.state_dict(), self._metadata(editor, self.parts))}
+
+    def _metadata(self, editor: Editor, parts: Sequence[str]) -> dict[str, Any]:
+        attributes = editor.attributes if isinstance(editor, AttributeEditor) else ()
+        return editor_metadata(editor.name, attributes, self.domain, self.sections, parts, self.settings)
+
+
+class AttributeEditorMethod(EditorMethod):
+    """A method that makes an editor of attributes."""
+
+    def editor(self) -> AttributeEditor:
+        raise NotImplementedError
 
     def preview(self, batch: Batch) -> Tensor:
         """Rows are faces; columns: picture, its inversion, then one flipped attribute each."""
@@ -64,18 +80,14 @@ class EditorMethod(Method):
             columns.append(self.domain.synthesise(editor.edit(latent, image, {name: Flip(0.2)})))
         return grid(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))
 
-    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
-        editor = self.editor()
-        metadata = editor_metadata(editor, self.domain, self.sections, self.parts, self.settings)
-        return {"editor": (editor.state_dict(), metadata)}
 
-
-def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
+def codes_and_scores(data: Dataset[Any]) -> tuple[Tensor, Tensor]:
     """All codes (N, L, D) of a data set and the teacher's probabilities (N, A), in memory.
 
     Raises:
-        ConfigError: it is none of encoded faces.
+        ConfigError: it does not hold encoded faces.
     """
     if not hasattr(data, "numbers"):
         raise ConfigError("data: this method looks at all codes at once; use latent_cache or encoded_faces")
-    return data.numbers()
+    codes, scores = data.numbers()
+    return codes, scores

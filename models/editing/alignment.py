@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
-
-from models.domain import Domain
-from utils.config import Catalogue, Section, as_section
 
 ALIGNED_ALREADY = "aligned already, taken as it is"
 FaceChoice = Literal["all", "largest"] | int  # a number: that many, the surest first
@@ -50,7 +47,8 @@ class Frame:
     def inverse(self, points: np.ndarray) -> np.ndarray:
         """(…, 2) positions in the picture → (…, 2) as u and v."""
         matrix = np.linalg.inv(np.stack([self.across, self.down], axis=1))
-        return (points - self.origin) @ matrix.T
+        positions: np.ndarray = (points - self.origin) @ matrix.T
+        return positions
 
     def numbers(self) -> list[float]:
         """Origin, across and down as six numbers, for files."""
@@ -155,20 +153,3 @@ class ResizeAligner:
     def doubt(self, picture: Image.Image) -> str:
         """Nothing: this aligner knows no faces."""
         return ""
-
-
-ALIGNERS = Catalogue(
-    "aligner", {"resize": "models.editing.alignment:ResizeAligner", "dlib": "models.editing.face_alignment:DlibAligner"}
-)
-
-
-def build_aligner(domain: Domain, **changes: Any) -> Aligner:
-    """The aligner that the domain's config names, with other arguments than the config's where `changes` says so.
-
-    Raises:
-        ConfigError: unknown name or argument.
-    """
-    section = as_section(domain.config.get("aligner", domain.aligner), "aligner")
-    if changes:
-        section = Section({**section, **changes}, section.path, section.sources)
-    return ALIGNERS.build(section, image_side=domain.image_side)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from datasets.avatars import AvatarFaces
 from models.domain import Domain
-from models.editing.pipeline import EditingPipeline, Inversion
-from models.editors.base import Flip, resolve_targets
+from models.editing.inversion import Inversion
+from models.editing.pipeline import EditingPipeline
 from models.editors.loading import load_editor
 from models.editors.sdflow import SDFlowEditor
+from models.editors.targets import Flip, resolve_targets
 from scripts.published.flow import Flow
 
 PUBLISHED_TOLERANCE, TRUE_TOLERANCE = 1e-5, 1e-9
@@ -94,7 +95,7 @@ def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
     `margin_of_changed` says how far from 0.5 the changed ones were in float32.
     """
     exact, low = (EditingPipeline(domain, editor) for editor, domain in (shipped(device) for _ in range(2)))
-    assert isinstance(low.editor, SDFlowEditor)
+    assert isinstance(exact.editor, SDFlowEditor) and isinstance(low.editor, SDFlowEditor)
     low.domain.precision = "bfloat16"
     attributes = exact.editor.attributes
     quality: list[Tensor] = []
@@ -104,10 +105,10 @@ def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
         inversions: tuple[Inversion, Inversion] = exact.invert(image), low.invert(image)
         for name in attributes:
             # the same wish for both: a semantic variable at 0.5 would otherwise be turned to opposite sides
-            wanted = resolve_targets(inversions[0].semantics, {name: Flip()}, attributes)
+            wanted = resolve_targets(inversions[0].condition, {name: Flip()}, attributes)
             pictures = []
             for pipeline, inversion in zip((exact, low), inversions, strict=True):
-                code = pipeline.editor.move(inversion.prepared, inversion.semantics, wanted)
+                code = pipeline.editor.move(inversion.rest, inversion.condition, wanted)
                 pictures.append(pipeline.domain.synthesise_full(code))
             quality.append(picture_psnr(pictures[1], pictures[0]))
             probabilities = [exact.domain.judge_probabilities(exact.domain.resized(picture)) for picture in pictures]

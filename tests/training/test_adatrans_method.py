@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from models.adatrans import AdaTrans
 from models.domain import PARTS, Domain
 from models.editors.adatrans import AdaTransEditor
-from models.editors.base import SetTo
+from models.editors.targets import SetTo
 from models.flows.realnvp import RealNVP
 from tests.training.editors import (
     assert_configs_fit,
