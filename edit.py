@@ -211,7 +211,7 @@ def check_output(output: Path) -> None:
 
 
 def edit_all(run: EditRun, jobs: Sequence[Job], quiet: bool) -> str:
-    """Edit all inputs and report problems as they occur; returns why the run stopped early, or nothing."""
+    """Edit all inputs and report problems as they occur; returns why the run stopped early, or an empty text."""
     try:
         with tqdm(total=len(jobs), unit="photo", disable=quiet) as bar, closing(run.finished(jobs)) as batches:
             for batch in batches:

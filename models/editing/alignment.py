@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
-ALIGNED_ALREADY = "aligned already, taken as it is"
-FaceChoice = Literal["all", "largest"] | int  # a number: that many, the surest first
+ALIGNED_ALREADY = "aligned already, used as it is"
+FaceChoice = Literal["all", "largest"] | int  # a number: so many, highest score first
 
 
 class AlignmentError(ValueError):
@@ -17,7 +17,7 @@ class AlignmentError(ValueError):
 
 
 class AlignerMissing(AlignmentError):
-    """What the aligner needs is not installed: no picture can be aligned; the message says what to install."""
+    """The aligner lacks a package, so that no picture can be aligned; the message says what to install."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class AlignedFace:
     Attributes:
         picture: RGB square of the domain's `image_side`.
         frame: where it lies in the picture that it was cut out of.
-        box: left, top, right, bottom of the detector's find, in whole pixels; None where nothing was searched.
+        box: left, top, right, bottom of the detected face, in whole pixels; None without a detector.
         score: the detector's; only scores of one detector can be compared.
         detector: its name.
-        remark: what a person should know: that the picture counts as aligned already, or that it does not look it.
+        remark: a note for people: that the picture was aligned already, or that it does not seem so.
     """
 
     picture: Image.Image
@@ -101,14 +101,14 @@ class Aligner(Protocol):
         """
 
     def faces(self, picture: Image.Image, choice: FaceChoice = "all") -> list[AlignedFace]:
-        """The chosen faces, the surest first; at least one.
+        """The chosen faces, highest score first; at least one.
 
         Raises:
             AlignmentError: it is too small or shows no face.
         """
 
     def doubt(self, picture: Image.Image) -> str:
-        """Why a picture that is said to be aligned does not look it; nothing where it does or nobody can tell."""
+        """Why a picture that is given as aligned does not seem to be; empty if it does or this aligner cannot tell."""
 
 
 class ResizeAligner:
@@ -151,5 +151,5 @@ class ResizeAligner:
         return [AlignedFace(picture, frame)]
 
     def doubt(self, picture: Image.Image) -> str:
-        """Nothing: this aligner knows no faces."""
+        """Empty: this aligner does not look for faces."""
         return ""

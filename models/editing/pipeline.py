@@ -1,6 +1,6 @@
 """Pictures in, edited pictures out: alignment, inversion, edit, synthesis, and what is measured on the way.
 
-What comes out are squares; `models/editing/paste_back.py` brings them back into photographs.
+The results are squares; `models/editing/paste_back.py` pastes them into photographs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class EditingPipeline:
         """The chosen faces of an RGB picture, cut out.
 
         Args:
-            aligned: the picture is an aligned face already; nothing is searched in it.
+            aligned: the picture is an aligned face: it is not searched.
         Raises:
             AlignmentError: too small, or no face.
         """
@@ -122,7 +122,7 @@ class EditingPipeline:
     def foreign(self, distance: float) -> str | None:
         """Why a face of this reconstruction distance should not be edited; None where it may be.
 
-        The domain's limit is the 99.9th percentile over held-out faces; a domain without one refuses nothing.
+        The domain's limit is the 99.9th percentile over held-out faces; a domain without one accepts every picture.
         """
         limit = self.domain.reconstruction_limit
         if limit is None or distance <= limit:

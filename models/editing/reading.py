@@ -27,7 +27,7 @@ class Reader:
     Args:
         generator: fingerprint of the domain's generator, to which saved latents must belong.
     Attributes:
-        stopping: set where nothing more shall be read.
+        stopping: set when reading is to end.
         missing: what the aligner lacks, once that is known.
     """
 

@@ -60,7 +60,7 @@ class AdaTransEditor(AttributeEditor):
 
     def _displacement(self, transformer: nn.Module, w: Tensor, change: Tensor) -> Tensor:
         place = (self.steps * change.abs()).clamp(max=MOST_STEPS)
-        path, _ = transformer.eval()(w, change.sign()[:, None], steps=int(place.max().ceil()))
+        path: Tensor = transformer.eval()(w, change.sign()[:, None], steps=int(place.max().ceil()))[0]
         rows, before = torch.arange(len(w), device=w.device), place.floor().long()
         after = (before + 1).clamp(max=len(path) - 1)
         return path[before, rows].lerp(path[after, rows], (place - before)[:, None, None]) - w

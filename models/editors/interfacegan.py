@@ -66,8 +66,7 @@ class InterFaceGANEditor(AttributeEditor):
 
     @torch.no_grad()
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
-        moved: Tensor = rest + torch.einsum("ba,ard->brd", target - condition, self.directions)
-        return moved
+        return rest + torch.einsum("ba,ard->brd", target - condition, self.directions)
 
 
 def projected(normal: Tensor, conditions: Tensor) -> Tensor:
@@ -80,4 +79,5 @@ def projected(normal: Tensor, conditions: Tensor) -> Tensor:
     rest = n - c.t() @ torch.linalg.lstsq(c.t(), n[:, None]).solution[:, 0] if len(c) else n
     if float(rest.norm()) < 1e-6 * float(n.norm()):
         raise ValueError("the normal of an attribute depends linearly on those of the others")
-    return (rest / rest.norm()).to(normal.dtype)
+    unit: Tensor = rest / rest.norm()
+    return unit.to(normal.dtype)

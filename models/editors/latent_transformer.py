@@ -54,7 +54,8 @@ class LatentTransformerEditor(AttributeEditor):
 
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:
-        return self.classifier(w)[:, self.columns].sigmoid()
+        logits: Tensor = self.classifier(w)
+        return logits[:, self.columns].sigmoid()
 
     @torch.no_grad()
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:

@@ -69,14 +69,16 @@ class LinearDirectionsEditor(AttributeEditor):
 
     @torch.no_grad()
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
-        moved: Tensor = rest + torch.einsum("ba,ald->bld", target - condition, self.directions)
-        return moved
+        return rest + torch.einsum("ba,ald->bld", target - condition, self.directions)
 
 
 def _ridge(inputs: Tensor, outputs: Tensor, penalty: float) -> Tensor:
     """Weights (P, A) of ridge regression from (N, P) to (N, A), through the smaller of the two Gram matrices."""
     count, features = inputs.shape
     identity = penalty * torch.eye(min(count, features), dtype=inputs.dtype, device=inputs.device)
+    weights: Tensor
     if features <= count:
-        return torch.linalg.solve(inputs.t() @ inputs + identity, inputs.t() @ outputs)
-    return inputs.t() @ torch.linalg.solve(inputs @ inputs.t() + identity, outputs)
+        weights = torch.linalg.solve(inputs.t() @ inputs + identity, inputs.t() @ outputs)
+    else:
+        weights = inputs.t() @ torch.linalg.solve(inputs @ inputs.t() + identity, outputs)
+    return weights

@@ -51,7 +51,8 @@ class SDFlowEditor(AttributeEditor):
 
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:
-        return self.semantic_encoder.eval()(image)
+        semantics: Tensor = self.semantic_encoder.eval()(image)
+        return semantics
 
     @torch.no_grad()
     def prepare(self, w: Tensor, condition: Tensor) -> Tensor:

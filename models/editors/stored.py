@@ -47,9 +47,10 @@ class StoredEditor:
         Raises:
             ConfigError: it did not.
         """
+        file = displayed(self.file)
         if name not in self.metadata["networks"]:
-            raise ConfigError(f"{displayed(self.file)}: says nothing of a network '{name}' (`sections` of its method)")
-        sources = {"networks": displayed(self.file)}
+            raise ConfigError(f"{file}: does not describe the network '{name}' (`sections` of its method)")
+        sources = {"networks": file}
         return build_network(Section(self.metadata["networks"][name], f"networks.{name}", sources), self.domain)
 
 

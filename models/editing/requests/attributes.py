@@ -54,7 +54,7 @@ class AttributeRequest(Request):
 
 
 class AttributeRequests(RequestKind):
-    """Values of attributes; nothing asked for is each attribute flipped in a picture of its own."""
+    """Values of attributes; the default is each attribute flipped in a picture of its own."""
 
     name: ClassVar[str] = "attributes"
     title: ClassVar[str] = "attribute requests"

@@ -39,7 +39,7 @@ class RequestKind(ABC):
         """
 
     def default(self, options: argparse.Namespace, pipeline: EditingPipeline) -> Sequence[Request]:
-        """What is done if nothing is asked for and this is the editor's first kind; nothing unless overridden."""
+        """The requests if no option asks for an edit and this is the editor's first kind; none unless overridden."""
         return ()
 
     def settings(self, options: argparse.Namespace) -> dict[str, Any]:
