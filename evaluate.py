@@ -86,10 +86,11 @@ from datasets import DATASETS
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
-from models.editors.base import Editor, Flip
+from models.editors.base import AttributeEditor, attribute_editor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.loading import load_editor
 from models.editors.sdflow import SDFlowEditor
+from models.editors.targets import Flip
 from models.evaluation import comparison_figures, comparison_report, figures
 from models.evaluation import latents as latent_measures
 from models.evaluation.comparing import load_contestants, measured, named_run, sheet
@@ -150,7 +151,7 @@ def linear_editor(metadata: dict[str, Any], domain: Domain, fit_count: int) -> L
 
 
 def measure(
-    editors: dict[str, Editor], domain: Domain, faces: TestSet, strengths: tuple[float, ...]
+    editors: dict[str, AttributeEditor], domain: Domain, faces: TestSet, strengths: tuple[float, ...]
 ) -> dict[str, dict[str, Outcomes]]:
     """Editor → reference → outcomes."""
     results = {}
@@ -187,7 +188,7 @@ def counterfactual_report(
 
 
 def latent_report(
-    editor: Editor, faces: TestSet, train: LatentCache | EncodedFaces, domain: Domain, seed: int
+    editor: AttributeEditor, faces: TestSet, train: LatentCache | EncodedFaces, domain: Domain, seed: int
 ) -> dict[str, Any]:
     """Likelihood, closure and probes of the flow."""
     if not isinstance(editor, SDFlowEditor):
@@ -225,7 +226,7 @@ def latent_report(
     }
 
 
-def edits_sheet(editor: Editor, domain: Domain, faces: TestSet) -> Tensor:
+def edits_sheet(editor: AttributeEditor, domain: Domain, faces: TestSet) -> Tensor:
     """Rows: faces, one attribute each; columns: photo, inversion, the flip at rising strength."""
     rows = []
     for index in range(min(SHEET_FACES, len(faces))):
@@ -314,9 +315,10 @@ def write_results(
 def run(options: argparse.Namespace) -> None:
     """Measure and write."""
     torch.manual_seed(options.seed)
-    editor, domain, metadata = load_editor(
+    loaded, domain, metadata = load_editor(
         options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
     )
+    editor = attribute_editor(loaded)
     domain.precision = options.precision or domain.precision
     dataset = test_faces(options, domain)
     if not metadata.get("config") and not (options.no_linear and options.no_latents):
@@ -325,7 +327,7 @@ def run(options: argparse.Namespace) -> None:
             f"fitted to those; leave both out: --no-linear --no-latents"
         )
     faces = prepared_faces(dataset, options.count, domain)
-    editors: dict[str, Editor] = {editor.title: editor}
+    editors: dict[str, AttributeEditor] = {editor.title: editor}
     if not options.no_linear:
         linear = linear_editor(metadata, domain, options.fit_count)
         editors[linear.title] = linear

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from datasets.latent_shards import Shard, encode_faces, write_shard
 from models.domain import Domain
-from models.editing.alignment import Aligner, AlignerMissing, AlignmentError, ResizeAligner, build_aligner
+from models.editing.aligners import build_aligner
+from models.editing.alignment import Aligner, AlignerMissing, AlignmentError, ResizeAligner
 from utils.devices import pick_device
 from utils.photos import PhotoError, read_photo
 

@@ -18,10 +18,11 @@ import torch
 from PIL import Image
 
 import edit
-from models.editing import run as editing_run
+from models.editing import outputs, reading
 from models.editing.pipeline import EditingPipeline
-from models.editors.base import SetTo
+from models.editing.requests.attributes import AttributeRequest
 from models.editors.loading import load_editor
+from models.editors.targets import SetTo
 from scripts.checks.weight_file_samples import flow_file, save, state_of
 from utils.paths import ROOT
 from utils.provenance import read_mark
@@ -135,7 +136,7 @@ def test_several_attributes_are_one_edit(photos: Path, tmp_path: Path, checkpoin
     editor, domain, _ = load_editor(checkpoint)
     pipeline = EditingPipeline(domain, editor)
     inversion = pipeline.invert(pipeline.align(face(1))[None])
-    edited = pipeline.edit(inversion, {"Smiling": SetTo(1.0), "Male": SetTo(-0.5)})
+    edited = pipeline.edit(inversion, AttributeRequest.of({"Smiling": SetTo(1.0), "Male": SetTo(-0.5)}))
     expected = ((edited.picture[0] + 1) * 127.5).permute(1, 2, 0).numpy()
     shown = np.asarray(Image.open(out / "faces/face-1--Smiling=1,Male=-0.5.png"), dtype=float)
     assert np.abs(shown - expected).max() < 1.01
@@ -143,7 +144,7 @@ def test_several_attributes_are_one_edit(photos: Path, tmp_path: Path, checkpoin
     measured = entry["edits"]["Smiling=1,Male=-0.5"]
     assert measured["wanted"] == {**entry["semantics"], "Smiling": 1.0, "Male": -0.5}
     assert measured["identity"] == pytest.approx(float(edited.identity), abs=1e-4)
-    assert measured["semantics"]["Smiling"] == pytest.approx(float(edited.semantics[0, 3]), abs=1e-4)
+    assert measured["semantics"]["Smiling"] == pytest.approx(float(edited.condition[0, 3]), abs=1e-4)
     before = editor.read(inversion.latent, inversion.image)[0]
     assert list(entry["semantics"].values()) == pytest.approx(before.tolist(), abs=1e-4)
     assert entry["seconds"] > 0 and entry["reconstruction_distance"] > 0
@@ -225,11 +226,11 @@ def test_published_pair(photos: Path, tmp_path: Path, tiny_domain_folder: Path) 
     ("arguments", "message"),
     [
         (["--set", "Smilng=1"], "did you mean 'Smiling'"),
-        (["--set", "Smiling=much"], "'much' is no number"),
+        (["--set", "Smiling=much"], "'much' is not a number"),
         (["--strength", "strong"], "invalid float value"),
         (["--batch-size", "0"], "less than 1"),
         (["--device", "abacus"], "unknown device 'abacus'"),
-        (["--detector", "cnn"], "the domain tiny takes pictures whole"),
+        (["--detector", "cnn"], "domain tiny takes pictures whole"),
         (["--checkpoint", "gone.safetensors"], "no such weight file"),
         (["--domain", "configs/domains/ffhq.yaml"], "an editor's file names its own"),
         (["--semantic-encoder", "gone"], "brings its own semantic encoder"),
@@ -299,10 +300,10 @@ def test_output_that_cannot_be_written(
         written.append(path)
         save_marked(path, *rest)
 
-    save_marked = editing_run.save_marked
+    save_marked = outputs.save_marked
     out = tmp_path / "out"
     arguments = (photos, "-o", out, "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 2)
-    monkeypatch.setattr(editing_run, "save_marked", fill_up)
+    monkeypatch.setattr(outputs, "save_marked", fill_up)
     assert run(*arguments) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert report(out)["counts"] == {"edited": 1, "failed": 1, "not done": 3}
@@ -365,7 +366,7 @@ def test_two_batches_are_held(photos: Path, tmp_path: Path, checkpoint: str, mon
         shutil.copy(photos / "face-0.png", photos / f"face-{number}.png")
     alive: weakref.WeakSet = weakref.WeakSet()
     most = [0]
-    to_tensor = editing_run.to_tensor
+    to_tensor = reading.to_tensor
 
     def counted(picture: Image.Image) -> torch.Tensor:
         image = to_tensor(picture)
@@ -373,7 +374,7 @@ def test_two_batches_are_held(photos: Path, tmp_path: Path, checkpoint: str, mon
         most[0] = max(most[0], len(alive))
         return image
 
-    monkeypatch.setattr(editing_run, "to_tensor", counted)
+    monkeypatch.setattr(reading, "to_tensor", counted)
     assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 3) == 0
     assert report(tmp_path / "out")["counts"] == {"edited": 17} and most[0] <= 6
 
@@ -383,9 +384,9 @@ def test_the_next_batch_is_read_meanwhile(
 ) -> None:
     """Computing a batch waits here until the next one has begun to be read, which only a second thread can do."""
     begun = [threading.Event() for _ in range(5)]
-    process, read_file = edit.EditRun.process, editing_run.read_file
+    process, read_file = edit.EditRun.process, reading.read_file
 
-    def reading(path: Path) -> bytes:
+    def noted(path: Path) -> bytes:
         begun[int(path.stem[-1])].set()
         return read_file(path)
 
@@ -394,7 +395,7 @@ def test_the_next_batch_is_read_meanwhile(
         assert number == 4 or begun[number + 1].wait(60)
         process(self, jobs)
 
-    monkeypatch.setattr(editing_run, "read_file", reading)
+    monkeypatch.setattr(reading, "read_file", noted)
     monkeypatch.setattr(edit.EditRun, "process", waiting)
     arguments = (photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1", "--batch-size", 1)
     assert run(*arguments) == 0 and report(tmp_path / "out")["counts"] == {"edited": 5}

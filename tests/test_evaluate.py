@@ -13,7 +13,7 @@ from PIL import Image
 
 import evaluate
 from models.domain import Domain
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
 from models.evaluation.comparing import load_contestants, named_run
 from models.evaluation.latents import closure, flow_nll, gaussian_nll, probe_accuracy
@@ -68,14 +68,14 @@ def test_numbers_are_shares_and_the_csv_repeats_the_json(results: Path) -> None:
     assert set(report["counterfactual"]["no edit (inversion)"]) == set(report["attributes"])
 
 
-class _Idle(Editor):
+class _Idle(AttributeEditor):
     """Changes nothing."""
 
-    def semantics(self, w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    def read(self, w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(w), len(self.attributes))
 
-    def move(self, prepared: torch.Tensor, semantics: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return prepared
+    def move(self, rest: torch.Tensor, condition: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return rest
 
 
 def test_an_editor_that_does_nothing_keeps_the_inversion(tiny_domain_folder: Path) -> None:

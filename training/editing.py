@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from models.domain import Domain
 from models.editors import EDITORS
-from models.editors.base import Editor, Flip
+from models.editors.base import AttributeEditor, Editor
 from models.editors.stored import StoredEditor, editor_metadata
+from models.editors.targets import Flip
 from training.method import Batch, Items, Method
 from utils.config import ConfigError, Section
 from utils.images import grid
@@ -49,11 +50,26 @@ class EditorMethod(Method):
             WeightsError: its tensors would not be those of the editor.
         """
         editor = self.editor()
-        state, metadata = editor.state_dict(), editor_metadata(editor, self.domain, self.sections, (), self.settings)
+        state, metadata = editor.state_dict(), self._metadata(editor, ())
         stored = StoredEditor(state, metadata, self.domain, Path("editor.safetensors"))
         kind: type[Editor] = EDITORS.find(Section({"name": editor.name}, type(editor).__name__))
         with torch.random.fork_rng(devices=[]):  # initial weights that are overwritten
             load_strict(kind.restore(stored), state, stored.file)
+
+    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        editor = self.editor()
+        return {"editor": (editor.state_dict(), self._metadata(editor, self.parts))}
+
+    def _metadata(self, editor: Editor, parts: Sequence[str]) -> dict[str, Any]:
+        attributes = editor.attributes if isinstance(editor, AttributeEditor) else ()
+        return editor_metadata(editor.name, attributes, self.domain, self.sections, parts, self.settings)
+
+
+class AttributeEditorMethod(EditorMethod):
+    """A method that makes an editor of attributes."""
+
+    def editor(self) -> AttributeEditor:
+        raise NotImplementedError
 
     def preview(self, batch: Batch) -> Tensor:
         """Rows are faces; columns: picture, its inversion, then one flipped attribute each."""
@@ -62,11 +78,6 @@ class EditorMethod(Method):
         for name in self.domain.attributes:
             columns.append(self.domain.synthesise(editor.edit(latent, image, {name: Flip(0.2)})))
         return grid(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))
-
-    def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
-        editor = self.editor()
-        metadata = editor_metadata(editor, self.domain, self.sections, self.parts, self.settings)
-        return {"editor": (editor.state_dict(), metadata)}
 
 
 def codes_and_scores(data: Items) -> tuple[Tensor, Tensor]:

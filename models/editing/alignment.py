@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from models.domain import Domain
-from utils.config import Catalogue, Section, as_section
-
-ALIGNED_ALREADY = "aligned already, taken as it is"
-FaceChoice = Literal["all", "largest"] | int  # a number: that many, the surest first
+ALIGNED_ALREADY = "aligned already, used as it is"
+FaceChoice = Literal["all", "largest"] | int  # a number: so many, highest score first
 
 
 class AlignmentError(ValueError):
@@ -20,7 +17,7 @@ class AlignmentError(ValueError):
 
 
 class AlignerMissing(AlignmentError):
-    """What the aligner needs is not installed: no picture can be aligned; the message says what to install."""
+    """The aligner lacks a package, so that no picture can be aligned; the message says what to install."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,8 @@ class Frame:
     def inverse(self, points: np.ndarray) -> np.ndarray:
         """(…, 2) positions in the picture → (…, 2) as u and v."""
         matrix = np.linalg.inv(np.stack([self.across, self.down], axis=1))
-        return (points - self.origin) @ matrix.T
+        positions: np.ndarray = (points - self.origin) @ matrix.T
+        return positions
 
     def numbers(self) -> list[float]:
         """Origin, across and down as six numbers, for files."""
@@ -70,10 +68,10 @@ class AlignedFace:
     Attributes:
         picture: RGB square of the domain's `image_side`.
         frame: where it lies in the picture that it was cut out of.
-        box: left, top, right, bottom of the detector's find, in whole pixels; None where nothing was searched.
+        box: left, top, right, bottom of the detected face, in whole pixels; None without a detector.
         score: the detector's; only scores of one detector can be compared.
         detector: its name.
-        remark: what a person should know: that the picture counts as aligned already, or that it does not look it.
+        remark: a note for people: that the picture was aligned already, or that it does not seem so.
     """
 
     picture: Image.Image
@@ -103,14 +101,14 @@ class Aligner(Protocol):
         """
 
     def faces(self, picture: Image.Image, choice: FaceChoice = "all") -> list[AlignedFace]:
-        """The chosen faces, the surest first; at least one.
+        """The chosen faces, highest score first; at least one.
 
         Raises:
             AlignmentError: it is too small or shows no face.
         """
 
     def doubt(self, picture: Image.Image) -> str:
-        """Why a picture that is said to be aligned does not look it; nothing where it does or nobody can tell."""
+        """Why a picture that is given as aligned does not seem to be; empty if it does or this aligner cannot tell."""
 
 
 class ResizeAligner:
@@ -153,22 +151,5 @@ class ResizeAligner:
         return [AlignedFace(picture, frame)]
 
     def doubt(self, picture: Image.Image) -> str:
-        """Nothing: this aligner knows no faces."""
+        """Empty: this aligner does not look for faces."""
         return ""
-
-
-ALIGNERS = Catalogue(
-    "aligner", {"resize": "models.editing.alignment:ResizeAligner", "dlib": "models.editing.face_alignment:DlibAligner"}
-)
-
-
-def build_aligner(domain: Domain, **changes: Any) -> Aligner:
-    """The aligner that the domain's config names, with other arguments than the config's where `changes` says so.
-
-    Raises:
-        ConfigError: unknown name or argument.
-    """
-    section = as_section(domain.config.get("aligner", domain.aligner), "aligner")
-    if changes:
-        section = Section({**section, **changes}, section.path, section.sources)
-    return ALIGNERS.build(section, image_side=domain.image_side)

@@ -33,7 +33,7 @@ _SMALLEST_FACE = 80  # pixels, of both detectors before doubling; pictures of 3 
 _SURE_SCORE = 0.5  # of HOG: below it false finds are as common as faces, so that the CNN is asked
 _CONFIRMING_SIDE = 90  # pixels of a doubtful find when the CNN looks at it
 _REFINING_SIDES = range(88, 106)  # one step of HOG's pyramid (6/5) in whole pixels
-_TURNS = range(30, 360, 30)  # degrees; HOG and the landmarks bear some 25 to either side of upright
+_TURNS = range(30, 360, 30)  # degrees; HOG and the landmarks work up to about 25 from upright
 _TURNING_SIDE = 160  # pixels of a find while it is turned
 _SHIFTS, _ZOOMS = (-0.04, 0.0, 0.04), (0.94, 1.0, 1.06)  # of a box, over which landmarks are averaged
 # How far, as a share of the side, the crop of an aligned picture's face lies from the picture's corners: published
@@ -130,8 +130,8 @@ class DlibAligner:
     A large photograph is searched on a reduced copy; each find is then placed on the photograph itself.
 
     Args:
-        detector: `hog`, dlib's frontal detector, with the CNN where it finds nothing or is not sure; or `cnn` for all,
-            as the authors of SDFlow do: a hundred times slower on a CPU and more patient with turned heads.
+        detector: `hog`, dlib's frontal detector, with the CNN where it finds nothing or its score is low; or `cnn`
+            for all, as the authors of SDFlow do: a hundred times slower on a CPU, and finds heads turned further.
     """
 
     cuts_photographs = True
@@ -142,7 +142,7 @@ class DlibAligner:
         self._whole = ResizeAligner(image_side, minimum_side=1)
 
     def detect(self, pixels: np.ndarray, detector: Detector, upsampled: int = 1) -> list[Found]:
-        """All finds in an RGB array (H, W, 3) uint8, the surest first.
+        """All finds in an RGB array (H, W, 3) uint8, highest score first.
 
         Args:
             upsampled: how often the picture is doubled first, for small faces; the published codes do it once.
@@ -185,7 +185,7 @@ class DlibAligner:
         return False
 
     def find(self, picture: Image.Image) -> list[Found]:
-        """The faces of an RGB picture, the surest first; none where there is none.
+        """The faces of an RGB picture, highest score first.
 
         Raises:
             AlignerMissing: dlib or its model is not there.
@@ -211,7 +211,8 @@ class DlibAligner:
         for x, y, zoom in itertools.product(_SHIFTS, _SHIFTS, _ZOOMS):
             middle, half = centre + np.array([x, y]) * width, zoom * width / 2
             predictions.append(self.predict(pixels, np.concatenate([middle - half, middle + half])))
-        return np.mean(predictions, axis=0)
+        mean: np.ndarray = np.mean(predictions, axis=0)
+        return mean
 
     def _turned(self, picture: Image.Image, box: np.ndarray) -> np.ndarray | None:
         """(68, 2) landmarks of the head in a box, in the turn in which HOG sees it best; None where it sees it upright
@@ -265,7 +266,7 @@ class DlibAligner:
         return self.faces(picture, "largest")[0].picture
 
     def faces(self, picture: Image.Image, choice: FaceChoice = "all") -> list[AlignedFace]:
-        """The chosen faces, the surest first. A picture that is aligned already gives itself.
+        """The chosen faces, highest score first. A picture that is aligned already is its own face.
 
         Raises:
             AlignmentError: no face.
@@ -297,7 +298,7 @@ class DlibAligner:
         return float(np.abs(quad + 0.5 - whole.corners()).max() / whole.side)
 
     def doubt(self, picture: Image.Image) -> str:
-        """Why a picture that is said to be aligned does not look it; nothing where it does or dlib is not there."""
+        """Why a picture that is given as aligned does not seem to be; empty if it does or dlib is not installed."""
         if abs(picture.width - picture.height) > 1:
             return "given as aligned, but it is no square: its middle was taken"
         try:

@@ -1,4 +1,4 @@
-"""Edited faces back into the photographs that they were cut out of."""
+"""Pasting edited faces into the photographs that they were cut out of."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def feathered_mask(uv: np.ndarray, feather: float = FEATHER) -> np.ndarray:
     """
     radius = (np.abs(2 * uv - 1) ** _ROUNDNESS).sum(-1) ** (1 / _ROUNDNESS)
     depth = np.clip((1 - radius) / (2 * feather), 0, 1)
-    return depth * depth * (3 - 2 * depth)
+    mask: np.ndarray = depth * depth * (3 - 2 * depth)
+    return mask
 
 
 def resampled(values: np.ndarray, uv: np.ndarray, side: float) -> np.ndarray:

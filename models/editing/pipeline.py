@@ -1,87 +1,25 @@
 """Pictures in, edited pictures out: alignment, inversion, edit, synthesis, and what is measured on the way.
 
-What comes out are squares; `models/editing/paste_back.py` brings them back into photographs.
+The results are squares; `models/editing/paste_back.py` pastes them into photographs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from models.domain import Domain
-from models.editing.alignment import AlignedFace, Aligner, FaceChoice, ResizeAligner, build_aligner
+from models.editing.aligners import build_aligner
+from models.editing.alignment import AlignedFace, Aligner, FaceChoice, ResizeAligner
+from models.editing.inversion import Edited, Inversion
 from models.editing.reconstruction import reconstruction_distance
+from models.editing.requests.base import Request
 from models.editing.saved_latents import SavedLatent
-from models.editors.base import Editor, Target, resolve_targets
+from models.editors.base import Editor
 from utils.images import to_tensor
-
-
-@dataclass
-class Inversion:
-    """Faces and what the domain's encoder and generator make of them.
-
-    Attributes:
-        image: aligned faces (B, 3, S, S); of saved latents, whose photographs are not there, the inversions.
-        latent: their codes w (B, L, D).
-        prepared: what the editor moves them from, see `Editor.prepare`.
-        picture: the generator's pictures of the codes, at its own resolution (B, 3, R, R).
-        semantics: the editor's estimates (B, A) on the faces.
-        semantics_of_inversion: the same on the inversions.
-        embedding: identity embeddings (B, E) of the faces.
-        embedding_of_inversion: the same of the inversions.
-        distance: reconstruction distance (B,).
-    """
-
-    image: Tensor
-    latent: Tensor
-    prepared: Tensor
-    picture: Tensor
-    semantics: Tensor
-    semantics_of_inversion: Tensor
-    embedding: Tensor
-    embedding_of_inversion: Tensor
-    distance: Tensor
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def rows(self, indices: Sequence[int]) -> Inversion:
-        """Some of the faces."""
-        index = torch.as_tensor(indices, dtype=torch.long, device=self.image.device)
-        return Inversion(**{name: value[index] for name, value in vars(self).items()})
-
-    def identity(self) -> Tensor:
-        """Cosine (B,) between the embeddings of face and inversion."""
-        return (self.embedding * self.embedding_of_inversion).sum(1)
-
-
-@dataclass
-class Edited:
-    """Edited faces.
-
-    Attributes:
-        wanted: the semantics (B, A) that were asked for: the estimates with the targets put in.
-        latent: edited codes (B, L, D).
-        picture: the generator's pictures of them at its own resolution (B, 3, R, R).
-        semantics: the editor's estimates (B, A) on them.
-        identity: cosine (B,) to the embedding of the face.
-        identity_to_inversion: cosine (B,) to the embedding of the inversion.
-    """
-
-    wanted: Tensor
-    latent: Tensor
-    picture: Tensor
-    semantics: Tensor
-    identity: Tensor
-    identity_to_inversion: Tensor
-
-    def finite(self) -> Tensor:
-        """Which faces (B,) came out as numbers: far targets can leave what the networks can represent."""
-        return torch.isfinite(self.picture).flatten(1).all(1) & torch.isfinite(self.latent).flatten(1).all(1)
 
 
 class EditingPipeline:
@@ -90,7 +28,7 @@ class EditingPipeline:
     Args:
         domain: frozen networks; generator, encoder and identity network are used.
         editor: learned in that domain.
-        aligner: another than the domain's own.
+        aligner: in place of the domain's own.
     """
 
     def __init__(self, domain: Domain, editor: Editor, aligner: Aligner | None = None) -> None:
@@ -110,7 +48,7 @@ class EditingPipeline:
         """The chosen faces of an RGB picture, cut out.
 
         Args:
-            aligned: the picture is an aligned face already; nothing is searched in it.
+            aligned: the picture is an aligned face: it is not searched.
         Raises:
             AlignmentError: too small, or no face.
         """
@@ -122,16 +60,16 @@ class EditingPipeline:
         domain = self.domain
         image = image.to(domain.device)
         latent = domain.encode(image)
-        semantics = self.editor.read(latent, image)
+        condition = self.editor.read(latent, image)
         picture = domain.synthesise_full(latent)
         reduced = domain.resized(picture)
         return Inversion(
             image=image,
             latent=latent,
-            prepared=self.editor.prepare(latent, semantics),
+            rest=self.editor.prepare(latent, condition),
             picture=picture,
-            semantics=semantics,
-            semantics_of_inversion=self.editor.read(latent, reduced),
+            condition=condition,
+            condition_of_inversion=self.editor.read(latent, reduced),
             embedding=domain.identity_embedding(image),
             embedding_of_inversion=domain.identity_embedding(reduced),
             distance=reconstruction_distance(domain, image, reduced),
@@ -142,7 +80,7 @@ class EditingPipeline:
         """What `invert` gave for faces of which the latent codes were saved; the encoder is not used.
 
         Args:
-            editor_hash: names this pipeline's editor: estimates of another one are made anew, on the inversions.
+            editor_hash: of this pipeline's editor; what another editor read is read again, from the inversion.
         """
         domain = self.domain
         latent = torch.stack([one.latent for one in saved]).to(domain.device)
@@ -151,46 +89,46 @@ class EditingPipeline:
         of_inversion = self.editor.read(latent, reduced)
         known = [one.metadata["editor"] == editor_hash for one in saved]
         pairs = zip(saved, known, of_inversion, strict=True)
-        semantics = torch.stack([one.semantics.to(row) if own else row for one, own, row in pairs])
+        condition = torch.stack([one.condition.to(row) if own else row for one, own, row in pairs])
         return Inversion(
             image=reduced,
             latent=latent,
-            prepared=self.editor.prepare(latent, semantics),
+            rest=self.editor.prepare(latent, condition),
             picture=picture,
-            semantics=semantics,
-            semantics_of_inversion=of_inversion,
+            condition=condition,
+            condition_of_inversion=of_inversion,
             embedding=torch.stack([one.embedding for one in saved]).to(domain.device),
             embedding_of_inversion=domain.identity_embedding(reduced),
             distance=latent.new_tensor([one.distance for one in saved]),
         )
 
     @torch.no_grad()
-    def edit(self, faces: Inversion, targets: Mapping[str, Target]) -> Edited:
-        """The faces with the wanted attribute values, all in one pass."""
-        wanted = resolve_targets(faces.semantics, targets, self.editor.attributes)
-        latent = self.editor.move(faces.prepared, faces.semantics, wanted)
+    def edit(self, faces: Inversion, request: Request) -> Edited:
+        """The faces as the request asks for them."""
+        rest, target = request.resolve(faces, self.editor)
+        latent = self.editor.move(rest, faces.condition, target)
         picture = self.domain.synthesise_full(latent)
         reduced = self.domain.resized(picture)
         embedding = self.domain.identity_embedding(reduced)
         return Edited(
-            wanted=wanted,
+            target=target,
             latent=latent,
             picture=picture,
-            semantics=self.editor.read(latent, reduced),
+            condition=self.editor.read(latent, reduced),
             identity=(embedding * faces.embedding).sum(1),
             identity_to_inversion=(embedding * faces.embedding_of_inversion).sum(1),
         )
 
     def foreign(self, distance: float) -> str | None:
-        """Why a face of this reconstruction distance is not to be edited, or None where it may be.
+        """Why a face of this reconstruction distance should not be edited; None where it may be.
 
-        The domain's limit is the 99.9th percentile over held-out faces; a domain without one refuses nothing.
+        The domain's limit is the 99.9th percentile over held-out faces; a domain without one accepts every picture.
         """
         limit = self.domain.reconstruction_limit
         if limit is None or distance <= limit:
             return None
         hint = f"; {self.domain.foreign_face_hint}" if self.domain.foreign_face_hint else ""
         return (
-            f"no face that this editor knows: the {self.domain.name} encoder cannot reproduce it "
+            f"does not look like a face of this domain: the {self.domain.name} encoder cannot reproduce it "
             f"(distance {distance:.3f}, limit {limit:.3f}){hint}"
         )

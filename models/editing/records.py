@@ -1,4 +1,4 @@
-"""What a run of edits knows of its inputs, faces and results."""
+"""Inputs, faces and results of a run of edits."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ INPUT, INVERSION, ALIGNED, LATENTS = "input", "inversion", "aligned", "latents" 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run treats photos and results, as the command line says.
+    """Options of a run.
 
     Attributes:
         choice: which faces of a photograph are edited.
-        aligned: the pictures are aligned faces already.
-        paste: how edits come back into the photographs; None: they do not.
+        aligned: the pictures are aligned faces.
+        paste: how edits are pasted into the photographs; None: not at all.
+        keep_gps: keep the GPS position in pasted photographs.
+        save_aligned, save_latents: write the aligned faces and the latent codes.
+        overwrite: recompute existing results.
+        force: edit even if the picture does not look like a face of the domain.
         batch_size: faces that are computed at once.
     """
 
@@ -45,10 +49,10 @@ class Face:
 
     Attributes:
         outputs: label → file; the labels are `input`, `inversion`, those of the requests, `aligned`, `latents`.
-        finished: labels whose files are there from an earlier run.
+        finished: labels whose files exist from an earlier run.
         image: aligned face (3, S, S), while it waits to be computed.
         saved: its saved code, where no photo is given.
-        entry: what the report says of it.
+        entry: of the report.
     """
 
     outputs: dict[str, Path]
@@ -57,6 +61,16 @@ class Face:
     image: Tensor | None = None
     saved: SavedLatent | None = None
     entry: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it cannot be edited."""
+        return bool(self.entry["status"] == "failed")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its pictures exist."""
+        return self.entry["status"] in ("edited", "kept")
 
     def fail(self, reason: str) -> None:
         """Record why the face is not edited."""
@@ -72,7 +86,7 @@ class Job:
         data: bytes of the file, while edits are to be pasted into the photograph.
         pasted: label → file of the photograph with this edit.
         faces: empty until they are found.
-        entry: what the report says where no face was found.
+        entry: of the report, where no face was found.
     """
 
     photo: Photo
@@ -88,8 +102,13 @@ class Job:
         """Whether it is a file of saved latents."""
         return self.photo.path.suffix.lower() == SUFFIX
 
+    def fail(self, reason: str) -> None:
+        """Record why none of its faces is edited."""
+        self.faces, self.data = [], b""
+        self.entry.update(status="failed", reason=reason)
+
     def entries(self) -> list[dict[str, Any]]:
-        """What the report says of it: one entry a face, or one where none was found."""
+        """Its entries of the report: one for each face, or one where none was found."""
         return [face.entry for face in self.faces] or [self.entry]
 
 
@@ -99,7 +118,7 @@ class Result:
 
     Attributes:
         pictures: by label.
-        saved: its code, where it is to be written.
+        saved: its code, if that is to be written.
         codes: those of its edits, by label.
     """
 

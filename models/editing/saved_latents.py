@@ -26,27 +26,27 @@ class SavedLatent:
 
     Attributes:
         latent: its code w (L, D).
-        semantics: an editor's estimates (A,) on the photograph's face.
+        condition: what an editor read from the face in the photograph, without batch axis.
         embedding: its identity embedding (E,).
         distance: reconstruction distance of its inversion.
-        metadata: `domain`, `fingerprints` of generator and encoder, `editor` (hash of the one that estimated), and
-            whatever else is to be written into the file.
+        metadata: `domain`, `fingerprints` of generator and encoder, `editor` (hash of the one that read the condition),
+            and whatever else is to be written into the file.
     """
 
     latent: Tensor
-    semantics: Tensor
+    condition: Tensor
     embedding: Tensor
     distance: float
     metadata: dict[str, Any]
 
 
 def save_latent(path: Path, saved: SavedLatent, edited: Mapping[str, Tensor]) -> None:
-    """Write a face's code as safetensors (`latent`, `semantics`, `embedding`, and `edited.LABEL` for each edit's code).
+    """Write a face's code as safetensors (`latent`, `condition`, `embedding`, and `edited.LABEL` for each edit's code).
 
     Raises:
         OSError: it cannot be written.
     """
-    state = {"latent": saved.latent, "semantics": saved.semantics, "embedding": saved.embedding}
+    state = {"latent": saved.latent, "condition": saved.condition, "embedding": saved.embedding}
     state |= {f"{_EDITED}{label}": code for label, code in edited.items()}
     save_weights(path, state, {**saved.metadata, "kind": _KIND, "reconstruction_distance": saved.distance})
 
@@ -62,10 +62,12 @@ def load_latent(path: Path, domain: Domain, generator: str) -> SavedLatent:
     state, metadata = load_weights(path)
     if metadata.get("kind") != _KIND:
         raise WeightsError(f"{displayed(path)}: holds no saved latents (edit.py --save-latents writes them)")
-    lacking = [key for key in ("latent", "semantics", "embedding") if key not in state]
+    if "semantics" in state:  # older files, of editors of attributes
+        state["condition"] = state.pop("semantics")
+    lacking = [key for key in ("latent", "condition", "embedding") if key not in state]
     lacking += [key for key in _METADATA if key not in metadata]
     if lacking or not all(bool(torch.isfinite(value).all()) for value in state.values()):
-        reason = f"lacks {', '.join(lacking)}" if lacking else "holds values that are no numbers"
+        reason = f"lacks {', '.join(lacking)}" if lacking else "holds values that are not finite"
         raise WeightsError(f"{displayed(path)}: damaged latents: {reason}")
     latent, made_with = state["latent"].float(), metadata["fingerprints"].get("generator")
     if made_with != generator or latent.shape != (domain.styles, domain.style_dim):
@@ -74,4 +76,4 @@ def load_latent(path: Path, domain: Domain, generator: str) -> SavedLatent:
             f"the editor's is {generator} (domain {domain.name})"
         )
     distance = float(metadata["reconstruction_distance"])
-    return SavedLatent(latent, state["semantics"].float(), state["embedding"].float(), distance, metadata)
+    return SavedLatent(latent, state["condition"], state["embedding"].float(), distance, metadata)

@@ -1,4 +1,4 @@
-"""Editors: from a latent code and wanted attribute values to an edited code. Files name the kind as `method`."""
+"""Editors: they move a latent code from one condition of its face to another. Files name the editor as `method`."""
 
 from utils.config import Catalogue
 

@@ -1,115 +1,109 @@
-"""What every editor offers, and how wishes become semantics."""
+"""What every editor offers: a condition is read from a face, and the rest of the face is moved to another condition."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from utils.config import nearest
-
-if TYPE_CHECKING:
-    from models.editors.stored import StoredEditor
-
-
-@dataclass(frozen=True)
-class SetTo:
-    """A wanted value in attribute units: 0 absent, 1 present; values outside [0, 1] exaggerate."""
-
-    value: float
-
-
-@dataclass(frozen=True)
-class Flip:
-    """Away from a decision: present → −strength, absent → 1 + strength."""
-
-    strength: float = 0.2
-
-
-Target = SetTo | Flip
+from models.editors.stored import StoredEditor
+from models.editors.targets import Target, resolve_targets
 
 
 class Editor(nn.Module, ABC):
-    """From a latent code and wanted attribute values to an edited latent code.
+    """Splits a face into a condition, which can be changed, and the rest, and joins the rest with another condition.
 
-    Edits run without gradients and without state that depends on the batch.
+        condition = editor.read(w, image)
+        rest = editor.prepare(w, condition)
+        edited = editor.move(rest, condition, target)
 
-    Its state dict is what a file keeps of it.
+    A condition is a tensor with a row for each face; what a row is (attribute values, a mask, an identity vector) is
+    the editor's own affair. Edits run without gradients and without state that depends on the batch. The state dict is
+    what a file keeps of an editor.
 
-    Args:
-        attributes: names, in the order of the semantics' columns.
     Attributes:
-        name: what files call this kind of editor, see `models.editors.EDITORS`.
-        title: what people call it.
+        name: the editor's name in files and configs, see `models.editors.EDITORS`.
+        title: its name in reports and messages.
+        requests: kinds of request that it takes, the default first, see `models.editing.requests`.
+        condition: what a condition is called in reports.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-
-    def __init__(self, attributes: Sequence[str]) -> None:
-        super().__init__()
-        self.attributes = tuple(attributes)
+    requests: ClassVar[tuple[str, ...]]
+    condition: ClassVar[str]
 
     @classmethod
     def restore(cls, stored: StoredEditor) -> Editor:
         """The editor that a file describes, ready to take its tensors.
 
         Raises:
-            ConfigError: the description fits no network here.
+            ConfigError: the description does not fit this editor.
         """
         raise NotImplementedError(f"{cls.__name__} is not kept in files")
 
     @abstractmethod
     def read(self, w: Tensor, image: Tensor) -> Tensor:
-        """Estimated attribute values (B, A) of faces given as codes (B, L, D) and pictures (B, 3, S, S)."""
+        """The condition (B, …) of faces given as codes (B, L, D) and pictures (B, 3, S, S)."""
 
-    def prepare(self, w: Tensor, semantics: Tensor) -> Tensor:
-        """What `move` starts from, computed once for any number of edits of the same codes: the codes themselves."""
+    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
+        """The rest (B, …) of each face, computed once for any number of edits: by default the codes themselves."""
         return w
 
     @abstractmethod
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        """Codes (B, L, D) whose semantics (B, A) became `wanted` (B, A), from what `prepare` made of them."""
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        """Codes (B, L, D) of faces whose condition was `condition` and becomes `target`, both (B, …).
+
+        Args:
+            rest: what `prepare` made of the codes.
+        """
+
+    def named(self, condition: Tensor) -> dict[str, float]:
+        """The numbers that a report gives for the condition of one face (…), by name; none unless overridden."""
+        return {}
+
+
+class AttributeEditor(Editor):
+    """An editor whose condition is the values (B, A) of named attributes: 0 absent, 1 present.
+
+    Args:
+        attributes: names, in the order of the condition's columns.
+    """
+
+    requests: ClassVar[tuple[str, ...]] = ("attributes",)
+    condition: ClassVar[str] = "semantics"
+
+    def __init__(self, attributes: Sequence[str]) -> None:
+        super().__init__()
+        self.attributes = tuple(attributes)
+
+    def named(self, condition: Tensor) -> dict[str, float]:
+        return {name: float(value) for name, value in zip(self.attributes, condition, strict=True)}
 
     @torch.no_grad()
     def edit(self, w: Tensor, image: Tensor, targets: Mapping[str, Target], decisions: Tensor | None = None) -> Tensor:
-        """Edited codes (B, L, D).
+        """Edited codes (B, L, D) of faces given as codes (B, L, D) and pictures (B, 3, S, S).
 
         Args:
-            targets: attribute name → wanted value; several are set in one pass.
-            decisions: (B, A), which attributes count as present for `Flip`; default: semantics ≥ 0.5.
+            targets: attribute name → target; several are reached in one pass.
+            decisions: (B, A), which attributes count as present for `Flip`; default: values of 0.5 or more.
         Raises:
             ValueError: unknown attribute (the nearest name is suggested).
         """
-        semantics = self.read(w, image)
-        wanted = resolve_targets(semantics, targets, self.attributes, decisions)
-        return self.move(self.prepare(w, semantics), semantics, wanted)
+        condition = self.read(w, image)
+        target = resolve_targets(condition, targets, self.attributes, decisions)
+        return self.move(self.prepare(w, condition), condition, target)
 
 
-def resolve_targets(
-    semantics: Tensor, targets: Mapping[str, Target], attributes: Sequence[str], decisions: Tensor | None = None
-) -> Tensor:
-    """A copy of the semantics (B, A) with the targeted columns replaced.
+def attribute_editor(editor: Editor) -> AttributeEditor:
+    """The same editor, for callers that need attributes.
 
     Raises:
-        ValueError: unknown attribute.
+        ValueError: its condition is something else.
     """
-    present = semantics >= 0.5 if decisions is None else decisions.bool()
-    wanted = semantics.detach().clone()
-    for name, target in targets.items():
-        if name not in attributes:
-            raise ValueError(f"unknown attribute '{name}'{nearest(name, attributes)}")
-        column = list(attributes).index(name)
-        if isinstance(target, SetTo):
-            wanted[:, column] = target.value
-        else:
-            wanted[:, column] = torch.where(
-                present[:, column],
-                torch.full_like(wanted[:, column], -target.strength),
-                torch.full_like(wanted[:, column], 1 + target.strength),
-            )
-    return wanted
+    if not isinstance(editor, AttributeEditor):
+        raise ValueError(f"this needs an editor of attributes; {editor.title} takes: {', '.join(editor.requests)}")
+    return editor

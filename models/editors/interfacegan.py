@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.stored import StoredEditor
 
 
-class InterFaceGANEditor(Editor):
+class InterFaceGANEditor(AttributeEditor):
     """w_e = w + Σ_a (ŝ_a − s_a) u_a, u_a along attribute a's normal n_a, freed of the other attributes' normals.
 
     Semantics are places along the normals: s_a = ½ + (n_a·w + b_a) / g_a, with s = ½ on the hyperplane and g_a the
@@ -65,8 +65,8 @@ class InterFaceGANEditor(Editor):
         return 0.5 + (torch.einsum("brd,ard->ba", seen, self.normals) + self.intercepts) / self.gaps
 
     @torch.no_grad()
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        return prepared + torch.einsum("ba,ard->brd", wanted - semantics, self.directions)
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        return rest + torch.einsum("ba,ard->brd", target - condition, self.directions)
 
 
 def projected(normal: Tensor, conditions: Tensor) -> Tensor:
@@ -79,4 +79,5 @@ def projected(normal: Tensor, conditions: Tensor) -> Tensor:
     rest = n - c.t() @ torch.linalg.lstsq(c.t(), n[:, None]).solution[:, 0] if len(c) else n
     if float(rest.norm()) < 1e-6 * float(n.norm()):
         raise ValueError("the normal of an attribute depends linearly on those of the others")
-    return (rest / rest.norm()).to(normal.dtype)
+    unit: Tensor = rest / rest.norm()
+    return unit.to(normal.dtype)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from models.domain import Domain
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.stored import StoredEditor
 from models.latent_transformer import LatentClassifier, LatentTransformer
 from utils.config import ConfigError
 
 
-class LatentTransformerEditor(Editor):
+class LatentTransformerEditor(AttributeEditor):
     """s = p(w), the classifier's probabilities; w_e = w + α f_a(w) for each changed attribute a, with α = ŝ_a − s_a.
 
     Several attributes change one after the other.
@@ -54,15 +54,16 @@ class LatentTransformerEditor(Editor):
 
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:
-        return self.classifier(w)[:, self.columns].sigmoid()
+        logits: Tensor = self.classifier(w)
+        return logits[:, self.columns].sigmoid()
 
     @torch.no_grad()
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        moved = prepared
-        for transformer, amount in zip(self.transformers, (wanted - semantics).unbind(1), strict=True):
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        moved = rest
+        for transformer, amount in zip(self.transformers, (target - condition).unbind(1), strict=True):
             moved = transformer(moved, amount)
         if self.edited_styles is not None:
-            moved = torch.cat([moved[:, : self.edited_styles], prepared[:, self.edited_styles :]], dim=1)
+            moved = torch.cat([moved[:, : self.edited_styles], rest[:, self.edited_styles :]], dim=1)
         return moved
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.stored import StoredEditor
 
 
-class LinearDirectionsEditor(Editor):
+class LinearDirectionsEditor(AttributeEditor):
     """w_e = w + Σ_a (ŝ_a − s_a) d_a with the directions of the least-squares fit w ≈ c + Σ_a s_a d_a.
 
     All attributes are fitted together, so each direction is conditional on the others: what correlated attributes
@@ -68,14 +68,17 @@ class LinearDirectionsEditor(Editor):
         return w.flatten(1) @ self.readout[:-1] + self.readout[-1]
 
     @torch.no_grad()
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        return prepared + torch.einsum("ba,ald->bld", wanted - semantics, self.directions)
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        return rest + torch.einsum("ba,ald->bld", target - condition, self.directions)
 
 
 def _ridge(inputs: Tensor, outputs: Tensor, penalty: float) -> Tensor:
     """Weights (P, A) of ridge regression from (N, P) to (N, A), through the smaller of the two Gram matrices."""
     count, features = inputs.shape
     identity = penalty * torch.eye(min(count, features), dtype=inputs.dtype, device=inputs.device)
+    weights: Tensor
     if features <= count:
-        return torch.linalg.solve(inputs.t() @ inputs + identity, inputs.t() @ outputs)
-    return inputs.t() @ torch.linalg.solve(inputs @ inputs.t() + identity, outputs)
+        weights = torch.linalg.solve(inputs.t() @ inputs + identity, inputs.t() @ outputs)
+    else:
+        weights = inputs.t() @ torch.linalg.solve(inputs @ inputs.t() + identity, outputs)
+    return weights

@@ -54,7 +54,7 @@ def load_editor(
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """The editor of a run folder or file (default: the shipped avatar editor), its domain and the file's metadata.
 
-    Two more entries stand in the metadata: `file`, its name for messages, and `hash`, a short hash of its bytes.
+    The metadata have two more entries: `file`, its name for messages, and `hash`, a short hash of its bytes.
 
     Args:
         path: run folder or editor file; with a semantic encoder, a file that holds a flow, such as SDFlow's
@@ -143,7 +143,7 @@ def _load_pair(
     networks = {"flow": flow.sizes, "semantic_encoder": encoder.sizes}
     parts = [part for part in ("generator", "encoder") if part not in without]
     metadata = {
-        **editor_metadata(editor, domain, networks, parts, {}),
+        **editor_metadata(editor.name, editor.attributes, domain, networks, parts, {}),
         "file": f"{displayed(flow_file)} with {displayed(encoder_file)}",
         "hash": digest.hexdigest()[:16],
     }
@@ -151,7 +151,7 @@ def _load_pair(
 
 
 def check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str, what: str = "editor") -> None:
-    """The latent space is the generator's and the encoder's: with others an editor's codes mean nothing.
+    """Check that the domain's networks are those that an editor was trained with: others have another latent space.
 
     Args:
         trained_with: part of the domain → its fingerprint, see `Domain.fingerprints`.

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.stored import StoredEditor
 from models.flows.cnf import ContinuousFlow
 
@@ -23,7 +23,7 @@ def solving_for_edits(flow: ContinuousFlow) -> ContinuousFlow:
     return flow
 
 
-class SDFlowEditor(Editor):
+class SDFlowEditor(AttributeEditor):
     """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ). No density is computed.
 
     The networks are used as they are, in evaluation mode during a call.
@@ -51,13 +51,14 @@ class SDFlowEditor(Editor):
 
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:
-        return self.semantic_encoder.eval()(image)
+        semantics: Tensor = self.semantic_encoder.eval()(image)
+        return semantics
 
     @torch.no_grad()
-    def prepare(self, w: Tensor, semantics: Tensor) -> Tensor:
+    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
         """z = Φ(w; s), which every edit of a face shares."""
-        return self.flow.eval().transport(w, semantics)
+        return self.flow.eval().transport(w, condition)
 
     @torch.no_grad()
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        return self.flow.eval().inverse(prepared, wanted)
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        return self.flow.eval().inverse(rest, target)

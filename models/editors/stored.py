@@ -1,11 +1,11 @@
-"""What an editor's file holds: the tensors of the editor, and metadata of which it can be built again."""
+"""What an editor's file holds: the tensors of the editor, and metadata from which it can be built again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -14,15 +14,12 @@ from models.domain import Domain
 from utils.config import ConfigError, Section, as_section
 from utils.paths import displayed
 
-if TYPE_CHECKING:
-    from models.editors.base import Editor
-
 REQUIRED = ("method", "domain", "attributes", "networks", "fingerprints")
 
 
 @dataclass
 class StoredEditor:
-    """An editor's file, read.
+    """The content of an editor's file.
 
     Attributes:
         state: the editor's own state dict.
@@ -36,7 +33,7 @@ class StoredEditor:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names, in the order of the semantics' columns."""
+        """Names of the condition's columns."""
         return tuple(self.metadata["attributes"])
 
     @property
@@ -50,9 +47,10 @@ class StoredEditor:
         Raises:
             ConfigError: it did not.
         """
+        file = displayed(self.file)
         if name not in self.metadata["networks"]:
-            raise ConfigError(f"{displayed(self.file)}: says nothing of a network '{name}' (`sections` of its method)")
-        sources = {"networks": displayed(self.file)}
+            raise ConfigError(f"{file}: does not describe the network '{name}' (`sections` of its method)")
+        sources = {"networks": file}
         return build_network(Section(self.metadata["networks"][name], f"networks.{name}", sources), self.domain)
 
 
@@ -68,7 +66,8 @@ def build_network(section: Mapping[str, Any], domain: Domain, path: str = "netwo
 
 
 def editor_metadata(
-    editor: Editor,
+    method: str,
+    attributes: Sequence[str],
     domain: Domain,
     networks: Mapping[str, Mapping[str, Any]],
     parts: Sequence[str],
@@ -77,14 +76,16 @@ def editor_metadata(
     """The metadata of an editor's file, whose tensors are the editor's state dict.
 
     Args:
+        method: name of the editor, see `Editor.name`.
+        attributes: names of the condition's columns; none where a condition is no vector of attributes.
         networks: name → section of each network that `Editor.restore` asks for.
-        parts: parts of the domain without which the editor means nothing.
+        parts: networks of the domain that the editor depends on.
         settings: see `StoredEditor.settings`.
     """
     return {
-        "method": editor.name,
+        "method": method,
         "domain": domain.config.plain(),
-        "attributes": list(editor.attributes),
+        "attributes": list(attributes),
         "networks": {name: dict(section) for name, section in networks.items()},
         "settings": dict(settings),
         "fingerprints": domain.fingerprints(parts),

@@ -1,87 +1,55 @@
-"""Rules that change one attribute of a batch: for training, and as the authors' code and demo have them."""
+"""Edit targets of attributes, and how they become attribute values. Nothing here imports PyTorch at run time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from utils.config import nearest
 
-SLIDER_SPAN, SLIDER_START = 1.4, -1.2  # the authors' demo maps its slider 0 … 1 to strengths −1.2 … 0.2
-
-
-def replace_one_attribute(semantics: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """ŝ: a detached copy of (B, A) in which one attribute of each row, drawn uniformly, becomes u ~ U[low, high]."""
-    rows, columns = semantics.shape
-    chosen = torch.randint(0, columns, (rows,), device=semantics.device)
-    value = low + (high - low) * torch.rand(rows, device=semantics.device)
-    return _with_entries(semantics, chosen, value.to(semantics.dtype))
+if TYPE_CHECKING:  # the options of commands are read, with their targets, before PyTorch is imported
+    from torch import Tensor
 
 
-def _with_entries(semantics: Tensor, columns: Tensor, values: Tensor) -> Tensor:
-    return semantics.detach().clone().scatter_(1, columns[:, None], values[:, None])
+@dataclass(frozen=True)
+class SetTo:
+    """Reach a value: 0 absent, 1 present; values outside [0, 1] exaggerate."""
+
+    value: float
 
 
-def modify_one_attribute(
-    attributes: Tensor,
-    index: int = -1,
-    scale: float | None = None,
-    mode: Literal["keep", "random", "uniform", "negative"] = "random",
-) -> tuple[Tensor | int | None, Tensor]:
-    """The authors' rule in all its modes: (changed columns, changed copy of (B, A)).
+@dataclass(frozen=True)
+class Flip:
+    """Turn the decision: present → −strength, absent → 1 + strength."""
 
-    `keep` changes nothing. A valid `index` flips that column: x → 1 − x, or, with `scale`, only exact labels,
-    1 → 1 − scale and 0 → scale. Otherwise the mode decides: one random entry of each row becomes a random label
-    (`random`) or u ~ U[0, 1] (`uniform`), or one random column of the whole batch becomes 1 − x (`negative`).
-
-    Raises:
-        ValueError: unknown mode.
-    """
-    changed = attributes.detach().clone().float()
-    rows, columns = changed.shape
-    if mode == "keep":
-        return None, changed
-    if 0 <= index < columns:
-        column = changed[:, index]
-        if scale is None:
-            changed[:, index] = 1 - column
-        else:
-            present, absent = column == 1, column == 0
-            changed[:, index] = torch.where(present, 1 - scale, torch.where(absent, scale, column))
-        return index, changed
-    if mode == "negative":
-        chosen = torch.randint(0, columns, (1,))
-        changed[:, chosen] = 1 - changed[:, chosen]
-        return chosen, changed
-    chosen = torch.randint(0, columns, (rows,))
-    if mode == "random":
-        return chosen, _with_entries(changed, chosen, torch.randint(0, 2, (rows,)).float())
-    if mode == "uniform":
-        return chosen, _with_entries(changed, chosen, torch.rand(rows))
-    raise ValueError(f"unknown mode '{mode}', choose keep, random, uniform or negative")
+    strength: float = 0.2
 
 
-def labelled_target(source: Tensor, scale: float) -> Tensor:
-    """The demo's wish for an attribute decided as `source`: exactly 1 → −scale, exactly 0 → 1 + scale, else itself."""
-    flipped = torch.where(source == 1, torch.full_like(source, -scale), torch.full_like(source, 1 + scale))
-    return torch.where((source == 0) | (source == 1), flipped, source)
+Target = SetTo | Flip
 
 
-def labelled_wish(
-    semantics: Tensor, sources: Tensor, attribute: int, attributes: Sequence[int], scale: float
+def resolve_targets(
+    semantics: Tensor, targets: Mapping[str, Target], attributes: Sequence[str], decisions: Tensor | None = None
 ) -> Tensor:
-    """The demo's conditioning: the semantics (B, A) with the edited attribute's column at its labelled target.
+    """A copy of the attribute values (B, A) with the targeted columns replaced.
 
     Args:
-        sources: a classifier's decisions (B, all its outputs).
-        attribute: column of `sources`; `attributes` are the columns that the semantics stand for.
+        targets: attribute name → target.
+        attributes: names of the columns.
+        decisions: (B, A), which attributes count as present for `Flip`; default: values of 0.5 or more.
+    Raises:
+        ValueError: unknown attribute.
     """
-    wanted = semantics.detach().clone()
-    wanted[:, list(attributes).index(attribute)] = labelled_target(sources[:, attribute].to(semantics.dtype), scale)
-    return wanted
-
-
-def slider_scale(slider: Tensor) -> Tensor:
-    """Strength that the demo's slider (0 … 1) stands for."""
-    return slider * SLIDER_SPAN + SLIDER_START
+    present = semantics >= 0.5 if decisions is None else decisions.bool()
+    resolved = semantics.detach().clone()
+    for name, target in targets.items():
+        if name not in attributes:
+            raise ValueError(f"unknown attribute '{name}'{nearest(name, attributes)}")
+        index = list(attributes).index(name)
+        column = resolved[:, index]  # a view: writing to it changes `resolved`
+        if isinstance(target, SetTo):
+            column.fill_(target.value)
+        else:
+            column.fill_(1 + target.strength).masked_fill_(present[:, index], -target.strength)
+    return resolved

@@ -21,8 +21,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import Editor, Flip, SetTo, resolve_targets
+from models.editors.base import AttributeEditor
 from models.editors.sdflow import SDFlowEditor
+from models.editors.targets import Flip, SetTo, resolve_targets
 from models.evaluation.curves import interval, resampling_weights
 from models.evaluation.latents import closure, flow_nll, to_gaussian
 from models.evaluation.sweep import TestSet, in_batches, root_mean_square
@@ -95,7 +96,7 @@ def information(
     return result
 
 
-def honesty(editor: Editor, domain: Domain, faces: TestSet, strength: float) -> dict[str, Any]:
+def honesty(editor: AttributeEditor, domain: Domain, faces: TestSet, strength: float) -> dict[str, Any]:
     """Agreement of the editor's semantics with the judge on inversions and on edits; their gap is collusion.
 
     A flow and an estimator that learn together can agree on an edit that nobody else sees.
@@ -133,7 +134,7 @@ def reliability(estimate: np.ndarray, truth: np.ndarray, bins: int = 10) -> list
     return [{"said": float(e.mean()), "present": float(t.mean()), "faces": len(t)} for e, t in rows if len(t)]
 
 
-def consistency(editor: Editor, domain: Domain, faces: TestSet, strength: float) -> dict[str, float]:
+def consistency(editor: AttributeEditor, domain: Domain, faces: TestSet, strength: float) -> dict[str, float]:
     """Edit and edit back, two edits in either order, and how steadily the judge follows a rising value.
 
     Cycle: an attribute is turned and set back to the first estimate, on what the edit drew; relative error of the code
@@ -190,7 +191,7 @@ def _correlation_with_order(ranks: np.ndarray) -> float:
     return float(((centred @ places) / np.maximum(spread, 1e-9)).mean())
 
 
-def seconds_an_edit(editor: Editor, domain: Domain, faces: TestSet, count: int = 16, rounds: int = 3) -> float:
+def seconds_an_edit(editor: AttributeEditor, domain: Domain, faces: TestSet, count: int = 16, rounds: int = 3) -> float:
     """Seconds that one edit of one face takes, code to code, without picture or estimate; median over rounds."""
     device = domain.device
     latent, image = (rows[:count].to(device) for rows in (faces.latent, faces.image))
@@ -211,7 +212,12 @@ def flow_measures(editor: SDFlowEditor, faces: TestSet, semantics: Tensor, count
 
 
 def everything(
-    editor: Editor, domain: Domain, faces: TestSet, train: tuple[Tensor, Tensor, Tensor], strength: float, seed: int = 0
+    editor: AttributeEditor,
+    domain: Domain,
+    faces: TestSet,
+    train: tuple[Tensor, Tensor, Tensor],
+    strength: float,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """All measures of this module; those of a flow where the editor is one.
 
@@ -233,6 +239,6 @@ def everything(
     return result
 
 
-def _prepared(editor: Editor, faces: TestSet, device: torch.device) -> tuple[Tensor, Tensor]:
+def _prepared(editor: AttributeEditor, faces: TestSet, device: torch.device) -> tuple[Tensor, Tensor]:
     semantics = in_batches(editor.read, faces.latent, faces.image, device=device)
     return in_batches(editor.prepare, faces.latent, semantics, device=device), semantics

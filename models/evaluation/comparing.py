@@ -15,8 +15,9 @@ import torch
 from tqdm import tqdm
 
 from models.domain import Domain
-from models.editors.base import Editor, Flip
+from models.editors.base import AttributeEditor, attribute_editor
 from models.editors.loading import load_editor
+from models.editors.targets import Flip
 from models.evaluation.curves import Outcomes
 from models.evaluation.sweep import Sweep, TestSet
 from utils.config import ConfigError
@@ -33,7 +34,7 @@ class Contestant:
     """One run of one method."""
 
     method: str
-    editor: Editor
+    editor: AttributeEditor
     domain: Domain
     metadata: dict[str, Any]
 
@@ -62,7 +63,7 @@ def load_contestants(runs: Sequence[tuple[str | None, str | Path]], device: torc
     found: list[Contestant] = []
     for name, path in runs:
         editor, domain, metadata = load_editor(path, device)
-        one = Contestant(editor.title if name is None else name, editor, domain, metadata)
+        one = Contestant(editor.title if name is None else name, attribute_editor(editor), domain, metadata)
         first = next((other for other in found if other.method == one.method), one)
         if any(other.method == one.method and other.metadata["hash"] == metadata["hash"] for other in found):
             raise ConfigError(f"{metadata['file']}: given twice as a run of {one.method}")

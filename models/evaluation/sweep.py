@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import Editor, Flip, resolve_targets
+from models.editors.base import AttributeEditor
+from models.editors.targets import Flip, resolve_targets
 from models.evaluation.curves import Outcomes
 
 ENOUGH = 0.99  # average accuracy at which the strength is not raised further
@@ -74,7 +75,9 @@ class Sweep:
         report: called with the number of edits done, for a progress bar (those done twice count once).
     """
 
-    def __init__(self, editor: Editor, domain: Domain, faces: TestSet, report: Callable[[int], object]) -> None:
+    def __init__(
+        self, editor: AttributeEditor, domain: Domain, faces: TestSet, report: Callable[[int], object]
+    ) -> None:
         self.editor, self.domain, self.faces, self.report = editor, domain, faces, report
         self.semantics = in_batches(editor.read, faces.latent, faces.image, device=domain.device)
         self.prepared = in_batches(editor.prepare, faces.latent, self.semantics, device=domain.device)

@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 import edit
+from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
 from utils.paths import ROOT, displayed
 from utils.provenance import save_marked
@@ -56,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: that of edit.py."""
     options = parse_arguments(arguments)
     names = [f"face-{number:02d}" for number in options.faces]
-    attributes = load_editor()[0].attributes
-    columns = ("input", "inversion", *attributes)
+    editor = load_editor()[0]
+    assert isinstance(editor, AttributeEditor)  # the shipped one is
+    columns = ("input", "inversion", *editor.attributes)
     with tempfile.TemporaryDirectory() as folder:
         status = edit.main([*(str(SAMPLES / f"{name}.png") for name in names), "-o", folder, "--quiet"])
         if status:

@@ -26,10 +26,11 @@ from torch import Tensor
 
 from datasets.avatars import AvatarFaces
 from models.domain import Domain
-from models.editing.pipeline import EditingPipeline, Inversion
-from models.editors.base import Flip, resolve_targets
+from models.editing.inversion import Inversion
+from models.editing.pipeline import EditingPipeline
 from models.editors.loading import load_editor
 from models.editors.sdflow import SDFlowEditor
+from models.editors.targets import Flip, resolve_targets
 from scripts.published.flow import Flow
 from utils.devices import pick_device
 from utils.files import write_text
@@ -112,7 +113,7 @@ def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
     `margin_of_changed` says how far from 0.5 the changed ones were in float32.
     """
     exact, low = (EditingPipeline(domain, editor) for editor, domain in (shipped(device) for _ in range(2)))
-    assert isinstance(low.editor, SDFlowEditor)
+    assert isinstance(exact.editor, SDFlowEditor) and isinstance(low.editor, SDFlowEditor)
     low.domain.precision = "bfloat16"
     attributes = exact.editor.attributes
     quality: list[Tensor] = []
@@ -122,10 +123,10 @@ def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
         inversions: tuple[Inversion, Inversion] = exact.invert(image), low.invert(image)
         for name in attributes:
             # one target for both: a semantic variable near 0.5 could otherwise be flipped to opposite sides
-            wanted = resolve_targets(inversions[0].semantics, {name: Flip()}, attributes)
+            wanted = resolve_targets(inversions[0].condition, {name: Flip()}, attributes)
             pictures = []
             for pipeline, inversion in zip((exact, low), inversions, strict=True):
-                code = pipeline.editor.move(inversion.prepared, inversion.semantics, wanted)
+                code = pipeline.editor.move(inversion.rest, inversion.condition, wanted)
                 pictures.append(pipeline.domain.synthesise_full(code))
             quality.append(picture_psnr(pictures[1], pictures[0]))
             probabilities = [exact.domain.judge_probabilities(exact.domain.resized(picture)) for picture in pictures]

@@ -15,17 +15,16 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-import edit
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from models.domain import Domain
 from models.editing.pipeline import EditingPipeline
 from models.editing.records import Settings
-from models.editing.requests import Request
+from models.editing.requests.attributes import AttributeRequest
 from models.editing.run import EditRun
-from models.editors.base import Flip
 from models.editors.loading import load_editor
 from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
+from models.editors.targets import Flip
 from models.encoders.e4e import e4e_sizes
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.generator import checked_channels
@@ -358,13 +357,14 @@ def editing(setting: Setting, variant: str, photos: int = 2) -> Work:
         domain.precision = BFLOAT16
     folder = Path(tempfile.mkdtemp(dir=setting.scratch))
     given = [_aligned_photo(folder / f"{index}.png", domain.image_side, index) for index in range(photos)]
-    request = Request.of({editor.attributes[0]: Flip()})
+    request = AttributeRequest.of({editor.attributes[0]: Flip()})
     settings = Settings(aligned=True, paste="difference", overwrite=True, batch_size=batch_size)
 
     def run() -> None:
         edits = EditRun(pipeline, metadata, [request], folder / "edits", settings)
         jobs = edits.jobs(given)
-        edit.edit_all(edits, jobs, quiet=True)
+        for _ in edits.finished(jobs):
+            pass
         failed = [entry["reason"] for job in jobs for entry in job.entries() if entry["status"] != "edited"]
         if failed:
             raise RuntimeError(f"edit.py failed: {failed[0]}")

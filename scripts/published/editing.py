@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.domain import Domain
 from models.editing.pipeline import EditingPipeline
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.sdflow import SDFlowEditor
 from scripts.published.encoders import E4eEncoder, SemanticEncoder
 from scripts.published.flow import Flow
@@ -33,7 +33,7 @@ class PublishedDomain(Domain):
         return self.generator.synthesis(latent).clamp(-1, 1)
 
 
-class PublishedEditor(Editor):
+class PublishedEditor(AttributeEditor):
     """SDFlow's editor, which takes every edit through both directions of the flow."""
 
     def __init__(self, own: SDFlowEditor) -> None:
@@ -46,8 +46,8 @@ class PublishedEditor(Editor):
         return self.semantic_encoder(image)
 
     @torch.no_grad()
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        return self.flow.inverse(self.flow.transport(prepared, semantics), wanted)
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        return self.flow.inverse(self.flow.transport(rest, condition), target)
 
 
 def published_pipeline(domain: Domain, editor: SDFlowEditor) -> EditingPipeline:

@@ -15,10 +15,10 @@ from criteria.distillation import distillation
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from criteria.mutual_information import mutual_information
-from models.editors.targets import replace_one_attribute
 from scripts.published.encoders import SemanticEncoder
 from scripts.published.flow import Flow
 from scripts.published.generator import Generator
+from training.targets import replace_one_attribute
 
 
 class TrainingStep:

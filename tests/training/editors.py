@@ -13,8 +13,9 @@ import edit
 import evaluate
 import train
 from models.domain import Domain
-from models.editors.base import Editor, Flip
+from models.editors.base import AttributeEditor, attribute_editor
 from models.editors.loading import load_editor
+from models.editors.targets import Flip
 from training.methods import METHODS
 from training.settings import TrainingSettings
 from utils.config import check_arguments, load_config
@@ -71,7 +72,7 @@ def faces_of(domain: Domain, count: int = 3) -> tuple[torch.Tensor, torch.Tensor
     return domain.encode(image).detach(), image
 
 
-def assert_usable(run: Path, folder: Path, title: str) -> tuple[Editor, Domain]:
+def assert_usable(run: Path, folder: Path, title: str) -> tuple[AttributeEditor, Domain]:
     """edit.py and evaluate.py take the run, and nothing else; returns what it holds."""
     editor, domain, _ = load_editor(run)
     _, image = faces_of(domain, 2)
@@ -85,10 +86,10 @@ def assert_usable(run: Path, folder: Path, title: str) -> tuple[Editor, Domain]:
     assert evaluate.main([*common, *measured, "-o", str(folder / "out")]) == 0
     report = json.loads((folder / "out/report.json").read_text())
     assert set(report["editors"]) == {title, "linear directions"}
-    return editor, domain
+    return attribute_editor(editor), domain
 
 
-def assert_independent_of_the_batch(editor: Editor, domain: Domain) -> None:
+def assert_independent_of_the_batch(editor: AttributeEditor, domain: Domain) -> None:
     """A face is edited alone as among others, and not at all where nothing is asked; tolerance: a solver's."""
     w, image = faces_of(domain)
     targets = {domain.attributes[0]: Flip(0.3), domain.attributes[2]: Flip(0.0)}

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from models.adatrans import AdaTrans
 from models.domain import PARTS, Domain
 from models.editors.adatrans import AdaTransEditor
-from models.editors.base import SetTo
+from models.editors.targets import SetTo
 from models.flows.realnvp import RealNVP
 from tests.training.editors import (
     assert_configs_fit,
@@ -118,7 +118,7 @@ def test_what_could_not_be_made_again_is_refused_before_it_is_trained(domain: Do
     method.check_result()
     assert torch.equal(random, torch.get_rng_state())
     method.sections = {}
-    with pytest.raises(ConfigError, match="says nothing of a network 'transformer'"):
+    with pytest.raises(ConfigError, match="does not describe the network 'transformer'"):
         method.check_result()
 
 

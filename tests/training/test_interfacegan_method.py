@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.editors.base import Flip, SetTo
 from models.editors.interfacegan import InterFaceGANEditor, projected
+from models.editors.targets import Flip, SetTo
 from tests.training.editors import (
     assert_configs_fit,
     assert_independent_of_the_batch,

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from criteria.balanced_cross_entropy import balanced_cross_entropy
 from models.domain import Domain
-from models.editors.base import SetTo
 from models.editors.latent_transformer import LatentTransformerEditor, attribute_columns
+from models.editors.targets import SetTo
 from models.latent_transformer import LatentClassifier
 from tests.training.editors import (
     assert_configs_fit,

@@ -17,10 +17,10 @@ from torch import Tensor
 import train
 from models.domain import PARTS, Domain
 from models.editors.loading import load_editor
-from models.editors.targets import replace_one_attribute
 from tests.training.editors import assert_resumes, trained
 from tests.training.runs import backward
 from training.methods.sdflow import SDFlowMethod
+from training.targets import replace_one_attribute
 from utils.config import ConfigError
 from utils.paths import ROOT
 

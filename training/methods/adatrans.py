@@ -16,7 +16,7 @@ from models.editors.adatrans import MOST_STEPS, AdaTransEditor
 from models.editors.loading import check_fingerprints
 from models.editors.stored import build_network
 from models.weight_files import load_network
-from training.editing import EditorMethod
+from training.editing import AttributeEditorMethod
 from training.method import Batch, Phase
 from training.methods.e4e import FEATURE_LAYERS
 from utils.config import ConfigError, as_section
@@ -24,7 +24,7 @@ from utils.paths import displayed, resolve
 from utils.weights import freeze
 
 
-class AdaTransMethod(EditorMethod):
+class AdaTransMethod(AttributeEditorMethod):
     """One phase, `editor`: one attribute a step, in turn, turns in all of its faces, and its network learns.
 
     Terms, with w_e the end of the path and Î its picture:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.domain import Domain
 from models.editors.interfacegan import InterFaceGANEditor
-from training.editing import EditorMethod, codes_and_scores
+from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Items, Phase
 
 
@@ -68,7 +68,7 @@ def fit_boundary(
     return Boundary(normal, float(machine.intercept_[0]) / length, accuracy, (ends[0][:training], ends[1][:training]))
 
 
-class InterFaceGANMethod(EditorMethod):
+class InterFaceGANMethod(AttributeEditorMethod):
     """No phases: `fit` finds the hyperplane of each attribute and reports its accuracy on held-out extreme codes.
 
     Args:

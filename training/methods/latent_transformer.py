@@ -14,13 +14,13 @@ from models.editors.loading import check_fingerprints
 from models.editors.stored import build_network
 from models.latent_transformer import amount_to_other_side
 from models.weight_files import load_network
-from training.editing import EditorMethod, codes_and_scores
+from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Batch, Items, Phase
 from utils.config import ConfigError
 from utils.paths import displayed, resolve
 
 
-class LatentTransformerMethod(EditorMethod):
+class LatentTransformerMethod(AttributeEditorMethod):
     """One phase, `editor`; the attributes' networks learn side by side, each from all codes.
 
     Terms, summed over the attributes a, with p the classifier's probabilities of w and w_e = w + α f_a(w) turning a:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from models.domain import Domain
 from models.editors.linear import LinearDirectionsEditor
-from training.editing import EditorMethod, codes_and_scores
+from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Items, Phase
 
 
-class LinearDirectionsMethod(EditorMethod):
+class LinearDirectionsMethod(AttributeEditorMethod):
     """No phases: `fit` finds the directions and the readout.
 
     Args:

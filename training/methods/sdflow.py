@@ -16,17 +16,17 @@ from models.domain import Domain
 from models.editors.sdflow import SDFlowEditor
 from models.editors.stored import build_network
 from models.editors.styleflow import StyleFlowEditor, TeacherSemantics
-from models.editors.targets import replace_one_attribute
 from models.semantic_encoder import SemanticEncoder
-from training.editing import EditorMethod
+from training.editing import AttributeEditorMethod
 from training.layout import channels_last, is_channels_last
 from training.method import Batch, Phase
+from training.targets import replace_one_attribute
 from utils.config import ConfigError, as_section, nearest
 
 TERMS = ("nll", "kd", "mi", "reg")
 
 
-class SDFlowMethod(EditorMethod):
+class SDFlowMethod(AttributeEditorMethod):
     """One phase, `editor`, with the terms `nll`, `kd`, `mi` and `reg`, or some of them.
 
     Gradients flow through the frozen generator to the edited code, and to nothing frozen. Without a semantic encoder

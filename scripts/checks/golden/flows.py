@@ -11,10 +11,10 @@ from torch import Tensor
 
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
-from models.editors.targets import labelled_target, labelled_wish, modify_one_attribute, slider_scale
 from models.flows.cnf import ContinuousFlow, flow_sizes
 from models.flows.moving_batch_norm import MovingBatchNorm1d
 from scripts.checks.golden.case import CaseError, GoldenCase
+from scripts.published.targets import labelled_semantics, labelled_target, modify_one_attribute, slider_scale
 
 Outputs = dict[str, Any]
 TRUE_TOLERANCE = 1e-9
@@ -168,8 +168,8 @@ def editor(case: GoldenCase) -> Outputs:
     for size, attributes in case.meta["attribute_lists"].items():
         semantics = case.tensor("label_dist" if size == "3" else f"label_dist_{size}")
         rows = [
-            torch.stack([labelled_wish(semantics, sources, one, attributes, scale) for scale in case.meta["scales"]])
-            for one in attributes
+            torch.stack([labelled_semantics(semantics, sources, column, attributes, s) for s in case.meta["scales"]])
+            for column in attributes
         ]
         outputs[f"context_{size}"] = torch.stack(rows)
     slider = case.tensor("slider").double()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.editing.alignment import ALIGNERS, AlignmentError, ResizeAligner
+from models.editing.aligners import ALIGNERS
+from models.editing.alignment import AlignmentError, ResizeAligner
 from utils.config import ConfigError, Section
 
 

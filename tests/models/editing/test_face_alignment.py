@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 import models.editing.face_alignment as face_alignment
-from models.editing.alignment import ALIGNERS, AlignerMissing, AlignmentError
+from models.editing.aligners import ALIGNERS
+from models.editing.alignment import AlignerMissing, AlignmentError
 from models.editing.face_alignment import DlibAligner, Found
 from scripts.benchmarks import alignment
 from tests.photographs import FACE, GOLDEN, astronaut, couple, portrait, recorded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,8 @@ from PIL import Image, ImageCms
 from models.editing.alignment import Frame
 from models.editing.ffhq_crop import crop_frame, cut_out
 from models.editing.paste_back import bounds, feathered_mask, paste_back, positions, resampled
+from tests.photographs import GOLDEN
 from utils.photos import Photograph, open_photograph
-
-GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 @pytest.fixture

@@ -2,39 +2,91 @@
 
 from __future__ import annotations
 
-import pytest
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
-from models.editing.requests import Request, RequestError, parse_requests
-from models.editors.base import Flip, SetTo
+import pytest
+import torch
+
+from models.editing import requests
+from models.editing.requests.attributes import AttributeRequest, attribute_requests
+from models.editing.requests.base import RequestError
+from models.editors.linear import LinearDirectionsEditor
+from models.editors.targets import Flip, SetTo
+from utils.paths import ROOT
 
 NAMES = ("Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair")
 
 
 def test_assignments_and_flips_are_one_edit() -> None:
-    (request,) = parse_requests(NAMES, ["Smiling=1", "eyeglasses=-0.2"], ["Male"], strength=0.5)
+    (request,) = attribute_requests(NAMES, ["Smiling=1", "eyeglasses=-0.2"], ["Male"], strength=0.5)
     assert request.targets == {"Smiling": SetTo(1.0), "Eyeglasses": SetTo(-0.2), "Male": Flip(0.5)}
     assert request.label == "Smiling=1,Eyeglasses=-0.2,Male=flip0.5"
 
 
 def test_a_sweep_is_one_edit_a_value() -> None:
-    requests = parse_requests(NAMES, ["Smiling=1"], sweeps=["Young=-0.2:1.2:8"])
+    requests = attribute_requests(NAMES, ["Smiling=1"], sweeps=["Young=-0.2:1.2:8"])
     assert [r.targets["Young"] for r in requests] == [SetTo(v) for v in (-0.2, 0, 0.2, 0.4, 0.6, 0.8, 1, 1.2)]
     assert all(r.targets["Smiling"] == SetTo(1.0) for r in requests)
-    assert len(parse_requests(NAMES, sweeps=["Young=0:1:3", "Male=0:1:4"])) == 7
+    assert len(attribute_requests(NAMES, sweeps=["Young=0:1:3", "Male=0:1:4"])) == 7
+
+
+def asked(*arguments: str) -> list:
+    """Requests of a command line, for an editor of attributes."""
+    parser = argparse.ArgumentParser()
+    requests.add_request_options(parser)
+    editor = LinearDirectionsEditor(torch.zeros(5, 1, 1), torch.zeros(2, 5), NAMES)
+    return requests.parse_requests(parser.parse_args(arguments), SimpleNamespace(editor=editor))  # type: ignore[arg-type]
 
 
 def test_each_attribute_is_flipped_when_nothing_is_asked() -> None:
-    requests = parse_requests(NAMES, strength=0.0)
-    assert [r.targets for r in requests] == [{name: Flip(0.0)} for name in NAMES]
-    assert [r.label for r in parse_requests(NAMES, ["Male=1"], each=True)] == [
+    assert attribute_requests(NAMES, strength=0.0) == []
+    assert [r.targets for r in asked("--strength", "0")] == [{name: Flip(0.0)} for name in NAMES]
+    assert [r.label for r in asked("--set", "Male=1", "--each")] == [
+        f"Male=1,{name}=flip0.2" for name in NAMES if name != "Male"
+    ]
+    assert [r.label for r in attribute_requests(NAMES, ["Male=1"], each=True)] == [
         f"Male=1,{name}=flip0.2" for name in NAMES if name != "Male"
     ]
 
 
+def test_the_same_edit_is_made_once() -> None:
+    sweeps = ("--sweep", "Young=0:1:2", "--sweep", "Young=1:2:2")
+    assert [r.label for r in asked(*sweeps)] == ["Young=0", "Young=1", "Young=2"]
+
+
+def test_options_are_read_without_pytorch() -> None:
+    code = "import sys, models.editing.requests as r; r.kinds(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_module_in_the_folder_is_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "another.py").write_text(
+        "from models.editing.requests.kind import RequestKind\n"
+        "class Another(RequestKind):\n"
+        "    name, title = 'another', 'other requests'\n"
+        "    def add_options(self, parser): parser.add_argument('--another')\n"
+        "    def parse(self, options, pipeline): return []\n"
+        "KIND = Another()\n"
+    )
+    monkeypatch.setattr(requests, "__path__", [*requests.__path__, str(tmp_path)])
+    requests.kinds.cache_clear()
+    try:
+        assert list(requests.kinds()) == ["attributes", "another"]
+        with pytest.raises(RequestError, match="this editor .linear directions. takes no other requests; it takes"):
+            asked("--another", "1")
+    finally:
+        requests.kinds.cache_clear()
+        sys.modules.pop("models.editing.requests.another")
+
+
 def test_labels_are_short_and_different() -> None:
     many = [f"Attribute_{number}" for number in range(40)]
-    one = Request.of({name: SetTo(0.125) for name in many})
-    other = Request.of({name: SetTo(0.125 if name != many[-1] else 0.25) for name in many})
+    one = AttributeRequest.of({name: SetTo(0.125) for name in many})
+    other = AttributeRequest.of({name: SetTo(0.125 if name != many[-1] else 0.25) for name in many})
     assert len(one.label) <= 100 and one.label != other.label
 
 
@@ -44,20 +96,20 @@ def test_labels_are_short_and_different() -> None:
         ({"assignments": ["Smilin=1"]}, "unknown attribute 'Smilin'; did you mean 'Smiling'"),
         ({"flips": ["Beard"]}, "unknown attribute 'Beard'; valid: Eyeglasses, Male"),
         ({"sweeps": ["Yung=0:1:3"]}, "did you mean 'Young'"),
-        ({"assignments": ["Smiling=yes"]}, "'yes' is no number"),
-        ({"assignments": ["Smiling=nan"]}, "'nan' is no number"),
-        ({"assignments": ["Smiling="]}, "is no number"),
+        ({"assignments": ["Smiling=yes"]}, "'yes' is not a number"),
+        ({"assignments": ["Smiling=nan"]}, "'nan' is not a number"),
+        ({"assignments": ["Smiling="]}, "is not a number"),
         ({"assignments": ["Smiling"]}, "attribute=value"),
         ({"assignments": ["Smiling=1", "Smiling=0"]}, "named twice"),
         ({"assignments": ["Smiling=1"], "flips": ["Smiling"]}, "named twice"),
         ({"assignments": ["Young=1"], "sweeps": ["Young=0:1:3"]}, "swept and set"),
         ({"sweeps": ["Young=0:1"]}, "attribute=first:last:count"),
-        ({"sweeps": ["Young=0:one:3"]}, "'one' is no number"),
+        ({"sweeps": ["Young=0:one:3"]}, "'one' is not a number"),
         ({"sweeps": ["Young=0:1:1"]}, "from 2 to"),
         ({"sweeps": ["Young=0:1:2.5"]}, "whole number"),
-        ({"strength": float("inf")}, "no finite number"),
+        ({"strength": float("inf")}, "not a finite number"),
     ],
 )
-def test_wishes_that_cannot_be_understood(asked: dict, message: str) -> None:
+def test_what_cannot_be_understood(asked: dict, message: str) -> None:
     with pytest.raises(RequestError, match=message):
-        parse_requests(NAMES, **asked)
+        attribute_requests(NAMES, **asked)

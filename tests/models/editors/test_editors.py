@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.editors.base import Flip, SetTo, resolve_targets
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.sdflow import SDFlowEditor
+from models.editors.targets import Flip, SetTo, resolve_targets
 from models.flows.cnf import ContinuousFlow
 
 NAMES = ("Eyeglasses", "Male", "Smiling")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.editors.base import SetTo
 from models.editors.loading import load_editor
+from models.editors.targets import SetTo
 from utils.weights import WeightsError, load_weights, save_weights
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import Editor
+from models.editors.base import AttributeEditor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.loading import load_editor
 from models.evaluation.beyond import consistency, everything, honesty, probe_bits, reliability
@@ -56,7 +56,7 @@ def faces(domain: Domain) -> TestSet:
     return prepare(domain, torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1)
 
 
-class _Judge(Editor):
+class _Judge(AttributeEditor):
     """Says what the judge says, and moves codes by a fixed amount for each unit of change."""
 
     def __init__(self, domain: Domain) -> None:
@@ -66,8 +66,8 @@ class _Judge(Editor):
     def read(self, w: Tensor, image: Tensor) -> Tensor:
         return (self.domain.judge_probabilities(image) > 0.5).float()
 
-    def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        return prepared + (wanted - semantics).sum(1)[:, None, None]
+    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+        return rest + (target - condition).sum(1)[:, None, None]
 
 
 def test_who_agrees_with_the_judge_everywhere_has_no_gap(domain: Domain, faces: TestSet) -> None:

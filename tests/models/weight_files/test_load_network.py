@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import SetTo
 from models.editors.loading import load_editor
+from models.editors.targets import SetTo
 from models.flows.cnf import ContinuousFlow
 from models.stylegan2.nvlabs import nvlabs_keys, public_keys
 from models.weight_files import load_network, read_network

@@ -1,0 +1,26 @@
+"""Aligners that a domain's config may name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.domain import Domain
+from models.editing.alignment import Aligner
+from utils.config import Catalogue, Section, as_section
+
+ALIGNERS = Catalogue(
+    "aligner", {"resize": "models.editing.alignment:ResizeAligner", "dlib": "models.editing.face_alignment:DlibAligner"}
+)
+
+
+def build_aligner(domain: Domain, **changes: Any) -> Aligner:
+    """The aligner that the domain's config names, with other arguments than the config's where `changes` says so.
+
+    Raises:
+        ConfigError: unknown name or argument.
+    """
+    section = as_section(domain.config.get("aligner", domain.aligner), "aligner")
+    if changes:
+        section = Section({**section, **changes}, section.path, section.sources)
+    aligner: Aligner = ALIGNERS.build(section, image_side=domain.image_side)
+    return aligner

@@ -1,0 +1,117 @@
+"""The edits of a batch of faces, and what is measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.editing.inversion import Edited, Inversion
+from models.editing.pipeline import EditingPipeline
+from models.editing.records import ALIGNED, INPUT, INVERSION, Face, Result, Settings
+from models.editing.requests.base import Request
+from models.editing.saved_latents import SavedLatent
+from utils.images import to_pillow
+
+
+class FaceEditor:
+    """Inverts faces, edits them as all requests ask, and measures.
+
+    Args:
+        metadata: the editor's, as `load_editor` gives it.
+    """
+
+    def __init__(
+        self,
+        pipeline: EditingPipeline,
+        requests: Sequence[Request],
+        settings: Settings,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        self.pipeline, self.requests, self.settings, self.metadata = pipeline, requests, settings, metadata
+
+    def compute(self, faces: Sequence[Face]) -> list[tuple[Face, Result]]:
+        """The results of all faces of a batch that may be edited; fills in the entries of all.
+
+        Raises:
+            RuntimeError: the batch does not fit into memory, or a solver cannot follow one of its faces.
+        """
+        inversion = self._inverted(faces)
+        for index, face in enumerate(faces):
+            self._measure_inversion(face, inversion, index)
+        chosen = [index for index, face in enumerate(faces) if not face.has_failed]
+        if not chosen:
+            return []
+        inversion, faces = inversion.rows(chosen), [faces[index] for index in chosen]
+        results = [self._result(inversion, index) for index in range(len(faces))]
+        for request in self.requests:
+            edited = self.pipeline.edit(inversion, request)
+            finite = edited.finite().tolist()
+            for index, face in enumerate(faces):
+                if not finite[index]:
+                    face.fail(f"{request.label}: the result is not finite; choose a target nearer to the face")
+                    continue
+                face.entry["edits"][request.label] = self._measure_edit(edited, index)
+                results[index].pictures[request.label] = to_pillow(edited.picture[index])
+                results[index].codes[request.label] = edited.latent[index]
+        return [(face, result) for face, result in zip(faces, results, strict=True) if not face.has_failed]
+
+    def _inverted(self, faces: Sequence[Face]) -> Inversion:
+        saved = [face.saved for face in faces if face.saved is not None]
+        if saved:
+            return self.pipeline.restore(saved, self.metadata["hash"])
+        return self.pipeline.invert(torch.stack([face.image for face in faces if face.image is not None]))
+
+    def _result(self, inversion: Inversion, index: int) -> Result:
+        """The unedited part of a face's result."""
+        photo = to_pillow(inversion.image[index])
+        saved = self._latent(inversion, index) if self.settings.save_latents else None
+        return Result({INPUT: photo, ALIGNED: photo, INVERSION: to_pillow(inversion.picture[index])}, saved)
+
+    def _latent(self, inversion: Inversion, index: int) -> SavedLatent:
+        return SavedLatent(
+            inversion.latent[index],
+            inversion.condition[index],
+            inversion.embedding[index],
+            float(inversion.distance[index]),
+            {
+                "domain": self.pipeline.domain.name,
+                "fingerprints": self.metadata["fingerprints"],
+                "editor": self.metadata["hash"],
+            },
+        )
+
+    def _measure_inversion(self, face: Face, inversion: Inversion, index: int) -> None:
+        distance, name = float(inversion.distance[index]), self.pipeline.editor.condition
+        face.entry.update(
+            status="not done",
+            reconstruction_distance=_rounded(distance),
+            identity_of_inversion=_rounded(inversion.identity()[index]),
+            **self._named(name, inversion.condition[index]),
+            **self._named(f"{name}_of_inversion", inversion.condition_of_inversion[index]),
+            edits={},
+        )
+        foreign = self.pipeline.foreign(distance)
+        if foreign and not self.settings.force:
+            face.fail(f"{foreign} (--force edits it anyway)")
+        elif foreign:
+            face.entry["warning"] = "; ".join([*filter(None, [face.entry.get("warning")]), foreign])
+
+    def _measure_edit(self, edited: Edited, index: int) -> dict[str, Any]:
+        return {
+            **self._named("wanted", edited.target[index]),
+            **self._named(self.pipeline.editor.condition, edited.condition[index]),
+            "identity": _rounded(edited.identity[index]),
+            "identity_to_inversion": _rounded(edited.identity_to_inversion[index]),
+        }
+
+    def _named(self, entry: str, condition: Tensor) -> dict[str, dict[str, float]]:
+        """The report's entry for a condition, where the editor names its numbers."""
+        numbers = self.pipeline.editor.named(condition)
+        return {entry: {name: _rounded(value) for name, value in numbers.items()}} if numbers else {}
+
+
+def _rounded(value: float | Tensor) -> float:
+    return round(float(value), 5)
