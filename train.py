@@ -64,6 +64,23 @@ from utils.paths import ROOT, displayed
 from utils.weights import WeightsError
 
 
+def read_config(options: argparse.Namespace) -> Section:
+    """The resolved config: the named domain file is read into it, so that it stands alone."""
+    if options.resume:
+        path = Path(options.resume) / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
+        return load_config(path, options.overrides)
+    of_domain = [override for override in options.overrides if override.startswith("domain.")]
+    config = load_config(options.config, [override for override in options.overrides if override not in of_domain])
+    if not isinstance(config.get("domain"), str):
+        return load_config(options.config, options.overrides)
+    domain = load_config(ROOT / config["domain"], [override.removeprefix("domain.") for override in of_domain])
+    config["domain"] = domain.plain()
+    config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
+    return config
+
+
 def run_folder(options: argparse.Namespace, config: Section) -> Path:
     """Where the run's files go.
 
@@ -95,23 +112,6 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     data = DATASETS.build(config.section("data"), domain=domain)
     validation = DATASETS.build(config.section("validation"), domain=domain) if "validation" in config else None
     return Trainer(method, data, settings, folder, config.plain(), device, validation, quiet), domain
-
-
-def read_config(options: argparse.Namespace) -> Section:
-    """The resolved config: the named domain file is read into it, so that it stands alone."""
-    if options.resume:
-        path = Path(options.resume) / "config.yaml"
-        if not path.is_file():
-            raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
-        return load_config(path, options.overrides)
-    of_domain = [override for override in options.overrides if override.startswith("domain.")]
-    config = load_config(options.config, [override for override in options.overrides if override not in of_domain])
-    if isinstance(config.get("domain"), str):
-        domain = load_config(ROOT / config["domain"], [override.removeprefix("domain.") for override in of_domain])
-        config["domain"] = domain.plain()
-        config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
-        return config
-    return load_config(options.config, options.overrides)
 
 
 def main(arguments: list[str] | None = None) -> int:

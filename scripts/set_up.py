@@ -74,7 +74,7 @@ def install() -> None:
     The project is installed editable, so that every script imports its packages from whatever folder it is called in.
     It is built with the setuptools of .venv, which takes no network: a moved folder is set up again offline.
     """
-    print("installing packages into .venv (once; a few minutes) …", flush=True)
+    print("installing packages into .venv (a few minutes the first time) …", flush=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
     log = ""
     for what in (["-r", str(REQUIREMENTS)], ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):

@@ -106,7 +106,7 @@ def test_the_drawn_latent_term_compares_codes_with_those_of_the_face_s_numbers(d
     z = torch.cat([batch["normals"], torch.randn(2, domain.style_dim - 5)], 1)
     mapped = domain.generator.mapping(z)[:, None]
     torch.testing.assert_close(term, (method.encoder(batch["image"]) + method.latent_avg - mapped).square().mean())
-    with pytest.raises(ConfigError, match="set normals: true"):
+    with pytest.raises(ConfigError, match="set data.normals: true"):
         method.losses("encoder", {"image": batch["image"]})
 
 
