@@ -24,7 +24,7 @@ def solving_for_edits(flow: ContinuousFlow) -> ContinuousFlow:
 
 
 class SDFlowEditor(Editor):
-    """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ). No density is computed.
+    """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ) (paper, equation 4). No density is computed.
 
     The networks are used as they are, in evaluation mode during a call.
 
@@ -56,7 +56,8 @@ class SDFlowEditor(Editor):
     @torch.no_grad()
     def prepare(self, w: Tensor, semantics: Tensor) -> Tensor:
         """z = Φ(w; s), which every edit of a face shares."""
-        return self.flow.eval().transport(w, semantics)
+        z: Tensor = self.flow.eval()(w, semantics)
+        return z
 
     @torch.no_grad()
     def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class PublishedEditor(Editor):
 
     @torch.no_grad()
     def move(self, prepared: Tensor, semantics: Tensor, wanted: Tensor) -> Tensor:
-        return self.flow.inverse(self.flow.transport(prepared, semantics), wanted)
+        return self.flow.inverse(self.flow(prepared, semantics), wanted)
 
 
 def published_pipeline(domain: Domain, editor: SDFlowEditor) -> EditingPipeline:
