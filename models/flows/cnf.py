@@ -34,7 +34,7 @@ Solver = Literal[
     "implicit_adams",
     "scipy_solver",
 ]
-_UNSUPPORTED = {"equal_steps": "adjoint", "scipy_solver": "backpropagation"}
+UNSUPPORTED_GRADIENTS = {"equal_steps": "adjoint", "scipy_solver": "backpropagation"}
 
 
 class _RightHandSide(nn.Module):
@@ -98,7 +98,7 @@ class ContinuousFlow(nn.Module):
         statistics: Literal["step", "published"] = "step",
     ) -> None:
         super().__init__()
-        if gradient == _UNSUPPORTED.get(solver):
+        if gradient == UNSUPPORTED_GRADIENTS.get(solver):
             raise ValueError(f"the solver {solver} has no gradient by {gradient}; dopri5, for example, has")
         immediate = statistics == "published"
         velocity = ConcatSquashNetwork(style_dim, list(hidden), semantics)

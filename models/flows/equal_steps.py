@@ -33,7 +33,7 @@ class EqualSteps:
         norm: torchdiffeq always passes one; not used.
     Raises:
         TypeError: another kind of right-hand side, or decreasing times.
-        ValueError: two tolerances, or options.
+        ValueError: two tolerances, options, or times that ask for a gradient.
     """
 
     def __init__(
@@ -54,7 +54,9 @@ class EqualSteps:
         return set()
 
     def integrate(self, t: Tensor) -> Tensor:
-        """States at the times t (N,), as (N, *state); t itself gets no gradient."""
+        """States at the times t (N,), as (N, *state)."""
+        if t.requires_grad:
+            raise ValueError(f"{EQUAL_STEPS} has no gradient of the times; that of a field's end time it has")
         states = [self.y0]
         for begin, finish in pairwise(t.tolist()):
             states.append(self._advance(states[-1], begin, finish))

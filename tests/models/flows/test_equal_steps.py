@@ -57,6 +57,8 @@ def test_what_it_cannot_solve_is_an_error() -> None:
         odeint(field, start, times.flip(0), **same)
     with pytest.raises(ValueError, match="one tolerance"):
         odeint(field, start, times, **same | {"atol": 1e-6})
+    with pytest.raises(ValueError, match="no gradient of the times"):
+        odeint(field, start, times.clone().requires_grad_(), **same)
     with pytest.raises(ValueError, match="no options"):
         odeint(field, start, times, options={"step_size": 0.1}, **same)
 
