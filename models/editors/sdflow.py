@@ -24,7 +24,7 @@ def solving_for_edits(flow: ContinuousFlow) -> ContinuousFlow:
 
 
 class SDFlowEditor(AttributeEditor):
-    """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ). No density is computed.
+    """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ) (paper, equation 4). No density is computed.
 
     The networks are used as they are, in evaluation mode during a call.
 
@@ -57,7 +57,8 @@ class SDFlowEditor(AttributeEditor):
     @torch.no_grad()
     def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
         """z = Φ(w; s), which every edit of a face shares."""
-        return self.flow.eval().transport(w, condition)
+        z: Tensor = self.flow.eval()(w, condition)
+        return z
 
     @torch.no_grad()
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ def closure(editor: SDFlowEditor, latent: Tensor, semantics: Tensor) -> dict[str
     """Relative error of w → z → w and of z → w → z at the editing tolerance, over all elements."""
     device = next(editor.parameters()).device
     w, s = latent.to(device), semantics.to(device)
-    z = editor.flow.transport(w, s)
+    z = editor.flow(w, s)
     back = editor.flow.inverse(z, s)
-    again = editor.flow.transport(back, s)
+    again = editor.flow(back, s)
     return {
         "w_z_w": float((back - w).norm() / w.norm()),
         "z_w_z": float((again - z).norm() / z.norm()),
@@ -48,7 +48,7 @@ def to_gaussian(editor: SDFlowEditor, latent: Tensor, semantics: Tensor, batch_s
     """z (N, L, D) on the CPU."""
     device = next(editor.parameters()).device
     pairs = zip(latent.split(batch_size), semantics.split(batch_size), strict=True)
-    return torch.cat([editor.flow.transport(w.to(device), s.to(device)).cpu() for w, s in pairs])
+    return torch.cat([editor.flow(w.to(device), s.to(device)).cpu() for w, s in pairs])
 
 
 def probe_accuracy(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], seed: int = 0) -> np.ndarray:

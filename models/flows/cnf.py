@@ -1,31 +1,46 @@
 """Φ: a continuous normalizing flow between latent codes and a standard Gaussian (paper, section 3.2).
 
-Each style vector of a code moves on its own under dz/dt = Φ(z, s, t). Three things are kept apart: the velocity
-network, the solver with its divergence, and the normalisation before and behind.
+Each style vector of a code moves on its own under dz/dt = Φ(z, s, t), between two normalisations. The equation's
+right-hand side is a `FlowField` around the network of `concat_squash.py`; torchdiffeq solves it (`solve.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from models.flows.concat_squash import Conditioning, VelocityNetwork
-from models.flows.equal_steps import Problem, solve
+from models.flows.concat_squash import ConcatSquashNetwork
+from models.flows.field import FlowField, unit_vectors
 from models.flows.moving_batch_norm import MovingBatchNorm1d
+from models.flows.runge_kutta import Solution
 
-EQUAL_STEPS = "equal_steps"
-ADAPTIVE_SOLVERS = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
-TRACE_CHUNK = 32  # unit vectors at once in an exact trace: bounds its memory
+Solver = Literal[
+    "equal_steps",
+    "dopri5",
+    "dopri8",
+    "bosh3",
+    "fehlberg2",
+    "adaptive_heun",
+    "euler",
+    "midpoint",
+    "heun2",
+    "heun3",
+    "rk4",
+    "explicit_adams",
+    "implicit_adams",
+    "scipy_solver",
+]
+UNSUPPORTED_GRADIENTS = {"equal_steps": "adjoint", "scipy_solver": "backpropagation"}
 
 
 class _RightHandSide(nn.Module):
     """Holds the velocity network under its public name."""
 
-    def __init__(self, diffeq: VelocityNetwork) -> None:
+    def __init__(self, diffeq: ConcatSquashNetwork) -> None:
         super().__init__()
         self.diffeq = diffeq
 
@@ -38,7 +53,7 @@ class _Integral(nn.Module):
 
     sqrt_end_time: Tensor
 
-    def __init__(self, velocity: VelocityNetwork, end_time: float, trainable: bool) -> None:
+    def __init__(self, velocity: ConcatSquashNetwork, end_time: float, trainable: bool) -> None:
         super().__init__()
         root = torch.tensor(math.sqrt(end_time))
         if trainable:
@@ -59,9 +74,10 @@ class ContinuousFlow(nn.Module):
         trainable_end_time: T is learned, as in the authors' code.
         tolerance: absolute and relative, of a solver's step. Equal steps at 1e-6 come closer to the exact w_e than
             `dopri5` at 1e-5 with the published norm, which counts the log-density.
-        solver: `equal_steps`, or the name of a torchdiffeq solver.
-        gradient: `backpropagation` through the solver's steps, or `adjoint` (less memory, a second solve; only with a
-            torchdiffeq solver).
+        solver: torchdiffeq's name of it. `equal_steps` is ours, registered there (`equal_steps.py`).
+        gradient: `backpropagation` through the solver's steps (`equal_steps`: their gradient in closed form), or
+            `adjoint`: a second solve, for less memory.
+        steps: of a solver on a fixed grid (`rk4`, `midpoint`, …), which follows no tolerance.
         statistics: when a training batch enters the running statistics: `step`, when `update_statistics` is called, or
             `published`, at once, so that the two directions of a training step see different ones.
     """
@@ -76,15 +92,16 @@ class ContinuousFlow(nn.Module):
         end_time: float = 1.0,
         trainable_end_time: bool = False,
         tolerance: float = 1e-6,
-        solver: str = EQUAL_STEPS,
+        solver: Solver = "equal_steps",
         gradient: Literal["backpropagation", "adjoint"] = "backpropagation",
+        steps: int = 16,
         statistics: Literal["step", "published"] = "step",
     ) -> None:
         super().__init__()
-        if solver == EQUAL_STEPS and gradient == "adjoint":
-            raise ValueError("gradient: adjoint needs a solver of torchdiffeq, say solver: dopri5")
+        if gradient == UNSUPPORTED_GRADIENTS.get(solver):
+            raise ValueError(f"the solver {solver} has no gradient by {gradient}; dopri5, for example, has")
         immediate = statistics == "published"
-        velocity = VelocityNetwork(style_dim, list(hidden), semantics)
+        velocity = ConcatSquashNetwork(style_dim, list(hidden), semantics)
         chain: Any = nn.ModuleList(
             [
                 MovingBatchNorm1d(style_dim, immediate=immediate),
@@ -93,30 +110,34 @@ class ContinuousFlow(nn.Module):
             ]
         )
         self.chain = chain
-        self.style_dim, self.tolerance, self.solver, self.gradient = style_dim, tolerance, solver, gradient
-        self.evaluations = 0  # of the right-hand side in the last solve; an adjoint's backward adds its own
+        self.tolerance, self.solver, self.gradient, self.steps = tolerance, solver, gradient, steps
+        self.evaluations = 0  # of the right-hand side in the last solve
 
     @property
-    def velocity(self) -> VelocityNetwork:
+    def velocity(self) -> ConcatSquashNetwork:
         """The right-hand side's network."""
-        return self.chain[1].odefunc.diffeq
+        network: ConcatSquashNetwork = self.chain[1].odefunc.diffeq
+        return network
 
     @property
     def end_time(self) -> Tensor:
         """T."""
-        return self.chain[1].sqrt_end_time.square()
+        root: Tensor = self.chain[1].sqrt_end_time
+        return root.square()
 
-    def transport(self, w: Tensor, semantics: Tensor) -> Tensor:
+    def forward(self, w: Tensor, semantics: Tensor) -> Tensor:
         """w → z without any density."""
         first, _, last = self.chain
-        return last(self._solve(first(w), semantics, forward=True))
+        z: Tensor = last(self._solve(first(w), semantics, forward=True).end)
+        return z
 
     def inverse(self, z: Tensor, semantics: Tensor) -> Tensor:
-        """z → w without any density."""
+        """z → w without any density; under changed semantics, w_e of the paper's equation 4."""
         first, _, last = self.chain
-        return first.inverse(self._solve(last.inverse(z), semantics, forward=False))
+        w: Tensor = first.inverse(self._solve(last.inverse(z), semantics, forward=False).end)
+        return w
 
-    def to_gaussian(
+    def forward_and_log_det(
         self, w: Tensor, semantics: Tensor, probe: Tensor | None = None, exact: bool = False
     ) -> tuple[Tensor, Tensor]:
         """w → z and log|det ∂z/∂w| of each style vector, (B, L).
@@ -126,23 +147,18 @@ class ContinuousFlow(nn.Module):
             exact: sum the trace over all unit vectors instead.
         """
         first, _, last = self.chain
-        constant = first.log_det() + last.log_det()  # before the calls, which may change the statistics
-        z, integral = self._solve_with_divergence(first(w), semantics, True, probe, exact)
-        return last(z), integral + constant
-
-    def inverse_and_log_det(
-        self, z: Tensor, semantics: Tensor, probe: Tensor | None = None, exact: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """z → w and log|det ∂w/∂z| of each style vector, (B, L); arguments as in `to_gaussian`."""
-        first, _, last = self.chain
-        start = last.inverse(z)
-        x, integral = self._solve_with_divergence(start, semantics, False, probe, exact)
-        constant = first.log_det() + last.log_det()
-        return first.inverse(x), integral - constant
+        start, before = first.forward_and_log_det(w)
+        if exact:
+            directions = unit_vectors(start)
+        else:
+            directions = [(torch.randn_like(start) if probe is None else probe)[None]]
+        solution = self._solve(start, semantics, True, directions)
+        z, after = last.forward_and_log_det(solution.end)
+        return z, solution.integral + (before + after)
 
     def log_prob(self, w: Tensor, semantics: Tensor, exact: bool = False) -> Tensor:
         """log p(w | s) in nats, (B,)."""
-        z, log_det = self.to_gaussian(w, semantics, exact=exact)
+        z, log_det = self.forward_and_log_det(w, semantics, exact=exact)
         normal = -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
         return normal + log_det.sum(1)
 
@@ -151,95 +167,13 @@ class ContinuousFlow(nn.Module):
         for index in (0, 2):
             self.chain[index].update()
 
-    def _solve(self, start: Tensor, semantics: Tensor, forward: bool) -> Tensor:
-        condition = self.velocity.condition(semantics)
-        end = self.end_time
-        if self.solver == EQUAL_STEPS:
-            return self._in_equal_steps(start, condition, [], forward)[0]
+    def _solve(self, start: Tensor, semantics: Tensor, forward: bool, directions: Sequence[Tensor] = ()) -> Solution:
+        from models.flows.solve import solve  # here: torchdiffeq imports all of SciPy's integrators, 0.7 s
 
-        def right_hand_side(t: Tensor, z: Tensor) -> Tensor:
-            self.evaluations += 1
-            return self.velocity(t * end, z, condition) * end
-
-        return self._integrate(right_hand_side, start, (condition, end), forward)
-
-    def _solve_with_divergence(
-        self, start: Tensor, semantics: Tensor, forward: bool, probe: Tensor | None, exact: bool
-    ) -> tuple[Tensor, Tensor]:
-        """End point and ∫ Tr(∂Φ/∂z) dt along the way, (B, L)."""
-        condition = self.velocity.condition(semantics)
-        end = self.end_time
-        direction = None if exact else torch.randn_like(start) if probe is None else probe
-        if self.solver == EQUAL_STEPS:
-            directions = self._unit_vectors(start) if direction is None else [direction[None]]
-            return self._in_equal_steps(start, condition, directions, forward)
-
-        def right_hand_side(t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            self.evaluations += 1
-            if direction is None:
-                velocity, trace = self._exact_trace(t * end, state[0], condition)
-            else:
-                velocity, tangent = self.velocity.with_tangents(t * end, state[0], direction[None], condition)
-                trace = (direction * tangent[0]).sum(-1)
-            return velocity * end, trace * end
-
-        zeros = torch.zeros_like(start[..., 0])
-        return self._integrate(right_hand_side, (start, zeros), (condition, end), forward)
-
-    def _unit_vectors(self, z: Tensor) -> list[Tensor]:
-        units = torch.eye(self.style_dim, dtype=z.dtype, device=z.device)[:, None, None, :]
-        return [chunk.expand(-1, *z.shape[:2], -1) for chunk in units.split(TRACE_CHUNK)]
-
-    def _exact_trace(self, t: Tensor, z: Tensor, condition: Conditioning) -> tuple[Tensor, Tensor]:
-        evaluation = self.velocity.evaluate(t, z, condition)
-        trace = torch.zeros_like(z[..., 0])
-        for units in self._unit_vectors(z):
-            trace = trace + (self.velocity.push_forward(evaluation, units).value * units).sum((0, -1))
-        return evaluation.value, trace
-
-    def _in_equal_steps(
-        self, start: Tensor, condition: Conditioning, directions: list[Tensor], forward: bool
-    ) -> tuple[Tensor, Any]:
-        problem = Problem(self.velocity, directions, self.tolerance, forward)
-        solution = solve(problem, start, condition, self.end_time)
-        self.evaluations = problem.evaluations
+        field = FlowField(self.velocity, self.velocity.condition(semantics), self.end_time, forward, directions)
+        solution = solve(field, start, self.solver, self.tolerance, self.steps, self.gradient == "adjoint")
+        self.evaluations = solution.evaluations
         return solution
-
-    def _integrate(
-        self, right_hand_side: Callable[..., Any], start: Any, inputs: tuple[Conditioning, Tensor], forward: bool
-    ) -> Any:
-        """Solve from 0 to 1 or back, in units of T: the gradient of T then passes through the right-hand side.
-
-        Args:
-            start: a tensor, or a tuple of tensors that moves together.
-            inputs: conditioning and T, the very tensors that the right-hand side uses.
-        Raises:
-            FloatingPointError: no step is small enough, or a value is not finite.
-        """
-        from torchdiffeq import odeint, odeint_adjoint  # here, since it brings all of SciPy's integrators along
-
-        self.evaluations = 0
-        sample = start[0] if isinstance(start, tuple) else start
-        times = torch.tensor([0.0, 1.0] if forward else [1.0, 0.0], dtype=sample.dtype, device=sample.device)
-        options: dict[str, Any] = {"rtol": self.tolerance, "atol": self.tolerance, "method": self.solver}
-        # The last step ends exactly at the end. Left alone it passes it and the value is interpolated, with an error
-        # that no tolerance bounds: round trips were 2 to 10,000 times less exact for as many evaluations.
-        landing = {"step_t": times} if self.solver in ADAPTIVE_SOLVERS else {}
-        options["options"] = dict(landing)
-        solve = odeint
-        if self.gradient == "adjoint" and torch.is_grad_enabled():
-            solve = odeint_adjoint
-            condition, end = inputs
-            values = [*condition.tensors(), end, *self.velocity.linear_parameters()]
-            options["adjoint_params"] = tuple(value for value in values if value.requires_grad)
-            # Gradients of parameters are integrals that no state depends on: they need not limit the steps
-            # ("Hey, that's not an ODE", Kidger et al. 2021).
-            options["adjoint_options"] = {"norm": "seminorm", **landing}
-        try:
-            path = solve(right_hand_side, start, times, **options)
-        except AssertionError as error:  # torchdiffeq's way to say that a step can get no smaller
-            raise FloatingPointError(f"the flow's solver stopped on the way ({error}): too large or NaN") from error
-        return tuple(values[-1] for values in path) if isinstance(path, tuple) else path[-1]
 
 
 def flow_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, object]:

@@ -72,8 +72,8 @@ def _tanh(x: Tensor) -> Tensor:
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
-class VelocityNetwork(nn.Module):
-    """Φ(z, s, t) on each style vector.
+class ConcatSquashNetwork(nn.Module):
+    """Φ(z, s, t), the right-hand side of equation 1 of the paper, on each style vector.
 
     Args:
         style_dim: D.
@@ -109,21 +109,14 @@ class VelocityNetwork(nn.Module):
         """Velocity (B, L, D) at z (B, L, D) and time t."""
         return self.evaluate(t, z, condition, keep=torch.is_grad_enabled()).value
 
-    def with_tangents(
-        self, t: Tensor | float, z: Tensor, tangents: Tensor, condition: Conditioning
-    ) -> tuple[Tensor, Tensor]:
-        """Velocity (B, L, D) and J e (K, B, L, D) for the directions `tangents` (K, B, L, D)."""
-        evaluation = self.evaluate(t, z, condition)
-        return evaluation.value, self.push_forward(evaluation, tangents).value
-
     def evaluate(self, t: Tensor | float, z: Tensor, condition: Conditioning, keep: bool = True) -> Evaluation:
         """The pass at z (B, L, D) and time t.
 
         Args:
             keep: keep what tangents and gradients need; without, a pass overwrites its own values, which saves time.
         """
-        gates = torch.sigmoid(condition.gate + t * condition.gate_slope).split(self.widths, dim=-1)
-        shifts = (condition.shift + t * condition.shift_slope).split(self.widths, dim=-1)
+        gates = torch.split(torch.sigmoid(condition.gate + t * condition.gate_slope), self.widths, dim=-1)
+        shifts = torch.split(condition.shift + t * condition.shift_slope, self.widths, dim=-1)
         inputs: list[Tensor] = []
         linear: list[Tensor] = []
         last = len(self.layers) - 1

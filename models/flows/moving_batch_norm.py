@@ -33,10 +33,6 @@ class MovingBatchNorm1d(nn.Module):
         self.immediate = immediate
         self._pending: tuple[Tensor, Tensor] | None = None
 
-    def log_det(self) -> Tensor:
-        """log|det ∂y/∂x| of one vector: a scalar."""
-        return (self.weight - 0.5 * torch.log(self.running_var + EPSILON)).sum()
-
     def _scale(self) -> Tensor:
         return torch.exp(self.weight) * torch.rsqrt(self.running_var + EPSILON)
 
@@ -50,6 +46,12 @@ class MovingBatchNorm1d(nn.Module):
             if self.immediate:
                 self.update()
         return y
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """y (..., D) and log|det ∂y/∂x| of each vector (...)."""
+        # Before the call, which may change the statistics.
+        log_det = (self.weight - 0.5 * torch.log(self.running_var + EPSILON)).sum()
+        return self(x), log_det.expand(x.shape[:-1])
 
     def inverse(self, y: Tensor) -> Tensor:
         """y (..., D) → x (..., D)."""

@@ -31,7 +31,7 @@ class _Normalisation(nn.Module):
         for name, value in (("log_gamma", 0.0), ("beta", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
             self.register_buffer(name, torch.full((1, width), value))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, variance = self.running_mean, self.running_var
         if self.training:
             mean, variance = x.mean(0, keepdim=True), x.var(0, unbiased=False, keepdim=True) + self.eps
@@ -68,7 +68,8 @@ class _Residual(nn.Module):
         self.net = nn.Sequential(*layers[0], *layers[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.net(x)
+        change: Tensor = self.net(x)
+        return x + change
 
 
 class _CouplingNetwork(nn.Module):
@@ -79,7 +80,8 @@ class _CouplingNetwork(nn.Module):
         self.out_block = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU(), _NormedLinear(width, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out_block(self.mid_block(self.in_block(x)))
+        outputs: Tensor = self.out_block(self.mid_block(self.in_block(x)))
+        return outputs
 
 
 class _Coupling(nn.Module):
@@ -103,7 +105,7 @@ class _Coupling(nn.Module):
         shift, scale = self.net(kept).chunk(2, dim=1)
         return scale.tanh() * self.s_log_scale + self.s_bias, shift
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         moved, kept = self._split(x)
         scale, shift = self._scale_and_shift(kept)
         return self._joined(moved * scale.exp() + shift, kept), scale.sum(1)
@@ -141,12 +143,16 @@ class RealNVP(nn.Module):
         """Normalisations and couplings in turn."""
         return self.flow["net"]["layers"]
 
-    def forward(self, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """Gaussian vectors z (..., D) of style vectors (..., D), and log|det ∂z/∂w| of each (...)."""
+    def forward(self, styles: Tensor) -> Tensor:
+        """Gaussian vectors z (..., D) of style vectors (..., D)."""
+        return self.forward_and_log_det(styles)[0]
+
+    def forward_and_log_det(self, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """z (..., D) of style vectors (..., D), and log|det ∂z/∂w| of each (...)."""
         z = styles.reshape(-1, styles.shape[-1])
         log_det = torch.zeros_like(z[:, 0])
         for layer in self.layers:
-            z, change = layer(z)
+            z, change = layer.forward_and_log_det(z)
             log_det = log_det + change
         return z.view(styles.shape), log_det.view(styles.shape[:-1])
 
@@ -159,7 +165,7 @@ class RealNVP(nn.Module):
 
     def log_prob(self, styles: Tensor) -> Tensor:
         """log p of each style vector (...) in nats."""
-        z, log_det = self(styles)
+        z, log_det = self.forward_and_log_det(styles)
         return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1) + log_det
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -31,7 +31,7 @@ STAGES: tuple[tuple[float, ...], ...] = (
 SOLUTION = (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84)
 ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 SAFETY = 0.9
-SHORTEST = 1e-4  # share of the way; what asks for less is no smooth flow
+SHORTEST = 1e-4  # share of the way; needing a shorter step means the field is not smooth
 SAMPLE = 2  # style vectors of each face in the trial step
 
 
@@ -64,8 +64,8 @@ class Solution:
 
     end: Tensor
     integral: Tensor | None
-    steps: list[Step]  # for `pull_back`, if they are kept
     evaluations: int  # of the whole batch; those of the trial step are a sixth of that or less
+    steps: list[Step] = field(default_factory=list)  # for `pull_back`, if they are kept
 
 
 def combine(start: Tensor | None, rates: list[Tensor], weights: tuple[float, ...], length: float) -> Tensor:
@@ -95,7 +95,7 @@ def integrate(field: Field, start: Tensor, begin: float, finish: float, toleranc
     sample = slice(None, None, max(1, start.shape[1] // SAMPLE))
     trial = _attempt(field, None, start[:, sample], (first[0][:, sample], None), begin, way, keep=False)
     share = _change(trial.error, tolerance)
-    solution = Solution(start, None, [], 1)
+    solution = Solution(start, None, evaluations=1)
     while done < 1:
         count = max(1, math.ceil((1 - done) / share))
         share = (1 - done) / count
@@ -182,4 +182,4 @@ def _change(error: float, tolerance: float) -> float:
     """Factor of the length of the next step after one of this error."""
     if not math.isfinite(error):
         return 0.1
-    return min(9.0, max(0.1, SAFETY * (tolerance / max(error, 1e-30)) ** 0.2))
+    return min(9.0, max(0.1, SAFETY * math.pow(tolerance / max(error, 1e-30), 0.2)))

@@ -89,7 +89,7 @@ def solver_errors(count: int, device: torch.device) -> SolverErrors:
     for image in faces(count):
         w = domain.encode(image.to(device))
         semantics = editor.read(w, image.to(device))
-        z_true, z_published = true.transport(w.double(), semantics.double()), published.transport(w, semantics)
+        z_true, z_published = true(w.double(), semantics.double()), published(w, semantics)
         z_ours = editor.prepare(w, semantics)
         for name in editor.attributes:
             wanted = resolve_targets(semantics, {name: Flip()}, editor.attributes)

@@ -236,7 +236,7 @@ def flow_training(setting: Setting, variant: str, batch: int = 8) -> Work:
         for value in (semantics, *flow.parameters()):
             value.grad = None
         torch.manual_seed(5)  # of the probe
-        z, log_det = flow.to_gaussian(w, semantics)
+        z, log_det = flow.forward_and_log_det(w, semantics)
         evaluations[0] = flow.evaluations
         edited = flow.inverse(z, wanted)
         evaluations[1] = flow.evaluations
@@ -273,7 +273,7 @@ def flow_editing(setting: Setting, variant: str, batch: int = 8, tolerance: floa
 
     @torch.no_grad()
     def run() -> None:
-        z = flow.transport(w, semantics)
+        z = flow(w, semantics)
         evaluations[0] = flow.evaluations
         kept.outputs = {"w_e": flow.inverse(z, wanted)}
         evaluations[1] = flow.evaluations

@@ -47,7 +47,7 @@ class PublishedEditor(AttributeEditor):
 
     @torch.no_grad()
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
-        return self.flow.inverse(self.flow.transport(rest, condition), target)
+        return self.flow.inverse(self.flow(rest, condition), target)
 
 
 def published_pipeline(domain: Domain, editor: SDFlowEditor) -> EditingPipeline:

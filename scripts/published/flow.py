@@ -158,7 +158,7 @@ class Flow(nn.Module):
         flow.load_state_dict({key: state[key] for key in flow.state_dict()})
         return flow
 
-    def forward(
+    def integrate(
         self,
         x: Tensor,
         context: Tensor,
@@ -182,18 +182,18 @@ class Flow(nn.Module):
         x, end = integral(x, zeros if logp is None else start, context, probe, reverse)
         return after(x, end, reverse)
 
-    def to_gaussian(self, w: Tensor, semantics: Tensor) -> tuple[Tensor, Tensor]:
-        """w → z and log|det ∂z/∂w| of each style vector, (B, L)."""
-        z, logp = self(w, semantics, torch.zeros_like(w[..., :1]))
-        return z, -logp[..., 0]
-
-    def transport(self, w: Tensor, semantics: Tensor) -> Tensor:
+    def forward(self, w: Tensor, semantics: Tensor) -> Tensor:
         """w → z."""
-        return self(w, semantics)[0]
+        return self.integrate(w, semantics)[0]
 
     def inverse(self, z: Tensor, semantics: Tensor) -> Tensor:
         """z → w."""
-        return self(z, semantics, reverse=True)[0]
+        return self.integrate(z, semantics, reverse=True)[0]
+
+    def forward_and_log_det(self, w: Tensor, semantics: Tensor) -> tuple[Tensor, Tensor]:
+        """w → z and log|det ∂z/∂w| of each style vector, (B, L)."""
+        z, logp = self.integrate(w, semantics, torch.zeros_like(w[..., :1]))
+        return z, -logp[..., 0]
 
     @property
     def evaluations(self) -> int:

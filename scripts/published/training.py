@@ -48,7 +48,7 @@ class TrainingStep:
         """The four terms of a batch with `image`, `latent` and `teacher`."""
         latent = batch["latent"]
         semantics = self.semantic_encoder(batch["image"])
-        z, log_det = self.flow.to_gaussian(latent, semantics)
+        z, log_det = self.flow.forward_and_log_det(latent, semantics)
         wanted = replace_one_attribute(semantics)
         edited = self.flow.inverse(z, wanted)
         picture = self.generator.synthesis(edited).clamp(-1, 1)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from models.adatrans import AdaTrans
-from models.flows.realnvp import RealNVP
 from scripts.check_golden import find_builder
 from scripts.checks.golden.case import run_case
 
@@ -19,43 +18,6 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def test_recorded_numbers(name: str) -> None:
     result = run_case(GOLDEN / f"{name}.json", find_builder(name))
     assert result.passed, "\n".join(result.failures())
-
-
-def density() -> RealNVP:
-    torch.manual_seed(0)
-    network = RealNVP(4, couplings=3, width=8).double()
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.7)
-    network.train()
-    for _ in range(3):
-        network(torch.randn(64, 4, dtype=torch.float64) * torch.tensor([1.0, 2.0, 0.5, 3.0]) + 1)
-    return network.eval()
-
-
-@torch.no_grad()
-def test_density_is_the_determinant_of_the_map_and_the_map_has_an_inverse() -> None:
-    network, styles = density(), torch.randn(2, 3, 4, dtype=torch.float64)
-    z, log_det = network(styles)
-    for row in range(2):
-        for column in range(3):
-            jacobian = torch.autograd.functional.jacobian(lambda x: network(x[None])[0][0], styles[row, column])
-            torch.testing.assert_close(log_det[row, column], torch.linalg.slogdet(jacobian).logabsdet)
-    torch.testing.assert_close(network.inverse(z), styles)
-    normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-    torch.testing.assert_close(network.log_prob(styles), normal + log_det)
-
-
-def test_training_normalises_with_the_batch_and_ends_where_evaluation_begins() -> None:
-    torch.manual_seed(0)
-    network = RealNVP(4, couplings=1, width=8).double().train()
-    styles = 3 * torch.randn(512, 4, dtype=torch.float64) + 2
-    normalised, _ = network.layers[0](styles)
-    torch.testing.assert_close(normalised.mean(0), torch.zeros(4, dtype=torch.float64), atol=1e-9, rtol=0)
-    torch.testing.assert_close(normalised.var(0, unbiased=False), torch.ones(4, dtype=torch.float64), rtol=1e-4, atol=0)
-    for _ in range(200):
-        network.layers[0](styles)
-    network.eval()
-    torch.testing.assert_close(network.layers[0](styles)[0], normalised, rtol=0, atol=1e-6)
 
 
 @torch.no_grad()

@@ -67,9 +67,9 @@ def solves(case: GoldenCase, flow: Flow, suffix: str = "") -> dict[str, Tensor]:
     dtype = flow.chain[0].weight.dtype
     w, z, probe, context = (case.tensor(name).to(dtype) for name in ("w", "z", "e", "context"))
     with torch.no_grad():
-        gaussian, logp = flow(w, context, torch.zeros_like(w[..., :1]), probe=probe)
-        latent, _ = flow(z, context, reverse=True, probe=probe)
-        _, logp_from_z = flow(z, context, torch.zeros_like(z[..., :1]), reverse=True, probe=probe)
+        gaussian, logp = flow.integrate(w, context, torch.zeros_like(w[..., :1]), probe=probe)
+        latent, _ = flow.integrate(z, context, reverse=True, probe=probe)
+        _, logp_from_z = flow.integrate(z, context, torch.zeros_like(z[..., :1]), reverse=True, probe=probe)
     values = {"z": gaussian, "logp": logp, "w_from_z": latent, "logp_from_z": logp_from_z}
     return {name + suffix: value for name, value in values.items()}
 
@@ -99,7 +99,7 @@ def test_flow_takes_the_published_number_of_evaluations() -> None:
     flow = flow_of(case)
     with torch.no_grad():
         w = case.tensor("w")
-        flow(w, case.tensor("context"), torch.zeros_like(w[..., :1]), probe=case.tensor("e"))
+        flow.integrate(w, case.tensor("context"), torch.zeros_like(w[..., :1]), probe=case.tensor("e"))
     assert flow.evaluations == 32
 
 
@@ -110,11 +110,11 @@ def test_adjoint_gradients_of_a_training_step() -> None:
     flow.chain[1].train()  # the adjoint, with batch norms in evaluation mode as recorded
     w, probe, context = (case.tensor(name).double() for name in ("w", "e", "context"))
     w.requires_grad_(), context.requires_grad_()
-    z, delta = flow(w, context, torch.zeros_like(w[..., :1]), probe=probe)
+    z, delta = flow.integrate(w, context, torch.zeros_like(w[..., :1]), probe=probe)
     nll = negative_log_likelihood(z, -delta[..., 0])
     wanted = context.detach().clone()
     wanted[:, 1] = 0.3
-    edited, _ = flow(z, wanted, reverse=True, probe=probe)
+    edited, _ = flow.integrate(z, wanted, reverse=True, probe=probe)
     reg = latent_distance(edited, w)
     (nll + reg).backward()
     outputs: dict[str, Any] = {"nll": nll, "reg": reg, "w_e": edited}

@@ -74,7 +74,7 @@ def test_terms_are_the_papers(domain: Domain) -> None:
     assert tuple(terms) == TERMS
     torch.manual_seed(3)
     semantics = method.semantic_encoder(data["image"])
-    z, log_det = method.flow.to_gaussian(data["latent"], semantics)
+    z, log_det = method.flow.forward_and_log_det(data["latent"], semantics)
     wanted = replace_one_attribute(semantics)
     edited = method.flow.inverse(z, wanted)
     recovered = method.semantic_encoder(domain.generator.synthesis(edited).clamp(-1, 1))

@@ -97,13 +97,13 @@ class SDFlowMethod(AttributeEditorMethod):
         semantics = batch["teacher"]
         if not self.frozen:
             semantics = self.semantic_encoder(batch["image"].contiguous(memory_format=self._layout))
-        z, log_det = self.flow.to_gaussian(latent, semantics)
+        z, log_det = self.flow.forward_and_log_det(latent, semantics)
         self._evaluations = self.flow.evaluations
         self._semantics = semantics.detach()
         values = {"nll": negative_log_likelihood(z, log_det), "kd": distillation(semantics, batch["teacher"])}
         if "mi" in self.terms or "reg" in self.terms:
             wanted = replace_one_attribute(semantics, *self.edited_range)
-            edited = self.flow.inverse(z, wanted)
+            edited = self.flow.inverse(z, wanted)  # w_e (paper, equation 4)
             self._evaluations += self.flow.evaluations
             values["reg"] = latent_distance(edited, latent)
             if "mi" in self.terms:

@@ -12,6 +12,7 @@ from torch import Tensor
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from models.flows.cnf import ContinuousFlow, flow_sizes
+from models.flows.field import FlowField, unit_vectors
 from models.flows.moving_batch_norm import MovingBatchNorm1d
 from scripts.checks.golden.case import CaseError, GoldenCase
 from scripts.published.targets import labelled_semantics, labelled_target, modify_one_attribute, slider_scale
@@ -47,31 +48,33 @@ def _solves(case: GoldenCase, flow: ContinuousFlow, suffix: str = "") -> Outputs
     dtype = flow.end_time.dtype
     w, z, probe = (case.tensor(name).to(dtype) for name in ("w", "z", "e"))
     context = _context(case).to(dtype)
-    gaussian, log_det = flow.to_gaussian(w, context, probe)
-    latent, inverse_log_det = flow.inverse_and_log_det(z, context, probe)
+    gaussian, log_det = flow.forward_and_log_det(w, context, probe)
+    latent = flow.inverse(z, context)
+    _, forward_log_det = flow.forward_and_log_det(latent, context, probe)  # minus that of the inverse, same probe
     names = ("z", "logp", "w_from_z", "logp_from_z")
-    values = (gaussian, _published(log_det), latent, _published(inverse_log_det))
+    values = (gaussian, _published(log_det), latent, _published(-forward_log_det))
     return {name + suffix: value for name, value in zip(names, values, strict=True)}
 
 
 @torch.no_grad()
 def _right_hand_side(case: GoldenCase, flow: ContinuousFlow) -> Outputs:
     w, probe, context = case.tensor("w"), case.tensor("e"), _context(case)
-    velocity = flow.velocity
-    condition = velocity.condition(context)
     said = re.search(r"\bt = ([\d.]*\d)", case.outputs["rhs"]["what"])
     if said is None:
         raise CaseError("the case does not say at which t the right-hand side was recorded")
-    time = float(said[1])
-    rate, tangent = velocity.with_tangents(time, w, probe[None], condition)
-    wide = flow.double()
-    exact = wide._exact_trace(torch.tensor(time).double(), w.double(), velocity.condition(context.double()))
-    flow.float()
-    return {
-        "rhs": rate,
-        "minus_divergence_e": -(probe * tangent[0]).sum(-1, keepdim=True),
-        "divergence_exact": exact[1],
-    }
+    time = torch.tensor(float(said[1]))
+
+    def field(dtype: torch.dtype, directions: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Velocity and trace: the right-hand side in units of time."""
+        network = flow.to(dtype).velocity
+        unit = torch.ones((), dtype=dtype)
+        made = FlowField(network, network.condition(context.to(dtype)), unit, directions=directions)
+        velocity, trace = made(time.to(dtype), (w.to(dtype), torch.zeros_like(w[..., 0])))
+        return velocity, trace
+
+    _, exact = field(torch.float64, unit_vectors(w.double()))
+    velocity, trace = field(torch.float32, [probe[None]])
+    return {"rhs": velocity, "minus_divergence_e": -trace[..., None], "divergence_exact": exact}
 
 
 @torch.no_grad()
@@ -80,12 +83,12 @@ def _normalisation(case: GoldenCase, flow: ContinuousFlow) -> Outputs:
     outputs: Outputs = {"in_context": case.tensor("context")}
     for index in (0, 2):
         layer: MovingBatchNorm1d = flow.chain[index]
-        log_det = layer.log_det().expand(*w.shape[:2], 1)
+        y, log_det = layer.forward_and_log_det(w)
         outputs |= {
-            f"bn{index}_forward": layer(w),
-            f"bn{index}_forward_logp": -log_det,
+            f"bn{index}_forward": y,
+            f"bn{index}_forward_logp": _published(log_det),
             f"bn{index}_reverse": layer.inverse(w),
-            f"bn{index}_reverse_logp": log_det,
+            f"bn{index}_reverse_logp": -_published(log_det),
         }
     first: MovingBatchNorm1d = flow.chain[0].train()
     outputs["bn0_train_forward"] = first(w)
@@ -106,7 +109,7 @@ def sdflow_cnf_train(case: GoldenCase) -> Outputs:
     flow = _flow(case, TRUE_TOLERANCE).double()
     w, probe, context = (case.tensor(name).double() for name in ("w", "e", "context"))
     w.requires_grad_(), context.requires_grad_()
-    z, log_det = flow.to_gaussian(w, context, probe)
+    z, log_det = flow.forward_and_log_det(w, context, probe)
     nll = negative_log_likelihood(z, log_det)
     wanted = context.detach().clone()
     wanted[:, 1] = 0.3

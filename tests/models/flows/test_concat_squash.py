@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.flows.concat_squash import VelocityNetwork
+from models.flows.concat_squash import ConcatSquashNetwork
 
 T = 0.37
 
 
-def network(hidden: tuple[int, ...] = (7, 6)) -> VelocityNetwork:
+def network(hidden: tuple[int, ...] = (7, 6)) -> ConcatSquashNetwork:
     torch.manual_seed(0)
-    net = VelocityNetwork(4, list(hidden), 2).double()
+    net = ConcatSquashNetwork(4, list(hidden), 2).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(2)  # far from linear
@@ -47,8 +47,9 @@ def test_tangents_are_forward_mode_derivatives(hidden: tuple[int, ...]) -> None:
     net, (z, s) = network(hidden), state()
     condition = net.condition(s)
     directions = torch.randn(3, *z.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    value, tangents = net.with_tangents(T, z, directions, condition)
-    torch.testing.assert_close(value, net(T, z, condition))
+    evaluation = net.evaluate(T, z, condition)
+    torch.testing.assert_close(evaluation.value, net(T, z, condition))
+    tangents = net.push_forward(evaluation, directions).value
     for direction, tangent in zip(directions, tangents, strict=True):
         _, expected = torch.func.jvp(lambda x: net(T, x, condition), (z,), (direction,))
         torch.testing.assert_close(tangent, expected)
@@ -68,13 +69,13 @@ def test_gradients_of_the_tangent() -> None:
 
 
 class _Quadratic(torch.nn.Module):
-    def __init__(self, net: VelocityNetwork, direction: Tensor) -> None:
+    def __init__(self, net: ConcatSquashNetwork, direction: Tensor) -> None:
         super().__init__()
         self.net, self.direction = net, direction
 
     def forward(self, z: Tensor, s: Tensor) -> Tensor:
-        _, tangents = self.net.with_tangents(T, z, self.direction, self.net.condition(s))
-        return (self.direction * tangents).sum()
+        tangents = self.net.push_forward(self.net.evaluate(T, z, self.net.condition(s)), self.direction)
+        return (self.direction * tangents.value).sum()
 
 
 @torch.no_grad()
