@@ -61,40 +61,6 @@ class Upfirdn2d(ctypes.Structure):
     ]
 
 
-class Winograd(ctypes.Structure):
-    """`Winograd` of csrc/arguments.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "weight", "y", "modulation", "scale", "noise", "bias", "taps")),
-        *((name, ctypes.c_void_p) for name in ("other", "sums")),
-        *((name, ctypes.c_int64) for name in ("dtype", "kind", "batch", "height", "width", "inputs", "out_height")),
-        *((name, ctypes.c_int64) for name in ("out_width", "outputs", "noise_per_sample", "threads")),
-        *((name, ctypes.c_double) for name in ("slope", "gain", "limit")),
-    ]
-
-
-class WinogradWeight(ctypes.Structure):
-    """`WinogradWeight` of csrc/arguments.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("weight", "packed")),
-        *((name, ctypes.c_int64) for name in ("dtype", "kind", "outputs", "inputs", "threads", "adjoint")),
-        ("scale", ctypes.c_double),
-        ("size", ctypes.c_int64),
-    ]
-
-
-class WinogradGradient(ctypes.Structure):
-    """`WinogradGradient` of csrc/arguments.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("grad", "y", "grad_x", "scale", "noise", "bias", "sums")),
-        *((name, ctypes.c_int64) for name in ("dtype", "batch", "pixels", "channels", "noise_per_sample", "chunks")),
-        ("threads", ctypes.c_int64),
-        *((name, ctypes.c_double) for name in ("slope", "gain", "limit")),
-    ]
-
-
 class Status(NamedTuple):
     """The form in use on a kind of device, and why it is this one."""
 

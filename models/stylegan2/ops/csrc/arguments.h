@@ -1,4 +1,5 @@
-// What Python passes to the kernels; `compiled.py` mirrors both structs field by field. No PyTorch header is needed.
+// What Python passes to the kernels; `compiled.py` and `winograd.py` mirror these structs field by field. No PyTorch header is
+// needed.
 #pragma once
 #include <cstdint>
 
