@@ -10,4 +10,5 @@ def delta_loss(latent: Tensor) -> Tensor:
 
     "Designing an Encoder for StyleGAN Image Manipulation" (2021, eq. 3), with the norm itself as in the authors' code.
     """
-    return (latent[:, 1:] - latent[:, :1]).norm(dim=2).sum(1).mean()
+    distances: Tensor = (latent[:, 1:] - latent[:, :1]).norm(dim=2)
+    return distances.sum(1).mean()

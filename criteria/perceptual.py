@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.protocols import ImageNetwork
 
-def output_and_features(network: nn.Module, layers: Sequence[str], image: Tensor) -> tuple[Tensor, list[Tensor]]:
+
+def output_and_features(network: ImageNetwork, layers: Sequence[str], image: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Output of a network and of the named layers inside it, from one pass; differentiable.
 
     Args:

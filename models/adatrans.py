@@ -26,7 +26,8 @@ class _Modulated(nn.Module):
         self.affine = nn.ModuleDict({name: _perceptron(conditions, width, width) for name in ("scale", "bias")})
 
     def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
-        return self.layer(x) * self.affine["scale"](wanted).exp() + self.affine["bias"](wanted)
+        modulated: Tensor = self.layer(x) * self.affine["scale"](wanted).exp() + self.affine["bias"](wanted)
+        return modulated
 
 
 class _Direction(nn.Module):

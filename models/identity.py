@@ -134,8 +134,9 @@ class IResNetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, ceil(H / stride), ceil(W / stride))."""
-        residual = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
-        return residual + (x if self.downsample is None else self.downsample(x))
+        residual: Tensor = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
+        return residual + shortcut
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -190,7 +191,8 @@ class IResNetIdentity(IdentityNetwork):
         x = self.prelu(self.bn1(self.conv1(image)))
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             x = self.get_submodule(stage)(x)
-        return self.features(self.fc(self.dropout(self.bn2(x)).flatten(1)))
+        embedding: Tensor = self.features(self.fc(self.dropout(self.bn2(x)).flatten(1)))
+        return embedding
 
     def resize(self, image: Tensor) -> Tensor:
         """Bicubic, smoothed when it shrinks; the corners' centres stay where they are."""
@@ -232,7 +234,7 @@ def iresnet_identity_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any
 
 def _input_side(features: int, channels: int) -> int:
     """The side whose last feature map has this many numbers."""
-    side = round((features / channels) ** 0.5)
+    side: int = round((features / channels) ** 0.5)
     if side * side * channels != features:
         raise ValueError(f"the last linear layer takes {features} numbers, not a square map of {channels} channels")
     return 16 * side

@@ -33,4 +33,5 @@ class Reader(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Readings (B, outputs)."""
-        return self.head(self.trunk(image))
+        readings: Tensor = self.head(self.trunk(image))
+        return readings

@@ -61,18 +61,20 @@ class ResNet(nn.Module):
 
     def feature_map(self, image: Tensor) -> Tensor:
         """Output of the last stage, (B, feature_dim, ceil(H / 32), ceil(W / 32)) of an image (B, 3, H, W)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+        x: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             x = self.get_submodule(stage)(x)
         return x
 
     def features(self, image: Tensor) -> Tensor:
         """Averaged output of the last stage, (B, feature_dim)."""
-        return self.avgpool(self.feature_map(image)).flatten(1)
+        pooled: Tensor = self.avgpool(self.feature_map(image))
+        return pooled.flatten(1)
 
     def forward(self, image: Tensor) -> Tensor:
         """`fc` of the features, (B, outputs)."""
-        return self.fc(self.features(image))
+        result: Tensor = self.fc(self.features(image))
+        return result
 
 
 def _block(bottleneck: bool) -> Any:

@@ -47,7 +47,8 @@ class SemanticEncoder(nn.Module):
 
     def logits(self, image: Tensor) -> Tensor:
         """The semantic variables before the sigmoid, (B, attributes), of images (B, 3, H, W) in [-1, 1] of any size."""
-        return self.backbone(image)
+        logits: Tensor = self.backbone(image)
+        return logits
 
     def forward(self, image: Tensor) -> Tensor:
         """Semantic variables (B, attributes) in (0, 1)."""

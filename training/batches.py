@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from training.method import Batch
+
 
 def batch_indices(seed: int, size: int, batch_size: int, step: int) -> list[int]:
     """Indices of the batch of a step: epochs are permutations seeded by (seed, epoch), batches may span two epochs."""
@@ -45,8 +47,8 @@ class StepBatches(Sampler[list[int]]):
 
 
 def step_loader(
-    dataset: Dataset, batch_size: int, seed: int, first: int, last: int, workers: int, pin: bool
-) -> DataLoader:
+    dataset: Dataset[Batch], batch_size: int, seed: int, first: int, last: int, workers: int, pin: bool
+) -> DataLoader[Batch]:
     """A loader that yields one batch for each of the steps `first` … `last` − 1."""
     batches = StepBatches(len(dataset), batch_size, seed, first, last)  # type: ignore[arg-type]
     own = torch.Generator().manual_seed(seed)  # else the loader would draw from, and so disturb, the training's

@@ -70,7 +70,7 @@ class EditorMethod(Method):
         return {"editor": (editor.state_dict(), metadata)}
 
 
-def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
+def codes_and_scores(data: Dataset[Batch]) -> tuple[Tensor, Tensor]:
     """All codes (N, L, D) of a data set and the teacher's probabilities (N, A), in memory.
 
     Raises:
@@ -78,4 +78,5 @@ def codes_and_scores(data: Dataset) -> tuple[Tensor, Tensor]:
     """
     if not hasattr(data, "numbers"):
         raise ConfigError("data: this method looks at all codes at once; use latent_cache or encoded_faces")
-    return data.numbers()
+    numbers: tuple[Tensor, Tensor] = data.numbers()
+    return numbers

@@ -41,12 +41,12 @@ class Trainer:
     def __init__(
         self,
         method: Method,
-        data: Dataset,
+        data: Dataset[Batch],
         settings: TrainingSettings,
         folder: Path,
         config: Mapping[str, Any],
         device: torch.device,
-        validation: Dataset | None = None,
+        validation: Dataset[Batch] | None = None,
         quiet: bool = False,
     ) -> None:
         for source in (data, validation):
@@ -205,7 +205,7 @@ class Trainer:
         path = log.picture(self.step, preview)
         log.say(f"step {self.step}: preview in {displayed(path)}")
 
-    def _items(self, source: Dataset, count: int) -> Batch:
+    def _items(self, source: Dataset[Batch], count: int) -> Batch:
         count = min(count, len(source))  # type: ignore[arg-type]
         batch = default_collate([source[index] for index in range(count)])
         return {key: value.to(self.device) for key, value in batch.items()}

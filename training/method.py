@@ -44,14 +44,14 @@ class Method(nn.Module):
             ConfigError: saying what is missing.
         """
 
-    def check_data(self, data: Dataset) -> None:
+    def check_data(self, data: Dataset[Batch]) -> None:
         """Refuse a data set whose items are not what the losses need.
 
         Raises:
             ConfigError: saying what differs.
         """
 
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Dataset[Batch]) -> dict[str, float]:
         """Learn what is learned from all training data at once, into buffers; returns measures of it.
 
         Called before the first step of a new run. A method without phases learns nothing else, in no steps.

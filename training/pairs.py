@@ -45,7 +45,8 @@ def shares_of_numbers(generator: Any, count: int, samples: int = 8192) -> Tensor
     w = generator.mapping(z)
     centred = w - w.mean(0)
     covariance = z[:, :count].T @ centred / samples
-    return covariance.square().sum(1) / centred.square().mean(0).sum()
+    shares: Tensor = covariance.square().sum(1) / centred.square().mean(0).sum()
+    return shares
 
 
 @torch.no_grad()

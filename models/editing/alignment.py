@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from models.domain import Domain
-from utils.config import Catalogue, Section, as_section
+from utils.catalogues import Catalogue
+from utils.config import Section, as_section
 
 ALIGNED_ALREADY = "aligned already, taken as it is"
 FaceChoice = Literal["all", "largest"] | int  # a number: that many, the surest first

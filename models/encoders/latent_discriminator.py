@@ -33,7 +33,8 @@ class LatentDiscriminator(nn.Module):
 
         Each vector is judged alone: codes (B, L, D) give (B, L, 1).
         """
-        return self.mlp(latent)
+        logits: Tensor = self.mlp(latent)
+        return logits
 
 
 def latent_discriminator_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class GradualStyleBlock(nn.Module):
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, style_dim)."""
-        return self.linear(self.convs(feature_map).flatten(1))
+        vector: Tensor = self.linear(self.convs(feature_map).flatten(1))
+        return vector
 
 
 class GradualStyleEncoder(IRSETrunk):

@@ -161,7 +161,8 @@ class Generator(nn.Module):
             ValueError: a conditional network without labels.
         """
         if self.embed is None:
-            return self.style(z)
+            w: Tensor = self.style(z)
+            return w
         if labels is None:
             raise ValueError(f"this generator is conditional: it needs labels of {self.label_dim} numbers beside z")
         norm, *layers = self.style
@@ -242,7 +243,7 @@ class Generator(nn.Module):
         styles = latent.unbind(dim=1)
         x = self.input.input.expand(latent.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = self.conv1(x, styles[0], maps[0])
-        image = self.to_rgb1(x, styles[1])
+        image: Tensor = self.to_rgb1(x, styles[1])
         for level in range(len(self.to_rgbs)):
             index = 2 * level + 1  # a level's ToRGB shares its style with the next level's first convolution
             inputs = (level, x, image, styles[index : index + 3], maps[index : index + 2])

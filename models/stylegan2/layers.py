@@ -255,4 +255,5 @@ class ToRGB(nn.Module):
         if skip is None:
             return image
         taps = self.upsample.taps
-        return image + self.upsample(skip, ((taps + 1) // 2, (taps - 2) // 2), up=2)
+        enlarged: Tensor = self.upsample(skip, ((taps + 1) // 2, (taps - 2) // 2), up=2)
+        return image + enlarged

@@ -90,7 +90,7 @@ def _filters(levels: int) -> dict[str, str | None]:
 
 def _gain(kernel: Tensor) -> int:
     """What the public filter is larger by; a vector is applied along both axes and carries the root."""
-    return _UP**kernel.ndim
+    return int(_UP**kernel.ndim)
 
 
 def _count(state: Mapping[str, Tensor], pattern: re.Pattern[str]) -> int:

@@ -77,7 +77,8 @@ class Found:
         """
         try:
             with torch.device("meta"):
-                return NETWORKS.build(section)
+                network: nn.Module = NETWORKS.build(section)
+                return network
         except _IMPOSSIBLE as error:
             raise self._impossible("of impossible sizes", error) from None
 

@@ -56,7 +56,7 @@ class AdaTransMethod(EditorMethod):
     def __init__(
         self,
         domain: Domain,
-        transformer: dict,
+        transformer: dict[str, Any],
         density: str,
         steps: int = 5,
         pictures: int | None = None,

@@ -85,7 +85,7 @@ class ClassifierMethod(Method):
         """The network that is exported and shown."""
         return self.network if self.average is None else self.average
 
-    def check_data(self, data: Dataset) -> None:
+    def check_data(self, data: Dataset[Batch]) -> None:
         columns = getattr(data, "attributes", self.domain.classifier_outputs)
         if columns != self.domain.classifier_outputs:
             raise ConfigError(

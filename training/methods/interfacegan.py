@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from models.domain import Domain
 from models.editors.interfacegan import InterFaceGANEditor
 from training.editing import EditorMethod, codes_and_scores
-from training.method import Phase
+from training.method import Batch, Phase
 
 
 @dataclass
@@ -103,7 +103,7 @@ class InterFaceGANMethod(EditorMethod):
     def phases(self) -> list[Phase]:
         return []
 
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Dataset[Batch]) -> dict[str, float]:
         codes, scores = codes_and_scores(data)
         seen = (codes if self.space == "w+" else codes.mean(1)).flatten(1)
         measures = {}

@@ -71,7 +71,7 @@ class LatentTransformerMethod(EditorMethod):
         self.register_buffer("weights", torch.ones(len(self.columns), loaded.sizes["outputs"]))
 
     @torch.no_grad()
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Dataset[Batch]) -> dict[str, float]:
         codes, _ = codes_and_scores(data)
         device = self.weights.device
         decisions = torch.cat([(self.classifier(part.to(device)) > 0).double().cpu() for part in codes.split(1024)])

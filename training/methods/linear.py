@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from models.domain import Domain
 from models.editors.linear import LinearDirectionsEditor
 from training.editing import EditorMethod, codes_and_scores
-from training.method import Phase
+from training.method import Batch, Phase
 
 
 class LinearDirectionsMethod(EditorMethod):
@@ -32,7 +32,7 @@ class LinearDirectionsMethod(EditorMethod):
     def phases(self) -> list[Phase]:
         return []
 
-    def fit(self, data: Dataset) -> dict[str, float]:
+    def fit(self, data: Dataset[Batch]) -> dict[str, float]:
         """Shares of the classifier's variance that the readout explains, by attribute."""
         codes, scores = codes_and_scores(data)
         fitted = LinearDirectionsEditor.fit(codes, scores, self.domain.attributes, self.ridge)

@@ -30,7 +30,7 @@ def average_decay(batch_images: int, seen_images: int, half_life_images: float, 
     The half-life is min(half_life_images, ramp · seen_images): early averages forget the first, useless weights.
     """
     half_life = min(half_life_images, ramp * seen_images)
-    return 0.5 ** (batch_images / max(half_life, 1e-8))
+    return float(0.5 ** (batch_images / max(half_life, 1e-8)))
 
 
 def lazy_adam(
@@ -253,14 +253,15 @@ class StyleGAN2Method(Method):
 
     def _draw_randomly(self, count: int) -> Tensor:
         """Pictures of the learning generator, of random codes."""
-        return self.generator.synthesis(self.sample_latent(count), noise=self.noise)
+        image: Tensor = self.generator.synthesis(self.sample_latent(count), noise=self.noise)
+        return image
 
     def sample_latent(self, count: int) -> Tensor:
         """Latent codes (count, L, D) of random z; a share `style_mixing` of them is made of two."""
         network = self.generator
         rows = network.latent_count
         z = torch.randn(2 * count if self.style_mixing else count, network.style_dim, device=self.images_seen.device)
-        mapped = network.mapping(z)
+        mapped: Tensor = network.mapping(z)
         first = mapped[:count, None].expand(-1, rows, -1)
         if not self.style_mixing:
             return first
@@ -302,7 +303,8 @@ class StyleGAN2Method(Method):
     def _draw(self, z: Tensor) -> Tensor:
         """Pictures of the averaged generator with its constant noise maps."""
         latent = self.average.mapping(z)[:, None].expand(-1, self.average.latent_count, -1)
-        return self.average.synthesis(latent, noise="constant")
+        image: Tensor = self.average.synthesis(latent, noise="constant")
+        return image
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:

@@ -72,7 +72,8 @@ def bias_act(
     check(activation, x.shape, bias, dim, noise, scale)
     curve = straight(activation, alpha, gain, clamp)
     if curve is not None and compiled.use_compiled(x, form):
-        return _BiasAct.apply(x, bias, noise, scale, curve, dim % x.ndim, inplace)
+        y: Tensor = _BiasAct.apply(x, bias, noise, scale, curve, dim % x.ndim, inplace)
+        return y
     spec = _ACTIVATIONS[activation]
     if scale is not None:
         x = x * scale.to(x.dtype)[:, :, None, None]

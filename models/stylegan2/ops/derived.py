@@ -31,4 +31,5 @@ def derived(weight: Tensor, name: Hashable, compute: Callable[[Tensor], Tensor])
     if name not in entry[1]:
         with torch.inference_mode(False), torch.no_grad():  # it may take part in a gradient later
             entry[1][name] = compute(weight)
-    return entry[1][name]
+    value: Tensor = entry[1][name]
+    return value

@@ -34,4 +34,5 @@ def mix_channels(x: Tensor, vectors: Tensor) -> Tensor:
     and few vectors."""
     batch, channels, height, width = x.shape
     pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-    return _Product.apply(vectors, pixels).reshape(batch, -1, height, width)
+    mixed: Tensor = _Product.apply(vectors, pixels)
+    return mixed.reshape(batch, -1, height, width)

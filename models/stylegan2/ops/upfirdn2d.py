@@ -49,7 +49,8 @@ def setup_filter(
         taps = taps / taps.sum()
     if flip:
         taps = taps.flip(tuple(range(taps.ndim)))
-    return taps * gain ** (taps.ndim / 2)
+    factor: float = gain ** (taps.ndim / 2)
+    return taps * factor
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -165,7 +166,8 @@ def _takes(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form |
 
 def _apply(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form | None) -> Tensor:
     if _takes(x, kernel, settings, form):
-        return _Upfirdn2d.apply(x, kernel, settings)
+        y: Tensor = _Upfirdn2d.apply(x, kernel, settings)
+        return y
     kernel = kernel.to(device=x.device, dtype=x.dtype) * settings.gain
     if settings.flip_filter:
         kernel = kernel.flip((0, 1))
