@@ -1,4 +1,4 @@
-"""Distance of images as a frozen network sees them ("The Unreasonable Effectiveness of Deep Features", 2018)."""
+"""Distance of two images in a frozen network's features ("The Unreasonable Effectiveness of Deep Features", 2018)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Face recognition networks: ArcFace embeddings whose cosine says how much two faces are one person."""
+"""Face recognition networks: embeddings (ArcFace) whose cosine measures the similarity of two identities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLISHED_CROP = (35, 223, 32, 220)  # the face in an FFHQ-aligned image of that
 
 
 def crop_face(image: Tensor, crop: Sequence[int] | None) -> Tensor:
-    """The part of an image (B, 3, H, W) that a recognition network is to see.
+    """The part of an image (B, 3, H, W) that a recognition network takes.
 
     Args:
         crop: first row, end row, first column, end column in pixels of a 256² image, scaled (and rounded down) to the
@@ -32,7 +32,7 @@ def crop_face(image: Tensor, crop: Sequence[int] | None) -> Tensor:
 
 
 class IdentityNetwork(nn.Module, ABC):
-    """What all recognition networks offer: `embedding` of an image of the domain, beside the published `forward`."""
+    """Base of the recognition networks: `embedding` takes images of a domain, `forward` cropped faces as published."""
 
     crop: tuple[int, ...] | None
     input_side: int
@@ -63,7 +63,7 @@ class IdentityNetwork(nn.Module, ABC):
         """(B, 3, H, W) -> (B, 3, input_side, input_side), as the network's authors do it."""
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """Crop and resize of an image (B, 3, S, S) to what `forward` takes; values are left as they are."""
+        """Crop and resize an image (B, 3, S, S) to what `forward` takes; values stay as they are."""
         face = crop_face(image, self.crop)
         return face if face.shape[2:] == (self.input_side, self.input_side) else self.resize(face)
 

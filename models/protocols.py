@@ -1,6 +1,6 @@
-"""What a domain's networks offer, whichever classes they are of.
+"""Interfaces of a domain's networks.
 
-Images are (B, 3, H, W) in [−1, 1]. All of them are PyTorch modules; `freeze`d, they compute in evaluation mode.
+Images are (B, 3, H, W) in [−1, 1]. The networks are PyTorch modules, frozen and in evaluation mode.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Network(Protocol):
-    """What is used of any PyTorch module."""
+    """What this project uses of any PyTorch module."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
@@ -70,7 +70,7 @@ class Classifier(ImageNetwork, Protocol):
     """C, C_eval: called with images, gives logits (B, O), a column for each of the domain's `classifier_outputs`."""
 
     def features(self, image: Tensor) -> Tensor:
-        """What the attribute heads see, (B, F)."""
+        """Input of the attribute heads, (B, F)."""
 
 
 @runtime_checkable

@@ -24,9 +24,9 @@ class ResNet(nn.Module):
     Keys and numbers are those of `torchvision.models.resnet*`; at `width` 64 the published checkpoints load strictly.
 
     Args:
-        backbone: one of `LAYOUTS`; says whether the blocks are basic or bottlenecks, and how many stand in each stage.
+        backbone: one of `LAYOUTS`; decides between basic and bottleneck blocks and how many of them each stage has.
         width: channels of the first stage, doubled from stage to stage (64 as published).
-        outputs: size of the last linear layer `fc`; 0 puts the identity there, so that the result is `features`.
+        outputs: size of the last linear layer `fc`; 0 makes `fc` the identity, so that the result is `features`.
         depths: blocks of each of the four stages, where they differ from the layout's.
     Raises:
         ValueError: unknown layout, or sizes that are not positive.

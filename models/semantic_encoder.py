@@ -14,7 +14,7 @@ class SemanticEncoder(nn.Module):
     """Residual network, linear layers with ReLU between them, sigmoid (SDFlow, section 3.1).
 
     The paper has three linear layers of unpublished widths; the published weights (`labeldist-0010000`) have one, which
-    `head=()` gives. Both stand at the residual network's last place, `backbone.fc`.
+    `head=()` gives. Their keys are `backbone.fc.*` in both cases.
 
     Args:
         attributes: number of semantic variables.

@@ -19,7 +19,7 @@ class ConvLayer(nn.Sequential):
     """Optional blur and stride 2, convolution, optional bias and leaky ReLU.
 
     Args:
-        gain: factor of the result (√2 behind an activation).
+        gain: factor of the result (√2 after an activation).
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Discriminator(nn.Module):
         channel_multiplier: of the published channels; 2 is config-f.
         minibatch_stddev_group: images that share one deviation value (at most the batch).
 
-    `derivable` lists regexes of the keys a weight file may lack: fixed FIR kernels.
+    `derivable` lists regexes of keys that a weight file may omit: fixed FIR kernels.
     """
 
     derivable = (r"\.kernel$",)

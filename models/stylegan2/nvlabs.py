@@ -89,7 +89,7 @@ def _filters(levels: int) -> dict[str, str | None]:
 
 
 def _gain(kernel: Tensor) -> int:
-    """What the public filter is larger by; a vector is applied along both axes and carries the root."""
+    """Factor between the filters; a vector is applied along both axes and has its root."""
     return int(_UP**kernel.ndim)
 
 

@@ -1,4 +1,4 @@
-"""The networks that weight files hold, each recognised by keys that no other has."""
+"""The kinds of networks in weight files, each recognised by keys that no other kind has."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Kind:
     """One kind of network.
 
     Attributes:
-        name: what a config calls it, see `models.NETWORKS`.
-        title: what a person calls it.
+        name: as in configs, see `models.NETWORKS`.
+        title: for messages.
         signature: keys that such a file has.
-        sizes: constructor arguments from the state dict, whose tensors need no numbers, and the file's own settings.
+        sizes: constructor arguments from the state dict, of which only the shapes are used, and the file's settings.
         summary: one line about these sizes.
         translate: key map from the public names to this project's, where they differ.
-        read_first: keys of small tensors whose numbers `sizes` needs.
+        read_first: keys of small tensors whose values `sizes` needs.
     """
 
     name: str
@@ -113,7 +113,7 @@ def _flow_summary(sizes: Mapping[str, Any]) -> str:
     return f"{len(sizes['hidden']) + 1} layers, styles of {sizes['style_dim']}, {semantics} attributes{of}{end}"
 
 
-def _critic_summary(sizes: Mapping[str, Any]) -> str:
+def _latent_discriminator_summary(sizes: Mapping[str, Any]) -> str:
     return f"{sizes['layers']} layers, styles of {sizes['style_dim']}"
 
 
@@ -209,10 +209,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "latent_discriminator",
-        "critic of codes",
+        "latent discriminator",
         ("mlp.0.weight",),
         _by_shape(latent_discriminator_sizes),
-        _critic_summary,
+        _latent_discriminator_summary,
     ),
     Kind(
         "latent_transformer",
@@ -223,7 +223,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "latent_classifier",
-        "Latent Transformer's classifier of codes",
+        "Latent Transformer's latent classifier",
         ("fcs.0.weight", "fcs.1.weight"),
         _by_shape(latent_classifier_sizes),
         _latent_classifier_summary,
@@ -246,7 +246,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 def kind_of(keys: Mapping[str, Any], preferred: str = "") -> Kind | None:
-    """The kind of network with these keys; of several with the same keys (pSp and e4e) the one that is named."""
+    """The kind of network with these keys; among kinds with equal keys (pSp and e4e) the preferred one."""
     fitting = [kind for kind in KINDS if kind.fits(keys)]
     return next((kind for kind in fitting if kind.name == preferred), fitting[0] if fitting else None)
 
@@ -257,5 +257,5 @@ def with_article(title: str) -> str:
 
 
 def title_of(name: str) -> str:
-    """What a person calls the networks of this name."""
+    """Title of the networks of this name, for messages."""
     return next((kind.title for kind in KINDS if kind.name == name), name)

@@ -103,7 +103,7 @@ class SDFlowMethod(EditorMethod):
         values = {"nll": negative_log_likelihood(z, log_det), "kd": distillation(semantics, batch["teacher"])}
         if "mi" in self.terms or "reg" in self.terms:
             wanted = replace_one_attribute(semantics, *self.edited_range)
-            edited = self.flow.inverse(z, wanted)
+            edited = self.flow.inverse(z, wanted)  # equation 4
             self._evaluations += self.flow.evaluations
             values["reg"] = latent_distance(edited, latent)
             if "mi" in self.terms:

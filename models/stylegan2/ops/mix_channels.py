@@ -12,8 +12,8 @@ from torch.autograd import Function
 class _Product(Function):
     """vectors (B, K, C), pixels (B, P, C) -> (B, K, P).
 
-    Few vectors meet many pixels, and matrix libraries are many times slower at one order of the factors than at the
-    other: PyTorch's own gradient takes the slow one.
+    With few vectors and many pixels, matrix libraries are many times slower for one order of the factors than for the
+    other; PyTorch's own gradient uses the slow one.
     """
 
     @staticmethod

@@ -46,10 +46,10 @@ def styled_conv2d(
     """clamp(gain · lrelu(demodulation · ((weight_scale · weight) ∗ (modulation · x)) + noise + bias)): a layer of
     StyleGAN2 (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020).
 
-    The compiled form needs 4 (float32) or 2.25 times (bfloat16) fewer products by Winograd's minimal filtering, 1.65
-    times fewer with enlargement, and rounds a little coarser: 2e-6 and 5e-3 of the result. It serves weights that are
-    not being trained, and keeps their transforms until they change: 4 (float32) or 0.9 (bfloat16) times their size,
-    5.4 and 2.7 times with enlargement, and as much again where gradients flow. All else takes the plain form.
+    The compiled form (`ops.winograd`) needs 4 (float32) or 2.25 times (bfloat16) fewer products, 1.65 times fewer with
+    enlargement, at relative errors of 2e-6 and 5e-3. It is used for weights that are not being trained and caches their
+    transforms: 4 (float32) or 0.9 (bfloat16) times their size, 5.4 and 2.7 times with enlargement, and as much again
+    for gradients. Everything else takes the plain form.
 
     Args:
         x: (B, I, H, W).
@@ -73,7 +73,7 @@ def styled_conv2d(
     curve = Curve(alpha, gain, math.inf if clamp is None else clamp)
     _check_shapes(operands)
     if (
-        alpha >= 0  # the gradient tells the side of the activation by the sign of the result
+        alpha >= 0  # the gradient reads the side of the activation off the sign of the result
         and gain > 0
         and not (torch.is_grad_enabled() and any(other is not None and other.requires_grad for other in operands[4:]))
         and winograd.serves(x, x.dtype, weight, blur, form)
@@ -86,7 +86,7 @@ def styled_conv2d(
 def conv3x3(x: Tensor, weight: Tensor) -> Tensor:
     """weight ∗ x with padding 1: x (B, I, H, W), weight (O, I, 3, 3) -> (B, O, H, W).
 
-    Where no gradient is wanted it takes the compiled form of `styled_conv2d`, if there is one.
+    Without gradients it uses the compiled form of `styled_conv2d`, if there is one.
     """
     low = x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
     dtype = torch.get_autocast_dtype("cpu") if low else x.dtype
@@ -118,7 +118,7 @@ def conv2d_enlarged(x: Tensor, weight: Tensor, blur: Tensor, form: compiled.Form
     """Convolution of the image enlarged to twice its side: x (B, I, H, W), weight (O, I, k, k) -> (B, O, 2 H, 2 W).
 
     Args:
-        blur: FIR filter that fills in between the pixels, gain included.
+        blur: FIR filter that interpolates between the pixels, gain included.
         form: as in `styled_conv2d`.
     """
     x, padding = _transposed(x, weight, blur)
@@ -184,7 +184,7 @@ class _StyledConv2d(Function):
         operands = _Operands(*tensors)
         x, modulation, demodulation, weight, noise, bias, blur = operands
         none_for_the_rest = (None,) * 6
-        if torch.is_grad_enabled():  # this gradient is to be differentiated again
+        if torch.is_grad_enabled():  # the gradient will be differentiated again
             wanted = [tensor for tensor in operands[:3] if tensor is not None and tensor.requires_grad]
             result = _plain(operands, ctx.weight_scale, ctx.curve, "reference")
             gradients = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))

@@ -33,7 +33,7 @@ def setup_filter(
         taps: vector or matrix of taps.
         normalise: divide by their sum.
         flip: reverse the taps.
-        gain: factor of the whole filter; a vector carries its root, since it is applied twice.
+        gain: factor of the whole filter; a vector is scaled by its root, since it is applied twice.
         separable: keep a vector (default: where it has 8 or more taps, which is then the cheaper form).
     """
     taps = torch.as_tensor(taps, dtype=torch.float32)

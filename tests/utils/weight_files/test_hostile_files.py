@@ -454,7 +454,7 @@ def test_the_source_code_in_an_nvlabs_pickle_stays_where_it_is(tmp_path: Path) -
         ("TorchScript", "TorchScript program"),
         ("not a number", "'chain.0.bias' holds values that are not finite"),
         ("a missing key", "does not fit ContinuousFlow: missing keys: chain.2.bias"),
-        ("an unknown network", "no network that is known here .its first key is 'some.weight'."),
+        ("an unknown network", "no network of a known kind .its first key is 'some.weight'."),
         ("torn safetensors", "not a whole safetensors file"),
         ("many operations", "more operations"),
         ("weights that share numbers", "does not fit|would take"),
