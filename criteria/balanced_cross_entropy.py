@@ -1,4 +1,4 @@
-"""Binary cross-entropy in which both classes of a batch count alike."""
+"""Binary cross-entropy in which both classes of a batch have equal weight."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 
 def balanced_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean of −log p of the targets (B,) of 0 and 1, each weighted by how many times rarer than the batch its class is.
+    """Mean of −log p of binary targets (B,), each weighted by the batch size over the number of targets of its class.
 
-    The weights are those of Latent Transformer: N over the number of targets of the same class, so that a batch of both
-    classes gives the sum of their means.
+    The weights are those of the authors' code of Latent Transformer: a batch of both classes gives the sum of the
+    classes' means.
     """
     present = targets.sum()
     weights = len(targets) * (targets / present.clamp(min=1) + (1 - targets) / (len(targets) - present).clamp(min=1))

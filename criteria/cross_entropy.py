@@ -1,4 +1,4 @@
-"""Binary cross-entropy of values of which some are not known."""
+"""Binary cross-entropy with missing targets."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch.nn import functional as F
 
 
 def known_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """−t log σ(x) − (1 − t) log(1 − σ(x)), averaged over the targets that are known; 0 where none is.
+    """−t log σ(x) − (1 − t) log(1 − σ(x)), averaged over the targets that are known; 0 if none is.
 
     Args:
         logits: x, of any shape.
-        targets: t in [0, 1], of the same shape; NaN where it is not known.
+        targets: t in [0, 1], of the same shape; NaN where it is missing.
     """
     known = ~targets.isnan()
     # Unknown targets are replaced, not multiplied by zero: NaN × 0 is NaN, and so would be the gradient.

@@ -1,4 +1,4 @@
-"""How far the rows of a latent code stand apart."""
+"""Differences between the style vectors of a latent code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether two images show the same person."""
+"""Similarity of two identities."""
 
 from __future__ import annotations
 

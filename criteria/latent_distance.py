@@ -1,4 +1,4 @@
-"""L_reg: an edit changes the latent code as little as possible (paper, equation 7)."""
+"""L_reg: distance of the edited and the original latent code (paper, equation 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L_nll: how improbable the flow finds the latent codes (paper, equation 3)."""
+"""L_nll: negative log-likelihood of latent codes under the flow (paper, equation 3)."""
 
 from __future__ import annotations
 

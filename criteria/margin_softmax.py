@@ -1,4 +1,4 @@
-"""Softmax over identities with a margin, which makes embeddings comparable by their cosine."""
+"""Softmax over identities with a margin on cosines."""
 
 from __future__ import annotations
 

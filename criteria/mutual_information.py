@@ -1,4 +1,4 @@
-"""L_mi: the wanted semantics must be readable off the edited picture (paper, equation 6)."""
+"""L_mi: the target semantics must be recovered from the edited image (paper, equation 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Path length regularisation: a step in W should move the image by the same amount everywhere."""
+"""Path length regularisation: steps of equal length in W should change the image by equal amounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distance of images as a frozen network sees them ("The Unreasonable Effectiveness of Deep Features", 2018)."""
+"""Distance of two images in a frozen network's features ("The Unreasonable Effectiveness of Deep Features", 2018)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.protocols import ImageNetwork
 
-def output_and_features(network: nn.Module, layers: Sequence[str], image: Tensor) -> tuple[Tensor, list[Tensor]]:
+
+def output_and_features(network: ImageNetwork, layers: Sequence[str], image: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Output of a network and of the named layers inside it, from one pass; differentiable.
 
     Args:

@@ -1,6 +1,6 @@
 """Data sets that a config may name."""
 
-from utils.config import Catalogue
+from utils.catalogues import Catalogue
 
 DATASETS = Catalogue(
     "data set",

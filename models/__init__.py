@@ -1,6 +1,6 @@
 """Networks that a config may name."""
 
-from utils.config import Catalogue
+from utils.catalogues import Catalogue
 
 NETWORKS = Catalogue(
     "network",

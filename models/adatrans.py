@@ -18,7 +18,7 @@ def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
 
 
 class _Modulated(nn.Module):
-    """A perceptron whose outputs are scaled and shifted by what is wanted."""
+    """A perceptron whose outputs are scaled and shifted by the conditions."""
 
     def __init__(self, width: int, conditions: int) -> None:
         super().__init__()
@@ -26,11 +26,12 @@ class _Modulated(nn.Module):
         self.affine = nn.ModuleDict({name: _perceptron(conditions, width, width) for name in ("scale", "bias")})
 
     def forward(self, x: Tensor, wanted: Tensor) -> Tensor:
-        return self.layer(x) * self.affine["scale"](wanted).exp() + self.affine["bias"](wanted)
+        modulated: Tensor = self.layer(x) * self.affine["scale"](wanted).exp() + self.affine["bias"](wanted)
+        return modulated
 
 
 class _Direction(nn.Module):
-    """Where to and how far the next step goes, given all of the path so far."""
+    """Direction and length of the next step, given the path so far."""
 
     def __init__(
         self, styles: int, style_dim: int, conditions: int, layers: int, width: int, longest_step: float
@@ -53,16 +54,16 @@ class _Direction(nn.Module):
 
 
 class AdaTrans(nn.Module):
-    """A path of codes from w towards wanted attributes; all style vectors of a code take the same steps.
+    """A path of codes from w towards target attributes; all style vectors of a code take the same steps.
 
     Args:
         styles: L, style vectors in a code.
         style_dim: D.
-        conditions: attributes that are wanted or not.
+        conditions: number of attributes that are set.
         layers: number of modulated perceptrons.
         width: of all hidden layers.
-        longest_step: bound of a step's length, in units of codes. The published 1 suits FFHQ's codes; where attributes
-            lie farther apart, paths of few steps do not get there.
+        longest_step: bound of a step's length, in units of codes. The published 1 suits FFHQ's codes; where edits
+            are longer, paths of few steps do not reach their targets.
     Raises:
         ValueError: sizes that are not positive.
     """
@@ -88,8 +89,8 @@ class AdaTrans(nn.Module):
         """The path (steps + 1, B, L, D), whose first state is w, and the lengths of its steps (B, steps).
 
         Args:
-            wanted: (B, conditions): 1 where an attribute is to be there, −1 where not.
-            held: every step is half as long as it may be, whatever the network says.
+            wanted: (B, conditions): 1 for present, −1 for absent.
+            held: every step has half the longest length instead of the predicted one.
         """
         path, lengths = [w], []
         for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Attribute classifier of AdaTrans and SDFlow: CelebA's attributes and an age in ordinal steps."""
+"""Attribute classifier of AdaTrans and SDFlow: CelebA's attributes and ordinal age logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AttributeClassifier(nn.Module):
     """Residual trunk with one small head for each attribute and, if wanted, a second trunk for the age.
 
     The published files (`r34_a40_age_256_classifier.pth`, `r50_a40_age_256_classifier.pth`) have 40 heads in CelebA's
-    order and 6 ordinal age logits from a whole second residual network that sees the image, not the first's features.
+    order and 6 ordinal age logits of a second residual network, which takes the image, not the first one's features.
 
     Args:
         backbone: layout of the residual networks, see `models.resnet.LAYOUTS`.
@@ -50,7 +50,7 @@ class AttributeClassifier(nn.Module):
         self.age_heads = ResNet(backbone, width, outputs=age_logits, depths=depths) if age_logits else None
 
     def features(self, image: Tensor) -> Tensor:
-        """What the attribute heads see, (B, feature_dim), of images (B, 3, H, W) in [-1, 1] of any size."""
+        """Input of the attribute heads, (B, feature_dim), for images (B, 3, H, W) in [-1, 1] of any size."""
         return self.extractor.features(image)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class AttributeClassifier(nn.Module):
         return torch.cat(logits, dim=1)
 
     def decisions(self, logits: Tensor) -> Tensor:
-        """Decisions at probability 0.5 as int64, from the logits that `forward` gave.
+        """Decisions at probability 0.5 as int64, from the logits of `forward`.
 
         One column for each attribute (0 or 1) and, where there are age logits, a last one with the number of age steps
         that are passed: (B, attribute_heads) or (B, attribute_heads + 1).

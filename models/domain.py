@@ -7,92 +7,162 @@ weight files of the networks that it calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from models import NETWORKS
+from models import NETWORKS, protocols
 from models.weight_files import fill_network, network_in
 from utils.celeba import CELEBA_ATTRIBUTES
-from utils.config import ConfigError, Section, convert, load_config, nearest
-from utils.options import PRECISIONS
+from utils.config import ConfigError, Section, check_arguments, load_config
+from utils.options import Precision
 from utils.paths import displayed, resolve
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, fingerprint, freeze
 
-PARTS = ("generator", "encoder", "teacher", "judge", "identity")
-_SETTINGS = {
-    "name": str,
-    "attributes": tuple[str, ...],
-    "image_side": int,
-    "aligner": dict,
-    "classifier_outputs": str | tuple[str, ...],
-    "synthesis_resize": str,
-    "weights_hint": str,
-    "reconstruction_limit": float | None,
-    "foreign_face_hint": str,
-    "precision": Literal[PRECISIONS],
-    "recompute_from": int | None,
-    "synthesis_batch": int | None,
-    "latent_space": dict | None,
-}
+Network = TypeVar("Network", bound=protocols.Network)
+
+
+@dataclass(frozen=True)
+class DomainSettings:
+    """What a domain's config says beside its networks.
+
+    Args:
+        attributes: names of the attribute values, in the order of their columns.
+        image_side: side of the images that encoder and classifiers take.
+        aligner: section of the aligner, see `models.editing.alignment.ALIGNERS`.
+        classifier_outputs: names of the outputs of teacher and judge, or "celeba" for CelebA's 40; by default
+            `attributes`.
+        synthesis_resize: interpolation mode from the generator's side to `image_side`.
+        weights_hint: how to get a missing weight file.
+        reconstruction_limit: distance of a face and its inversion above which the face is taken for none of this
+            domain.
+        foreign_face_hint: what to tell the user about such a face.
+        precision: of generator and encoder.
+        recompute_from: where gradients pass through the generator, levels of this side and above are computed again
+            in the backward pass, which saves memory.
+        synthesis_batch: the same for portions of this many faces.
+        latent_space: section of a map between the codes of generator and encoder and those of the domain.
+    """
+
+    name: str
+    attributes: tuple[str, ...]
+    image_side: int
+    aligner: dict[str, Any] = field(default_factory=lambda: {"name": "resize"})
+    classifier_outputs: Literal["celeba"] | tuple[str, ...] | None = None
+    synthesis_resize: str = "nearest"
+    weights_hint: str = ""
+    reconstruction_limit: float | None = None
+    foreign_face_hint: str = ""
+    precision: Precision = "float32"
+    recompute_from: int | None = None
+    synthesis_batch: int | None = None
+    latent_space: dict[str, Any] | None = None
+
+    @classmethod
+    def from_section(cls, section: Section, parts: Sequence[str]) -> DomainSettings:
+        """Settings of a domain's section, in which `parts` are the sections of its networks.
+
+        Raises:
+            ConfigError: unknown or missing key, wrong type or impossible value.
+        """
+        settings = cls(**check_arguments(section, cls, what="domain", others=parts))
+        for key in ("image_side", "recompute_from", "synthesis_batch"):
+            value = getattr(settings, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"{section.where(key)}: must be at least 1, not {value}")
+        unknown = [name for name in settings.attributes if name not in settings.outputs]
+        if unknown:
+            raise ConfigError(f"{section.where('attributes')}: the classifier has no output '{unknown[0]}'")
+        return settings
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of teacher and judge."""
+        if self.classifier_outputs is None:
+            return self.attributes
+        return CELEBA_ATTRIBUTES if self.classifier_outputs == "celeba" else self.classifier_outputs
+
+
+class Part(Generic[Network]):
+    """A frozen network of a domain, loaded when it is first used and kept until `Domain.forget`.
+
+    Args:
+        beside_weights: tensors that the weight file must hold beside the network's own.
+        channels_last: memory format of its weights.
+    """
+
+    def __init__(self, beside_weights: Sequence[str] = (), channels_last: bool = False) -> None:
+        self.beside_weights, self.channels_last = beside_weights, channels_last
+
+    def __set_name__(self, owner: type[Domain], name: str) -> None:
+        self.name = name
+        owner.parts = (*owner.parts, name)
+
+    @overload
+    def __get__(self, domain: None, owner: type) -> Part[Network]: ...
+
+    @overload
+    def __get__(self, domain: Domain, owner: type) -> Network: ...
+
+    def __get__(self, domain: Domain | None, owner: type) -> Any:
+        if domain is None:
+            return self
+        network, extra = domain._load(self.name)
+        missing = [name for name in self.beside_weights if name not in extra]
+        if missing:
+            raise WeightsError(f"{displayed(domain.weights_path(self.name))}: has no '{missing[0]}'")
+        if self.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        domain.__dict__[self.name], domain._extra[self.name] = network, extra  # later uses do not come here
+        return network
 
 
 class Domain:
-    """Frozen generator, encoder, teacher, judge and identity network with the sizes they share.
+    """Frozen networks for one kind of face, with the sizes they share.
 
     Args:
-        config: the domain's section: `name`, `attributes`, `image_side` (side of the pictures that encoder and
-            classifiers see), one section a network (`name`, its sizes, `weights`). Three keys concern cost alone:
-            `precision` of generator and encoder (float32, bfloat16); `recompute_from` and `synthesis_batch` save
-            memory where gradients pass through the generator, by computing its levels of that side and above, or
-            each portion of so many faces, again in the backward pass. `latent_space` names a map with `enter` and
-            `leave` that stands between the two networks' codes and everybody else's.
+        config: the domain's section: the keys of `DomainSettings`, and for each part a section with `name`, the
+            network's own arguments and `weights`.
         device: where the networks live.
+    Attributes:
+        parts: names of the networks that follow.
+        generator: G, a StyleGAN2 generator.
+        encoder: E_img, whose output is an offset to `latent_avg`.
+        teacher: attribute classifier C, from which semantics are distilled.
+        judge: attribute classifier C_eval, which judges edits and is never trained against.
+        identity: face recognition network.
     Raises:
-        ConfigError: unknown or missing keys.
+        ConfigError: unknown or missing key, wrong type or impossible value.
     """
 
+    parts: ClassVar[tuple[str, ...]] = ()
+    generator = Part[protocols.Generator]()
+    encoder = Part[protocols.Encoder](beside_weights=["latent_avg"], channels_last=True)
+    teacher = Part[protocols.Classifier]()
+    judge = Part[protocols.Classifier]()
+    identity = Part[protocols.RecognitionNetwork]()
+
     def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:
-        for key in config:
-            if key not in _SETTINGS and key not in PARTS:
-                raise ConfigError(f"{config.where(key)}: a domain has no such key{nearest(key, [*_SETTINGS, *PARTS])}")
-        values = {}
-        for key in _SETTINGS.keys() & config.keys():
-            try:
-                values[key] = convert(config[key], _SETTINGS[key])
-            except TypeError as error:
-                raise ConfigError(f"{config.where(key)}: {error}") from None
-        for key in ("name", "attributes", "image_side"):
-            if key not in values:
-                raise ConfigError(f"{config.where()}: a domain needs '{key}'")
-        self.config = config
-        self._fingerprints: dict[str, str] = {}  # of parts, whose weights do not change
+        settings = DomainSettings.from_section(config, self.parts)
+        self.config, self.settings = config, settings
         self.device = torch.device(device)
-        self.name: str = values["name"]
-        self.attributes: tuple[str, ...] = values["attributes"]
-        self.image_side: int = values["image_side"]
-        self.aligner: dict[str, Any] = values.get("aligner", {"name": "resize"})
-        outputs = values.get("classifier_outputs", self.attributes)
-        self.classifier_outputs: tuple[str, ...] = CELEBA_ATTRIBUTES if outputs == "celeba" else tuple(outputs)
-        self.synthesis_resize: str = values.get("synthesis_resize", "nearest")
-        self.reconstruction_limit: float | None = values.get("reconstruction_limit")
-        self.foreign_face_hint: str = values.get("foreign_face_hint", "")
-        self.weights_hint: str = values.get("weights_hint", "")
-        self.precision: str = values.get("precision", "float32")
-        self.recompute_from: int | None = values.get("recompute_from")
-        self.synthesis_batch: int | None = values.get("synthesis_batch")
-        for key in ("recompute_from", "synthesis_batch"):
-            if values.get(key) is not None and values[key] < 1:
-                raise ConfigError(f"{config.where(key)}: must be at least 1, not {values[key]}")
-        unknown = [name for name in self.attributes if name not in self.classifier_outputs]
-        if unknown:
-            raise ConfigError(f"{config.where('attributes')}: the classifier has no output '{unknown[0]}'")
+        self.name = settings.name
+        self.attributes = settings.attributes
+        self.image_side = settings.image_side
+        self.classifier_outputs = settings.outputs
+        self.aligner = settings.aligner
+        self.reconstruction_limit = settings.reconstruction_limit
+        self.foreign_face_hint = settings.foreign_face_hint
+        self.precision: str = settings.precision
+        self._extra: dict[str, dict[str, Tensor]] = {}  # tensors beside the weights, by part
+        self._fingerprints: dict[str, str] = {}  # by part; weights do not change
 
     @classmethod
     def from_file(cls, path: str | Path, device: torch.device | str = "cpu") -> Domain:
@@ -110,36 +180,42 @@ class Domain:
         return self.generator.style_dim
 
     def weights_path(self, part: str) -> Path:
-        """Where the weights of a part lie, whether or not they are there."""
+        """Path of a part's weight file, whether or not the file exists.
+
+        Raises:
+            ConfigError: the part has no section, or no `weights`.
+        """
         section = self.config.section(part)
         if not isinstance(section.get("weights"), str):
-            raise ConfigError(f"{section.where('weights')}: names the weight file of the domain's {part}")
+            raise ConfigError(f"{section.where('weights')}: must be the weight file of the domain's {part}")
         return resolve(section["weights"])
 
     def untrained(self, part: str) -> nn.Module:
-        """The network of a part with initial weights (for training that part)."""
+        """The network of a part with initial weights, to train that part."""
         section = self.config.section(part)
         section.pop("weights", None)
-        return NETWORKS.build(section)
+        network: nn.Module = NETWORKS.build(section)
+        return network
 
     def from_weights(self, part: str, path: Path) -> tuple[nn.Module, dict[str, Any]]:
-        """The same with the weights of a file of any known format, and the file's metadata if this project wrote it.
+        """The network of a part with the weights of a file of any known format, and the metadata of the file, which
+        are empty unless this project wrote it.
 
         Raises:
-            WeightsError: no such file, or one that does not fit.
+            WeightsError: the file is missing or does not fit.
         """
         network, checkpoint = self.untrained(part), read_checkpoint(path)
         fill_network(network, self.config.section(part)["name"], checkpoint)
         return network, checkpoint.metadata
 
     def _load(self, part: str) -> tuple[nn.Module, dict[str, Tensor]]:
-        """The frozen network and the tensors of its file that are no weights of it (`latent_avg`).
+        """The frozen network, and the tensors of its file that are not its weights (`latent_avg`).
 
-        A file of another project brings its sizes along, which must agree with what the config says of them.
+        The sizes in a file of another project must agree with those of the config.
         """
         path = self.weights_path(part)
-        checkpoint, section = read_checkpoint(path, self.weights_hint), self.config.section(part)
-        # Initial weights are drawn and overwritten; a training in whose midst this happens must not notice.
+        checkpoint, section = read_checkpoint(path, self.settings.weights_hint), self.config.section(part)
+        # Initial weights are drawn and overwritten: the random numbers of a training in progress must not change.
         with torch.random.fork_rng(devices=[]):
             if checkpoint.is_own:
                 network = self.untrained(part)
@@ -150,57 +226,25 @@ class Domain:
                 network, extra = loaded.module, loaded.extra
         return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
 
-    @cached_property
-    def generator(self) -> Any:
-        """StyleGAN2 generator G."""
-        return self._load("generator")[0]
-
-    @cached_property
-    def _encoder(self) -> tuple[Any, Tensor]:
-        network, extra = self._load("encoder")
-        if "latent_avg" not in extra:
-            raise WeightsError(f"{displayed(self.weights_path('encoder'))}: has no 'latent_avg'")
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network, extra["latent_avg"]
-
-    @property
-    def encoder(self) -> Any:
-        """e4e encoder E_img (its output is an offset to `latent_avg`)."""
-        return self._encoder[0]
-
     @property
     def latent_avg(self) -> Tensor:
-        """Mean latent code that the encoder's output is added to: (L, D) or (D,)."""
-        return self._encoder[1]
+        """Mean latent code, to which the encoder's output is added: (L, D) or (D,)."""
+        _ = self.encoder  # loads the file of both
+        return self._extra["encoder"]["latent_avg"]
 
-    @cached_property
-    def teacher(self) -> Any:
-        """Attribute classifier C, the source of the distilled semantics."""
-        return self._load("teacher")[0]
-
-    @cached_property
-    def judge(self) -> Any:
-        """Attribute classifier C_eval, which judges edits and is never trained against."""
-        return self._load("judge")[0]
-
-    @cached_property
-    def identity(self) -> Any:
-        """Face recognition network."""
-        return self._load("identity")[0]
-
-    def loaded(self) -> dict[str, nn.Module]:
-        """The networks that were used so far, by part."""
-        ready = {part: self.__dict__[part] for part in PARTS if part in self.__dict__}
-        return ready | ({"encoder": self.encoder} if "_encoder" in self.__dict__ else {})
+    def loaded(self) -> dict[str, protocols.Network]:
+        """The networks that have been used so far, by part."""
+        return {part: self.__dict__[part] for part in self.parts if part in self.__dict__}
 
     def forget(self, *parts: str) -> None:
         """Free the networks of these parts; each is loaded again when it is used."""
         for part in parts:
-            self.__dict__.pop("_encoder" if part == "encoder" else part, None)
+            self.__dict__.pop(part, None)
 
     def fingerprints(self, parts: Sequence[str] = ("generator", "encoder")) -> dict[str, str]:
-        """Hash of each named network's weights; of generator and encoder together with the space of their codes."""
-        space = "" if self.latent_space is None else f"+{fingerprint(self.latent_space)}"
+        """Hash of the weights of each part; for generator and encoder followed by that of `latent_space`, if any."""
+        latent_space: Any = self.latent_space
+        space = "" if latent_space is None else f"+{fingerprint(latent_space)}"
         codes = ("generator", "encoder")
         for part in parts:
             if part not in self._fingerprints:
@@ -208,48 +252,51 @@ class Domain:
         return {part: self._fingerprints[part] + (space if part in codes else "") for part in parts}
 
     def _arithmetic(self) -> torch.autocast:
-        """Context in which generator and encoder compute."""
+        """Context of the generator's and the encoder's precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @cached_property
-    def latent_space(self) -> Any:
-        """The map between the networks' own codes and the domain's, or None where they are the same."""
-        if self.config.get("latent_space") is None:
+    def latent_space(self) -> protocols.LatentSpace | None:
+        """The map between the codes of generator and encoder and those of the domain; None where they are the same."""
+        if self.settings.latent_space is None:
             return None
         space = NETWORKS.build(self.config.section("latent_space"), style_dim=self.style_dim)
-        return freeze(space.to(self.device))
+        frozen: Any = freeze(space.to(self.device))
+        network: protocols.LatentSpace = frozen
+        return network
 
     def encode(self, image: Tensor) -> Tensor:
-        """Latent codes (B, L, D) of pictures (B, 3, S, S) in [−1, 1]."""
+        """Latent codes (B, L, D) of images (B, 3, S, S) in [−1, 1]."""
         with self._arithmetic():
             offset = self.encoder(image.contiguous(memory_format=torch.channels_last))
         latent = offset.to(image.dtype) + self.latent_avg
         return latent if self.latent_space is None else self.latent_space.enter(latent)
 
     def synthesise(self, latent: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) in [−1, 1] at `image_side` of latent codes (B, L, D); differentiable."""
-        if self.synthesis_batch is None or not (torch.is_grad_enabled() and latent.requires_grad):
+        """Images (B, 3, S, S) in [−1, 1], S = `image_side`, of latent codes (B, L, D); differentiable."""
+        size = self.settings.synthesis_batch
+        if size is None or not (torch.is_grad_enabled() and latent.requires_grad):
             return self._synthesise_portion(latent)
-        portions = latent.split(self.synthesis_batch)
+        portions = latent.split(size)
         return torch.cat([checkpoint(self._synthesise_portion, part, use_reentrant=False) for part in portions])
 
     def _synthesise_portion(self, latent: Tensor) -> Tensor:
         return self.resized(self.synthesise_full(latent))
 
     def synthesise_full(self, latent: Tensor) -> Tensor:
-        """The same at the generator's own resolution."""
+        """Images in [−1, 1] at the generator's own side."""
         own = latent if self.latent_space is None else self.latent_space.leave(latent)
         with self._arithmetic():
-            picture = self.generator.synthesis(own, recompute_from=self.recompute_from)
-        return picture.to(latent.dtype).clamp(-1, 1)
+            image = self.generator.synthesis(own, recompute_from=self.settings.recompute_from)
+        return image.to(latent.dtype).clamp(-1, 1)
 
     def resized(self, image: Tensor) -> Tensor:
-        """Pictures brought to `image_side` with the domain's rule (the authors' code takes the nearest pixel)."""
+        """Images resized to `image_side` as `synthesis_resize` says (the authors' code takes the nearest pixel)."""
         if image.shape[-1] == self.image_side:
             return image
-        return F.interpolate(image, size=(self.image_side, self.image_side), mode=self.synthesis_resize)
+        return F.interpolate(image, size=(self.image_side, self.image_side), mode=self.settings.synthesis_resize)
 
-    def _probabilities(self, classifier: nn.Module, image: Tensor) -> Tensor:
+    def _probabilities(self, classifier: protocols.Classifier, image: Tensor) -> Tensor:
         columns = [self.classifier_outputs.index(name) for name in self.attributes]
         return torch.sigmoid(classifier(image)[:, columns])
 
@@ -264,3 +311,6 @@ class Domain:
     def identity_embedding(self, image: Tensor) -> Tensor:
         """Unit-norm face embeddings (B, E)."""
         return self.identity.embedding(image)
+
+
+PARTS = Domain.parts

@@ -1,4 +1,4 @@
-"""Face recognition networks: ArcFace embeddings whose cosine says how much two faces are one person."""
+"""Face recognition networks: embeddings (ArcFace) whose cosine measures the similarity of two identities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLISHED_CROP = (35, 223, 32, 220)  # the face in an FFHQ-aligned image of that
 
 
 def crop_face(image: Tensor, crop: Sequence[int] | None) -> Tensor:
-    """The part of an image (B, 3, H, W) that a recognition network is to see.
+    """The part of an image (B, 3, H, W) that a recognition network takes.
 
     Args:
         crop: first row, end row, first column, end column in pixels of a 256² image, scaled (and rounded down) to the
@@ -32,7 +32,7 @@ def crop_face(image: Tensor, crop: Sequence[int] | None) -> Tensor:
 
 
 class IdentityNetwork(nn.Module, ABC):
-    """What all recognition networks offer: `embedding` of an image of the domain, beside the published `forward`."""
+    """Base of the recognition networks: `embedding` takes images of a domain, `forward` cropped faces as published."""
 
     crop: tuple[int, ...] | None
     input_side: int
@@ -63,7 +63,7 @@ class IdentityNetwork(nn.Module, ABC):
         """(B, 3, H, W) -> (B, 3, input_side, input_side), as the network's authors do it."""
 
     def preprocess(self, image: Tensor) -> Tensor:
-        """Crop and resize of an image (B, 3, S, S) to what `forward` takes; values are left as they are."""
+        """Crop and resize an image (B, 3, S, S) to what `forward` takes; values stay as they are."""
         face = crop_face(image, self.crop)
         return face if face.shape[2:] == (self.input_side, self.input_side) else self.resize(face)
 
@@ -134,8 +134,9 @@ class IResNetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, ceil(H / stride), ceil(W / stride))."""
-        residual = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
-        return residual + (x if self.downsample is None else self.downsample(x))
+        residual: Tensor = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        shortcut: Tensor = x if self.downsample is None else self.downsample(x)
+        return residual + shortcut
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -190,7 +191,8 @@ class IResNetIdentity(IdentityNetwork):
         x = self.prelu(self.bn1(self.conv1(image)))
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             x = self.get_submodule(stage)(x)
-        return self.features(self.fc(self.dropout(self.bn2(x)).flatten(1)))
+        embedding: Tensor = self.features(self.fc(self.dropout(self.bn2(x)).flatten(1)))
+        return embedding
 
     def resize(self, image: Tensor) -> Tensor:
         """Bicubic, smoothed when it shrinks; the corners' centres stay where they are."""
@@ -232,7 +234,7 @@ def iresnet_identity_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any
 
 def _input_side(features: int, channels: int) -> int:
     """The side whose last feature map has this many numbers."""
-    side = round((features / channels) ** 0.5)
+    side: int = round((features / channels) ** 0.5)
     if side * side * channels != features:
         raise ValueError(f"the last linear layer takes {features} numbers, not a square map of {channels} channels")
     return 16 * side

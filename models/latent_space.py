@@ -1,8 +1,8 @@
-"""A fixed bend of a generator's latent space, of known strength.
+"""A fixed nonlinear map of a generator's latent space, with known curvature.
 
-A domain whose generator was taught straight factors tells little of how an editor fares where attributes do not follow
-straight lines, as in the space of a generator that found its factors itself. This map supplies such a space around the
-same networks: encoder and generator draw the same pictures, with codes of which the curvature is known.
+In the avatars' latent space attributes follow straight lines, because the generator was trained on pairs of factors and
+faces; in the space of a generator trained without them they need not. This map gives the same networks such a space:
+the images stay the same, and the curvature of the codes is known.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 class BentLatentSpace(nn.Module):
     """x = h(w / scale) on each style vector, with a smooth map h that has an exact inverse.
 
-    h is a chain of couplings. Each turns the vector by a random rotation and adds to either half of it in turn a wave
-    of the other, b + κ sin(Ω a + φ): a straight line in one space is a wavy one in the other, and which way an
-    attribute lies depends on where the code is. h preserves volume, and κ = 0 is a rotation.
+    h is a chain of couplings. Each rotates the vector by a random rotation and adds to each half in turn a sine wave
+    of the other, b + κ sin(Ω a + φ): straight lines become curved, and the direction of an attribute depends on the
+    code. h preserves volume; κ = 0 is a rotation.
 
     Args:
         style_dim: D, even.

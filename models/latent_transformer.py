@@ -39,7 +39,7 @@ class LatentTransformer(nn.Module):
         self.factor = 1 / math.sqrt(style_dim)
 
     def forward(self, w: Tensor, amount: Tensor) -> Tensor:
-        """Moved codes (B, L, D) of codes (B, L, D), each by its own amount α (B,)."""
+        """Edited codes (B, L, D) of codes (B, L, D); each has an amount α of its own, (B,)."""
         weight = torch.stack([layer.weight for layer in self.dense]) * self.factor
         bias = torch.stack([layer.bias for layer in self.dense])
         return w + amount[:, None, None] * (torch.einsum("bld,led->ble", w, weight) + bias)
@@ -73,7 +73,7 @@ class LatentClassifier(nn.Module):
 
 
 def amount_to_other_side(probability: Tensor) -> Tensor:
-    """α that takes an attribute of this probability to the other side: −p where it is there, 1 − p where not."""
+    """α that flips an attribute of probability p: −p where it is present (p > 0.5), 1 − p where it is absent."""
     return torch.where(probability > 0.5, -probability, 1 - probability) * (probability != 0.5)
 
 

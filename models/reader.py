@@ -1,4 +1,4 @@
-"""A small network that reads numbers off a picture and loses no detail on the way."""
+"""A small convolutional regression network, without pooling, so that positions and small details are kept."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class Reader(nn.Module):
-    """Four strided convolutions and two linear layers that see where things are: (B, 3, S, S) → (B, outputs).
+    """Four strided convolutions and two linear layers: images (B, 3, S, S) → (B, outputs).
 
     Args:
-        outputs: numbers to read.
+        outputs: numbers to predict.
         width: channels of the first convolution, four times as many at the end.
         image_side: S, a multiple of 16.
     Raises:
@@ -32,5 +32,6 @@ class Reader(nn.Module):
         self.head = nn.Sequential(nn.Linear(features, 256), nn.LeakyReLU(0.1, inplace=True), nn.Linear(256, outputs))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Readings (B, outputs)."""
-        return self.head(self.trunk(image))
+        """Predictions (B, outputs) of images (B, 3, S, S)."""
+        readings: Tensor = self.head(self.trunk(image))
+        return readings

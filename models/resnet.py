@@ -24,9 +24,9 @@ class ResNet(nn.Module):
     Keys and numbers are those of `torchvision.models.resnet*`; at `width` 64 the published checkpoints load strictly.
 
     Args:
-        backbone: one of `LAYOUTS`; says whether the blocks are basic or bottlenecks, and how many stand in each stage.
+        backbone: one of `LAYOUTS`; decides between basic and bottleneck blocks and how many of them each stage has.
         width: channels of the first stage, doubled from stage to stage (64 as published).
-        outputs: size of the last linear layer `fc`; 0 puts the identity there, so that the result is `features`.
+        outputs: size of the last linear layer `fc`; 0 makes `fc` the identity, so that the result is `features`.
         depths: blocks of each of the four stages, where they differ from the layout's.
     Raises:
         ValueError: unknown layout, or sizes that are not positive.
@@ -61,18 +61,20 @@ class ResNet(nn.Module):
 
     def feature_map(self, image: Tensor) -> Tensor:
         """Output of the last stage, (B, feature_dim, ceil(H / 32), ceil(W / 32)) of an image (B, 3, H, W)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
+        x: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(image))))
         for stage in ("layer1", "layer2", "layer3", "layer4"):
             x = self.get_submodule(stage)(x)
         return x
 
     def features(self, image: Tensor) -> Tensor:
         """Averaged output of the last stage, (B, feature_dim)."""
-        return self.avgpool(self.feature_map(image)).flatten(1)
+        pooled: Tensor = self.avgpool(self.feature_map(image))
+        return pooled.flatten(1)
 
     def forward(self, image: Tensor) -> Tensor:
         """`fc` of the features, (B, outputs)."""
-        return self.fc(self.features(image))
+        result: Tensor = self.fc(self.features(image))
+        return result
 
 
 def _block(bottleneck: bool) -> Any:

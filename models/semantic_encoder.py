@@ -14,7 +14,7 @@ class SemanticEncoder(nn.Module):
     """Residual network, linear layers with ReLU between them, sigmoid (SDFlow, section 3.1).
 
     The paper has three linear layers of unpublished widths; the published weights (`labeldist-0010000`) have one, which
-    `head=()` gives. Both stand at the residual network's last place, `backbone.fc`.
+    `head=()` gives. Their keys are `backbone.fc.*` in both cases.
 
     Args:
         attributes: number of semantic variables.
@@ -47,7 +47,8 @@ class SemanticEncoder(nn.Module):
 
     def logits(self, image: Tensor) -> Tensor:
         """The semantic variables before the sigmoid, (B, attributes), of images (B, 3, H, W) in [-1, 1] of any size."""
-        return self.backbone(image)
+        logits: Tensor = self.backbone(image)
+        return logits
 
     def forward(self, image: Tensor) -> Tensor:
         """Semantic variables (B, attributes) in (0, 1)."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import importlib
 import inspect
 import types
 import typing
@@ -137,12 +136,15 @@ def _suggest(near: list[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def check_arguments(section: Section, function: Any, given: Iterable[str] = (), what: str = "") -> dict[str, Any]:
+def check_arguments(
+    section: Section, function: Any, given: Iterable[str] = (), what: str = "", others: Iterable[str] = ()
+) -> dict[str, Any]:
     """The section's values as keyword arguments for `function`, checked against its signature and annotations.
 
     Args:
         given: parameters that the caller supplies itself and that a config may not set.
         what: how to call the function in messages.
+        others: keys of the section that are not for the function.
     Raises:
         ConfigError: unknown key, missing key or wrong type.
     """
@@ -154,13 +156,14 @@ def check_arguments(section: Section, function: Any, given: Iterable[str] = (), 
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
     hints = typing.get_type_hints(target)
-    given = set(given)
+    given, others = set(given), set(others)
     arguments = {}
     for key, value in section.items():
-        if key == "name":
+        if key in others or key == "name" and key not in parameters:  # the latter names the function itself
             continue
         if key not in parameters or key in given:
-            raise ConfigError(f"{section.where(key)}: '{what}' has no such key{nearest(key, set(parameters) - given)}")
+            valid = set(parameters) - given | others
+            raise ConfigError(f"{section.where(key)}: '{what}' has no such key{nearest(key, valid)}")
         if isinstance(value, Mapping):  # sections inside keep their place, for messages of whoever builds from them
             value = Section(value, section.key(key), section.sources)
         try:
@@ -234,35 +237,3 @@ def _spelled(annotation: Any) -> str:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):  # written in two ways before Python 3.14
         return " | ".join("None" if part is type(None) else _spelled(part) for part in typing.get_args(annotation))
     return annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
-
-
-class Catalogue:
-    """Names that configs may use for one kind of object, each with the place of its class (imported when used)."""
-
-    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
-        self.kind = kind
-        self.entries = dict(entries)
-
-    def find(self, section: Section) -> Any:
-        """The class named by the section.
-
-        Raises:
-            ConfigError: no name, or one that is not in the catalogue.
-        """
-        name = section.get("name")
-        if name is None:
-            raise ConfigError(f"{section.where()}: a {self.kind} needs 'name', one of {', '.join(self.entries)}")
-        if name not in self.entries:
-            raise ConfigError(f"{section.where('name')}: unknown {self.kind} '{name}'{nearest(name, self.entries)}")
-        module, _, attribute = self.entries[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-
-    def build(self, section: Section, **interface: Any) -> Any:
-        """The object that the section describes; `interface` holds what only the caller knows (domain, sizes).
-
-        Entries of `interface` that the constructor does not take are left out.
-        """
-        cls = self.find(section)
-        interface = {key: value for key, value in interface.items() if key in inspect.signature(cls).parameters}
-        arguments = check_arguments(section, cls, interface, f"{self.kind} {section['name']}")
-        return cls(**arguments, **interface)

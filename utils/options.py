@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import Literal, get_args
 
 DEVICE_CHOICES = ("auto", "cuda", "cpu", "mps")
-PRECISIONS = ("float32", "bfloat16")
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:

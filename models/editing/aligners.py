@@ -6,7 +6,8 @@ from typing import Any
 
 from models.domain import Domain
 from models.editing.alignment import Aligner
-from utils.config import Catalogue, Section, as_section
+from utils.catalogues import Catalogue
+from utils.config import Section, as_section
 
 ALIGNERS = Catalogue(
     "aligner", {"resize": "models.editing.alignment:ResizeAligner", "dlib": "models.editing.face_alignment:DlibAligner"}

@@ -1,15 +1,11 @@
 """Editors: they move a latent code from one condition of its face to another. Files name the editor as `method`."""
 
-from utils.config import Catalogue
+from models.editors.base import Editor
+from utils.catalogues import Modules
 
-EDITORS = Catalogue(
+EDITORS: Modules[Editor] = Modules(
     "editor",
-    {
-        "sdflow": "models.editors.sdflow:SDFlowEditor",
-        "styleflow": "models.editors.styleflow:StyleFlowEditor",
-        "latent_transformer": "models.editors.latent_transformer:LatentTransformerEditor",
-        "interfacegan": "models.editors.interfacegan:InterFaceGANEditor",
-        "adatrans": "models.editors.adatrans:AdaTransEditor",
-        "linear": "models.editors.linear:LinearDirectionsEditor",
-    },
+    __name__,
+    Editor,  # type: ignore[type-abstract]
+    helpers=("base", "loading", "stored", "targets"),
 )

@@ -1,1 +1,1 @@
-"""Encoders from images to latent codes, and the critic that keeps the codes in the generator's distribution."""
+"""Encoders from images to latent codes, and e4e's latent discriminator."""

@@ -1,7 +1,7 @@
 """e4e: from a face to a latent code near the generator's own ("Designing an Encoder for StyleGAN Image Manipulation").
 
-The network is pSp's with another reading of its heads: the first gives one style vector for all rows, the others what
-each further row adds to it.
+The network is pSp's; its heads are used differently: the first gives a style vector for all rows, the others the
+difference of each further row to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ e4e_sizes = psp_sizes  # the two encoders have the same keys and shapes
 
 
 class E4eEncoder(GradualStyleEncoder):
-    """pSp's encoder, read as one style vector for all rows and a difference to it for each row but the first.
+    """pSp's network; head 0 gives a style vector for all rows, each other head the difference of its row to it.
 
     Arguments and errors are those of `GradualStyleEncoder`.
 

@@ -26,7 +26,8 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
         squeezed = x.mean(dim=(2, 3), keepdim=True)
-        return x * self.fc2(F.relu(self.fc1(squeezed))).sigmoid()
+        gate: Tensor = self.fc2(F.relu(self.fc1(squeezed))).sigmoid()
+        return x * gate
 
 
 class IRSEUnit(nn.Module):
@@ -60,7 +61,8 @@ class IRSEUnit(nn.Module):
         norm, first, activation, second, last_norm, excitation = parts
         residual = activation(conv3x3(norm(x), first.weight))
         residual = conv3x3(residual, second.weight) if second.stride == (1, 1) else second(residual)
-        return excitation(last_norm(residual)) + self.shortcut_layer(x)
+        y: Tensor = excitation(last_norm(residual)) + self.shortcut_layer(x)
+        return y
 
 
 class IRSETrunk(nn.Module):

@@ -1,4 +1,4 @@
-"""Critic of single style vectors, which keeps an encoder's codes among those of the mapping network."""
+"""e4e's latent discriminator, which keeps an encoder's codes in the distribution of the mapping network."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class LatentDiscriminator(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Logits (..., 1) of style vectors (..., style_dim): above 0 for codes of the mapping network.
 
-        Each vector is judged alone: codes (B, L, D) give (B, L, 1).
+        Each vector has a logit of its own: codes (B, L, D) give (B, L, 1).
         """
-        return self.mlp(latent)
+        logits: Tensor = self.mlp(latent)
+        return logits
 
 
 def latent_discriminator_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Constructor arguments of the critic whose checkpoint has these keys and shapes."""
+    """Constructor arguments of the latent discriminator whose weight file has these keys and shapes."""
     weights = [key for key in shapes if key.startswith("mlp.") and key.endswith(".weight")]
     if not weights:
         raise ValueError("no latent discriminator here: keys 'mlp.*' are missing")

@@ -1,7 +1,7 @@
 """pSp: from a face to a latent code by a feature pyramid ("Encoding in Style", Richardson et al., 2021).
 
-A trunk, a pyramid of three levels and one head for each row of the latent code. e4e has the same network under the same
-names and reads its heads in another way (`models/encoders/e4e.py`).
+A trunk, a pyramid of three levels and one head for each row of the latent code. e4e has the same network with the same
+keys and uses its heads differently (`models/encoders/e4e.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.encoders.irse import IRSETrunk, halved, irse_trunk_sizes
 from models.stylegan2.layers import EqualLinear
 
-_MIDDLE, _FINE = 3, 7  # first rows that read the middle and the fine level of the pyramid
+_MIDDLE, _FINE = 3, 7  # first rows of the middle and the fine level of the pyramid
 
 
 class GradualStyleBlock(nn.Module):
@@ -39,7 +39,8 @@ class GradualStyleBlock(nn.Module):
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, style_dim)."""
-        return self.linear(self.convs(feature_map).flatten(1))
+        vector: Tensor = self.linear(self.convs(feature_map).flatten(1))
+        return vector
 
 
 class GradualStyleEncoder(IRSETrunk):
@@ -81,7 +82,7 @@ class GradualStyleEncoder(IRSETrunk):
 
     @staticmethod
     def _convolutions(side: int) -> list[int]:
-        """Strided convolutions that the coarse, middle and fine level of an image of this side take down to 1×1."""
+        """Strided convolutions that reduce the coarse, middle and fine level of an image of this side to 1×1."""
         return [max(1, (halved(side, times) - 1).bit_length()) for times in (4, 3, 2)]
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +101,7 @@ class GradualStyleEncoder(IRSETrunk):
         return c1, c2, c3
 
     def style_vectors(self, c1: Tensor, c2: Tensor, c3: Tensor, rows: int) -> list[Tensor]:
-        """What the heads of the first `rows` rows read off the trunk's features: `rows` tensors (B, style_dim)."""
+        """Outputs of the heads of the first `rows` rows for the trunk's features: `rows` tensors (B, style_dim)."""
         level, vectors = c3, []
         for row in range(rows):
             if row == _MIDDLE:

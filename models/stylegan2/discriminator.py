@@ -19,7 +19,7 @@ class ConvLayer(nn.Sequential):
     """Optional blur and stride 2, convolution, optional bias and leaky ReLU.
 
     Args:
-        gain: factor of the result (√2 behind an activation).
+        gain: factor of the result (√2 after an activation).
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class ConvLayer(nn.Sequential):
             padding = (self.kernel_size + 2) // 2, (self.kernel_size + 1) // 2
             x = self[0](x, padding, down=self.blur_stride)
         if not self.activate:
-            return conv(x, gain=self.gain)
+            y: Tensor = conv(x, gain=self.gain)
+            return y
         bias = cast(Bias, self[-1]).bias
         return F.leaky_relu_(conv(x, bias * self.gain, self.gain), SLOPE)
 
@@ -67,7 +68,8 @@ class ResidualBlock(nn.Module):
         self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False, gain=1 / math.sqrt(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(self.conv1(x)) + self.skip(x)
+        y: Tensor = self.conv2(self.conv1(x)) + self.skip(x)
+        return y
 
 
 class Discriminator(nn.Module):
@@ -79,7 +81,7 @@ class Discriminator(nn.Module):
         channel_multiplier: of the published channels; 2 is config-f.
         minibatch_stddev_group: images that share one deviation value (at most the batch).
 
-    `derivable` lists regexes of the keys a weight file may lack: fixed FIR kernels.
+    `derivable` lists regexes of keys that a weight file may omit: fixed FIR kernels.
     """
 
     derivable = (r"\.kernel$",)
@@ -115,11 +117,13 @@ class Discriminator(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Output (B, C, 4, 4) of the convolutional trunk."""
-        return self.convs(images.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.convs(images.contiguous(memory_format=torch.channels_last))
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.final_conv(self.append_deviation(self.features(images)))
-        return self.final_linear(x.flatten(1))
+        scores: Tensor = self.final_linear(x.flatten(1))
+        return scores
 
     def append_deviation(self, x: Tensor) -> Tensor:
         """Append one channel: the mean standard deviation over each group of the batch.

@@ -41,7 +41,7 @@ def checked_channels(size: int, channels: Mapping[int, int] | None, channel_mult
 
 
 class ConstantInput(nn.Module):
-    """The learned 4x4 picture that every synthesis begins with."""
+    """The learned constant 4x4 input of the synthesis network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -63,8 +63,8 @@ class NoiseMaps(nn.Module):
 class Generator(nn.Module):
     """z (B, Z) -> w (B, D) -> one w a layer (B, L, D) -> image (B, 3, size, size) around [−1, 1].
 
-    The last five arguments describe networks of NVlabs (`models/stylegan2/nvlabs.py`); the other public ones do
-    without.
+    The last five arguments are those of NVlabs' networks (`models/stylegan2/nvlabs.py`); for other public networks
+    leave them at their defaults.
 
     Args:
         size: side of the image, a power of two.
@@ -77,10 +77,10 @@ class Generator(nn.Module):
         z_dim: width Z of z; None takes `style_dim`.
         label_dim: width of the labels that the mapping sees beside z; 0 for an unconditional network.
         stored_mean: the weights hold the mean of w (buffer `w_avg`), towards which `forward` truncates.
-        conv_clamp: bound of the absolute values behind each layer; None sets no bound.
+        conv_clamp: bound of the absolute values after each layer; None sets no bound.
         resample_filter: taps of the FIR filter that enlarges.
 
-    `derivable` lists regexes of the keys a weight file may lack: fixed FIR kernels and noise maps.
+    `derivable` lists regexes of keys that a weight file may omit: fixed FIR kernels and noise maps.
     """
 
     derivable = (r"\.kernel$", r"^noises\.noise_\d+$")
@@ -156,12 +156,13 @@ class Generator(nn.Module):
         """z (B, Z), standard normal -> w (B, D).
 
         Args:
-            labels: (B, label_dim), which a conditional network needs and another one ignores.
+            labels: (B, label_dim), required by conditional networks, ignored by others.
         Raises:
             ValueError: a conditional network without labels.
         """
         if self.embed is None:
-            return self.style(z)
+            w: Tensor = self.style(z)
+            return w
         if labels is None:
             raise ValueError(f"this generator is conditional: it needs labels of {self.label_dim} numbers beside z")
         norm, *layers = self.style
@@ -230,8 +231,8 @@ class Generator(nn.Module):
         Args:
             noise: "constant" (the network's own maps), "random" (drawn from torch's global random state), "none", or
                 one map (B or 1, 1, H, W) a layer.
-            recompute_from: levels of this side and above keep nothing for the backward pass, which computes them
-                again: less memory for more time, the same gradients.
+            recompute_from: levels of this side and above are recomputed in the backward pass instead of stored: less
+                memory, more time, the same gradients.
         Raises:
             ValueError: latents of another shape, unknown mode, wrong number of maps.
         """
@@ -242,7 +243,7 @@ class Generator(nn.Module):
         styles = latent.unbind(dim=1)
         x = self.input.input.expand(latent.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = self.conv1(x, styles[0], maps[0])
-        image = self.to_rgb1(x, styles[1])
+        image: Tensor = self.to_rgb1(x, styles[1])
         for level in range(len(self.to_rgbs)):
             index = 2 * level + 1  # a level's ToRGB shares its style with the next level's first convolution
             inputs = (level, x, image, styles[index : index + 3], maps[index : index + 2])

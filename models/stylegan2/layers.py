@@ -2,8 +2,8 @@
 
 Three rules keep a layer down to its convolution and few passes over the pixels: modulation scales the activations and
 demodulates the outputs, so one weight serves the whole batch; what follows a convolution is one operation, which may
-take part in it (`ops.styled_conv2d`); elsewhere the gain √2 of an activation goes into the weights and biases before it
-(a leaky ReLU is positively homogeneous).
+be fused with it (`ops.styled_conv2d`); elsewhere the gain √2 of an activation goes into the weights and biases before
+it (a leaky ReLU is positively homogeneous).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.stylegan2.ops import conv2d, conv2d_enlarged, derived, mix_channels, setup_filter, styled_conv2d, upfirdn2d
 
 SLOPE = 0.2  # of every leaky ReLU
-GAIN = math.sqrt(2)  # behind every leaky ReLU: keeps the variance
+GAIN = math.sqrt(2)  # after every leaky ReLU: keeps the variance
 EPSILON = 1e-8  # of pixel norm, demodulation and minibatch deviation
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
@@ -36,7 +36,7 @@ class EqualLinear(nn.Module):
     Args:
         lr_multiplier: of weight and bias; the stored weight is 1 / lr_multiplier times larger.
         bias_init: the bias begins at this value.
-        activate: leaky ReLU and gain √2 behind it.
+        activate: leaky ReLU and gain √2 after it.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class EqualConv2d(nn.Module):
 
 
 class Bias(nn.Module):
-    """Holder of a bias vector; the layer in front adds it."""
+    """A bias vector, under the key of the public files; the layer before adds it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Bias(nn.Module):
 
 
 class Fir(nn.Module):
-    """Holder of the fixed FIR kernel; `up` makes up for inserted zeros."""
+    """Fixed FIR kernel; its gain `up`² compensates for inserted zeros."""
 
     kernel: Tensor
 
@@ -167,7 +167,7 @@ class ModulatedConv2d(nn.Module):
 
 
 class NoiseStrength(nn.Module):
-    """Holder of a layer's noise strength."""
+    """A layer's noise strength, under the key of the public files."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class NoiseStrength(nn.Module):
 
 
 def clamped(x: Tensor, limit: float | None) -> Tensor:
-    """x within ± limit (None: as it is); NVlabs' networks are trained so, lest half precision overflows."""
+    """x clamped to ± limit (None: unchanged); NVlabs trains with it to prevent overflow in half precision."""
     return x if limit is None else x.clamp(-limit, limit)
 
 
@@ -225,7 +225,7 @@ class StyledConv(nn.Module):
 class ToRGB(nn.Module):
     """1x1 modulated convolution to RGB, without demodulation, added to the enlarged picture of the level below.
 
-    With three outputs the style costs least in the weight: three vectors a sample, no pass over the pixels.
+    With three outputs it is cheapest to modulate the weight: three vectors a sample, no pass over the pixels.
 
     Args:
         upsample: there is a level below.
@@ -255,4 +255,5 @@ class ToRGB(nn.Module):
         if skip is None:
             return image
         taps = self.upsample.taps
-        return image + self.upsample(skip, ((taps + 1) // 2, (taps - 2) // 2), up=2)
+        enlarged: Tensor = self.upsample(skip, ((taps + 1) // 2, (taps - 2) // 2), up=2)
+        return image + enlarged

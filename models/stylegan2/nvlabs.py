@@ -89,8 +89,8 @@ def _filters(levels: int) -> dict[str, str | None]:
 
 
 def _gain(kernel: Tensor) -> int:
-    """What the public filter is larger by; a vector is applied along both axes and carries the root."""
-    return _UP**kernel.ndim
+    """Factor between the filters; a vector is applied along both axes and has its root."""
+    return int(_UP**kernel.ndim)
 
 
 def _count(state: Mapping[str, Tensor], pattern: re.Pattern[str]) -> int:

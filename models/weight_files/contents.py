@@ -1,4 +1,4 @@
-"""The networks in a weight file, whatever they are wrapped in."""
+"""Finding the networks in the content of a weight file."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Found:
 
     Attributes:
         place: where in the file, such as `g_ema` or `state_dict.encoder`.
-        state: key → tensor, without what the place says already.
-        extra: tensors that belong to the network without being its weights (`latent_avg`).
-        settings: what the file says of how the network was made (`opts`, constructor arguments), plain values only.
-        arguments: constructor arguments that leave no trace in the tensors, as `convert_checkpoint.py` notes them.
+        state: key → tensor, keys without the place.
+        extra: tensors that belong to the network but are not weights (`latent_avg`).
+        settings: options and constructor arguments in the file, plain values only.
+        arguments: constructor arguments that cannot be derived from tensors, as `convert_checkpoint.py` stores them.
     """
 
     kind: Kind
@@ -57,7 +57,7 @@ class Found:
 
     @cached_property
     def sizes(self) -> dict[str, Any]:
-        """Constructor arguments, read off the shapes.
+        """Constructor arguments, derived from the shapes.
 
         Raises:
             RefusedFile: keys are missing or shapes impossible.
@@ -70,18 +70,19 @@ class Found:
             raise self._impossible("its keys do not add up", error) from None
 
     def section(self) -> Section:
-        """What a config would say of the network."""
+        """The network's section, as a config would have it."""
         return Section({"name": self.kind.name, **self.sizes}, self.kind.name)
 
     def blueprint(self, section: Section) -> nn.Module:
-        """The network of a section without memory for its weights.
+        """The network of a section on the meta device, without memory for its weights.
 
         Raises:
             RefusedFile: the sizes are impossible.
         """
         try:
             with torch.device("meta"):
-                return NETWORKS.build(section)
+                network: nn.Module = NETWORKS.build(section)
+                return network
         except _IMPOSSIBLE as error:
             raise self._impossible("of impossible sizes", error) from None
 
@@ -89,7 +90,7 @@ class Found:
         return RefusedFile(f"looks like {with_article(self.kind.title)}, but {what} ({shown(error)})")
 
     def outline(self) -> dict[str, Tensor]:
-        """The state dict under this project's names, without its numbers.
+        """The state dict under this project's names, shapes only.
 
         Raises:
             RefusedFile: a tensor's shape is impossible.
@@ -101,7 +102,7 @@ class Found:
 
     @cached_property
     def _shapes(self) -> dict[str, Tensor]:
-        """The state dict without numbers, but for the few that sizes depend on."""
+        """The state dict without values, except for the few that sizes depend on."""
         shapes = {k: torch.empty(tuple(t.shape), dtype=t.dtype, device="meta") for k, t in self.state.items()}
         first = {key: self.state[key] for key in self.kind.read_first if key in self.state}
         return shapes | read_tensors(first, file_size=0)
@@ -118,12 +119,12 @@ class Found:
 
 
 def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Found], list[str]]:
-    """The networks in a file, the one that is wanted most often first, and the keys that belong to none.
+    """The networks in a file, the most commonly used one first, and the keys that belong to none.
 
-    Averages come before what they are averages of, an encoder before the decoder in the same file, discriminators last.
+    Moving averages come before the averaged networks, an encoder before its decoder, discriminators last.
 
     Args:
-        preferred: name of a kind, for networks with equal keys (pSp and e4e) where the file does not say.
+        preferred: name of a kind, for networks with equal keys (pSp and e4e) if the file does not name it.
     Raises:
         RefusedFile: more networks, or more deeply nested ones, than any known file has.
     """
@@ -192,7 +193,7 @@ def _options(content: Any, depth: int = 1) -> dict[str, Any]:
 
 
 def _named_kind(checkpoint: Checkpoint, options: Mapping[str, Any]) -> str:
-    """What the file itself says it is, where keys alone do not tell."""
+    """The kind that the file names, for networks with equal keys."""
     named = {"Encoder4Editing": "e4e_encoder", "GradualStyleEncoder": "psp_encoder"}
     return named.get(str(options.get("encoder_type"))) or str(checkpoint.metadata.get("network", ""))
 
@@ -244,10 +245,10 @@ def _state_dicts(content: Any) -> Iterator[tuple[tuple[str, ...], dict[str, AnyT
 
 
 def _module_tensors(module: PersistentModule, seen: set[int]) -> dict[str, AnyTensor]:
-    """What the module's `state_dict` would hold.
+    """The tensors of the module's `state_dict`.
 
     Args:
-        seen: ids of what was visited; nothing is twice, whichever module it is linked from.
+        seen: ids of visited objects; each is read once.
     """
     tensors: dict[str, AnyTensor] = {}
     waiting = deque([("", module)])
@@ -276,12 +277,12 @@ def _items(values: Any, seen: set[int]) -> list[tuple[Any, Any]]:
 
 
 def _constructor(module: PersistentModule) -> dict[str, Any]:
-    """Arguments that the module was made with."""
+    """Constructor arguments of the module."""
     return {"class_name": module.class_name, **settings_in(module.attributes.get("_init_kwargs"))}
 
 
 def settings_in(values: Any) -> dict[str, Any]:
-    """Settings out of a file as JSON takes them, without what is neither short text nor a number nor made of such."""
+    """Settings of a file as JSON values: short texts, numbers and their lists and dicts; the rest is left out."""
     left = [_MOST_SETTINGS]
 
     def plain(value: Any, depth: int) -> Any:

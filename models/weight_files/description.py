@@ -1,4 +1,4 @@
-"""What a weight file is, in words."""
+"""Description of a weight file for people."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Rows = list[tuple[str, str]]
 
 
 def describe(path: str | Path) -> Rows:
-    """Label and text of each thing there is to say: format, networks with sizes, what is missing or surplus.
+    """Rows of label and text: format, networks with their sizes, missing and surplus keys.
 
-    Only the file's directory is read, so a network whose numbers are damaged is described all the same.
+    Only the index of the file is read, so that files with damaged values can be described too.
 
     Raises:
-        WeightsError: missing, damaged or unsafe file, or none of a known network; one sentence that names the file.
+        WeightsError: missing, damaged or unsafe file, or a file without a known network; names the file.
     """
     checkpoint = read_checkpoint(path)
     try:
@@ -38,7 +38,7 @@ def describe(path: str | Path) -> Rows:
 
 
 def _own(checkpoint: Checkpoint) -> Rows:
-    """What this project's own metadata add."""
+    """Rows from this project's own metadata."""
     metadata = checkpoint.metadata
     rows = []
     if "method" in metadata:
@@ -55,7 +55,7 @@ def _network(found: Found) -> Rows:
     place = f" at {shown(found.place)}" if found.place else ""
     rows = [("network", f"{found.kind.title}{place}"), ("sizes", found.kind.summary(sizes))]
     mean = found.extra.get("latent_avg")
-    beside = f", mean code of {' x '.join(str(n) for n in mean.shape)} beside them" if mean is not None else ""
+    beside = f" and a mean code of {' x '.join(str(n) for n in mean.shape)}" if mean is not None else ""
     rows.append(("tensors", f"{len(found.state)} of {_bytes(sum(t.nbytes for t in found.state.values()))}{beside}"))
     differences = key_differences(found.blueprint(found.section()), found.outline())
     labelled = (("missing", differences.missing), ("surplus", differences.surplus), ("shapes", differences.shapes))

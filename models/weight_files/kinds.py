@@ -1,4 +1,4 @@
-"""The networks that weight files hold, each recognised by keys that no other has."""
+"""The kinds of networks in weight files, each recognised by keys that no other kind has."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Kind:
     """One kind of network.
 
     Attributes:
-        name: what a config calls it, see `models.NETWORKS`.
-        title: what a person calls it.
+        name: as in configs, see `models.NETWORKS`.
+        title: for messages.
         signature: keys that such a file has.
-        sizes: constructor arguments from the state dict, whose tensors need no numbers, and the file's own settings.
+        sizes: constructor arguments from the state dict, of which only the shapes are used, and the file's settings.
         summary: one line about these sizes.
         translate: key map from the public names to this project's, where they differ.
-        read_first: keys of small tensors whose numbers `sizes` needs.
+        read_first: keys of small tensors whose values `sizes` needs.
         only: regular expression of all its keys, where networks of other projects have the signature's keys as well.
     """
 
@@ -119,7 +119,7 @@ def _flow_summary(sizes: Mapping[str, Any]) -> str:
     return f"{len(sizes['hidden']) + 1} layers, styles of {sizes['style_dim']}, {semantics} attributes{of}{end}"
 
 
-def _critic_summary(sizes: Mapping[str, Any]) -> str:
+def _latent_discriminator_summary(sizes: Mapping[str, Any]) -> str:
     return f"{sizes['layers']} layers, styles of {sizes['style_dim']}"
 
 
@@ -216,10 +216,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "latent_discriminator",
-        "critic of codes",
+        "latent discriminator",
         ("mlp.0.weight",),
         _by_shape(latent_discriminator_sizes),
-        _critic_summary,
+        _latent_discriminator_summary,
         only=r"mlp\.\d+\.(weight|bias)",
     ),
     Kind(
@@ -232,7 +232,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "latent_classifier",
-        "Latent Transformer's classifier of codes",
+        "Latent Transformer's latent classifier",
         ("fcs.0.weight", "fcs.1.weight"),
         _by_shape(latent_classifier_sizes),
         _latent_classifier_summary,
@@ -300,5 +300,5 @@ def with_article(title: str) -> str:
 
 
 def title_of(name: str) -> str:
-    """What a person calls the networks of this name."""
+    """Title of the networks of this name, for messages."""
     return next((kind.title for kind in KINDS if kind.name == name), name)

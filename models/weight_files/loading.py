@@ -1,4 +1,4 @@
-"""Networks out of weight files of any known format, for every place that takes weights."""
+"""Loading networks from weight files of any known format."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class NetworkState:
     """The weights of one network in a file.
 
     Attributes:
-        kind: name of the network, as configs have it.
+        kind: name of the network, as in configs.
         format: of the file, in words.
         sizes: constructor arguments, read off the tensors.
         tensors: key → tensor under this project's names.
         extra: tensors beside the weights (`latent_avg`).
-        metadata: what else the file says: this project's metadata, a public file's options.
+        metadata: this project's metadata, or the options in a public file.
     """
 
     kind: str
@@ -57,15 +57,15 @@ class LoadedNetwork:
 
 
 def load_network(path: str | Path, expect: str | Sequence[str] | None = None, hint: str = "") -> LoadedNetwork:
-    """Build the network that a weight file holds and fill it; sizes are read off the tensors.
+    """The network in a weight file, built and loaded; its sizes are derived from the tensors.
 
-    The file may be this project's safetensors or a public one, whatever its name: StyleGAN2 of rosinality, e4e, pSp,
+    The file may be this project's safetensors or a public one, under any name: StyleGAN2 of rosinality, e4e, pSp,
     SDFlow and NVlabs, encoders of e4e and pSp, IR-SE and iresnet recognition networks, the
-    semantic encoders and flows of SDFlow and StyleFlow, the networks of AdaTrans and Latent Transformer. Nothing in it
-    is executed.
+    semantic encoders and flows of SDFlow and StyleFlow, the networks of AdaTrans and Latent Transformer. Nothing in
+    the file is executed.
 
     Args:
-        expect: name of the wanted kind of network, as configs have it (`stylegan2_generator`), or several; default:
+        expect: expected kind of network, named as in configs (`stylegan2_generator`), or several kinds; default:
             the file's main network.
         hint: what to do when the file is missing.
     Raises:
@@ -77,13 +77,13 @@ def load_network(path: str | Path, expect: str | Sequence[str] | None = None, hi
 def network_in(
     checkpoint: Checkpoint, expect: str | Sequence[str] | None = None, settings: Section | None = None
 ) -> LoadedNetwork:
-    """The same for a file that was opened already.
+    """As `load_network`, for an open file.
 
     Args:
-        settings: a config's section of the network; what it says of sizes must agree with the file.
+        settings: a config's section of the network; its sizes must agree with the file.
     Raises:
-        WeightsError: as above.
-        ConfigError: the settings are another network's.
+        WeightsError: as `load_network`.
+        ConfigError: the settings do not fit the network in the file.
     """
     source = displayed(checkpoint.path)
     try:
@@ -102,12 +102,12 @@ def network_in(
 
 
 def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Put the weights of a file of any known format into a network that is there already and stays what it is.
+    """Load the weights of a file of any known format into an existing network.
 
     Args:
-        kind: what a config calls the network, for files that hold several.
+        kind: name of the network, as in configs, for files with several networks.
     Returns:
-        the tensors beside the weights (`latent_avg`).
+        tensors of the file that are not weights (`latent_avg`).
     Raises:
         WeightsError: damaged or unsafe file, another network, or keys missing or surplus; names the file.
     """
@@ -124,7 +124,7 @@ def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[s
 
 
 def read_network(path: str | Path, expect: str | Sequence[str] | None = None) -> NetworkState:
-    """The weights of a file as they stand there, without their network; arguments as in `load_network`.
+    """The weights in a file, without building the network; arguments as in `load_network`.
 
     Raises:
         WeightsError: missing, damaged or unsafe file, or another network; names the file.
@@ -155,10 +155,10 @@ def _chosen(checkpoint: Checkpoint, expect: str | Sequence[str] | None) -> Found
 
 
 def _agreed(section: Section, settings: Section, source: str) -> Section:
-    """A config's section, completed by what the file says.
+    """A config's section, completed from the file.
 
     Raises:
-        ConfigError: the two differ, or the config names what the network has not.
+        ConfigError: the two differ, or the config has a key that the network does not take.
     """
     for key, value in settings.items():
         if key in section and _comparable(section[key]) != _comparable(value):
@@ -176,7 +176,7 @@ def _comparable(value: Any) -> Any:
 
 
 def _check_whole(found: Found, section: Section) -> None:
-    """Make sure that the file has all weights of the network before memory is taken for it.
+    """Check that the file has all weights of the network, before allocating memory for it.
 
     Raises:
         RefusedFile: keys are missing, surplus, of another shape or type.

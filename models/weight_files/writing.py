@@ -1,4 +1,4 @@
-"""Networks into this project's files, and back into the public ones."""
+"""Writing networks in this project's format and in the public ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENCODER_TYPES = {"e4e_encoder": "Encoder4Editing", "psp_encoder": "GradualStyle
 
 
 def write_own(path: str | Path, network: NetworkState) -> None:
-    """Write a safetensors file that every place of this project takes; the tensors stay as they are, bit for bit."""
+    """Write this project's safetensors file; the tensors are stored bit for bit."""
     kind = kind_of(network.tensors, network.kind)
     derived = kind.sizes(network.tensors, {}) if kind is not None else {}
     metadata = {
@@ -38,13 +38,13 @@ def natural_format(kind: str) -> str:
 
 
 def write_public(path: str | Path, network: NetworkState, form: str, decoder: NetworkState | None = None) -> None:
-    """Write a file of `torch.save` as other projects read it.
+    """Write a `torch.save` file for other projects.
 
     Args:
         form: a key of `PUBLIC_FORMATS`.
-        decoder: generator for a file of e4e or pSp, whose programs want both.
+        decoder: generator for a file of e4e or pSp, whose programs need both.
     Raises:
-        WeightsError: the format holds no such network.
+        WeightsError: the format has no place for such a network.
     """
     content = PUBLIC_FORMATS[form](network, decoder)
     write_atomically(path, lambda temporary: torch.save(content, temporary))
@@ -66,7 +66,7 @@ def _rosinality(network: NetworkState, _: NetworkState | None) -> dict[str, Any]
 
 
 def _nvlabs(network: NetworkState, _: NetworkState | None) -> dict[str, Any]:
-    """State dict of `G_ema` under NVlabs' names. Their pickles hold source code, which is not ours to write."""
+    """State dict of `G_ema` under NVlabs' names. Their pickles contain source code, which is not written here."""
     _expect(network, "stylegan2_generator", "nvlabs")
     state = dict(network.tensors)
     if "w_avg" not in state and "latent_avg" in network.extra:

@@ -26,6 +26,7 @@ from models.editors.loading import load_editor
 from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
 from models.editors.targets import Flip
 from models.encoders.e4e import e4e_sizes
+from models.protocols import Encoder
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.generator import checked_channels
 from scripts.benchmarks import flops
@@ -205,7 +206,7 @@ def encoding(setting: Setting, variant: str, batch: int = 4) -> Work:
     return Work(run, kept.read, lambda: _encoder_flop(domain.encoder, batch, side))
 
 
-def _encoder_flop(encoder: torch.nn.Module, batch: int, side: int) -> int:
+def _encoder_flop(encoder: Encoder, batch: int, side: int) -> int:
     sizes = e4e_sizes({key: tuple(value.shape) for key, value in encoder.state_dict().items()})
     with torch.device("meta"):
         return flops.network(E4eEncoder(**sizes).eval(), batch, 3, side, side)
@@ -311,9 +312,9 @@ def training_step(setting: Setting, variant: str) -> Work:
     if variant == PUBLISHED:
         flow, encoder = Flow.with_weights(method.flow.state_dict()), method.semantic_encoder.state_dict()
         networks = flow.to(setting.device), SemanticEncoder.with_weights(encoder).to(setting.device)
-        step = TrainingStep(
-            domain.generator, *networks, domain.image_side, domain.synthesis_resize, method.learning_rate, method.betas
-        )
+        generator: Any = domain.generator  # the published one
+        resize = domain.image_side, domain.settings.synthesis_resize
+        step = TrainingStep(generator, *networks, *resize, method.learning_rate, method.betas)
         take: Callable[[], Any] = partial(step.step, data.items)
         learning = {"flow": networks[0], "semantic encoder": networks[1]}
     else:

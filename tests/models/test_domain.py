@@ -1,4 +1,4 @@
-"""A domain's settings of cost: what saves memory changes no gradient, what saves time is not seen."""
+"""A domain: its settings, its parts, and what saves memory or time without changing results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.domain import Domain
+from models import protocols
+from models.domain import PARTS, Domain, Part
 from utils.config import ConfigError, load_config
+from utils.options import PRECISIONS
 from utils.paths import ROOT
+from utils.weights import WeightsError, load_weights, save_weights
 
 
 def domain_with(folder: Path, **settings: object) -> Domain:
@@ -70,3 +73,82 @@ def test_sizes_begin_at_one(tiny_domain_folder: Path, key: str) -> None:
 def test_unknown_precision(tiny_domain_folder: Path) -> None:
     with pytest.raises(ConfigError, match="precision.*bfloat16"):
         domain_with(tiny_domain_folder, precision="half")
+
+
+def test_every_precision_of_the_commands(tiny_domain_folder: Path) -> None:
+    assert [domain_with(tiny_domain_folder, precision=name).precision for name in PRECISIONS] == list(PRECISIONS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"atributes": []}, "domain.yaml: atributes: 'domain' has no such key; did you mean 'attributes'"),
+        ({"generater": {}}, "domain.yaml: generater: 'domain' has no such key; did you mean 'generator'"),
+        ({"image_side": "large"}, "domain.yaml: image_side: must be int, not 'large'"),
+        ({"image_side": 0}, "domain.yaml: image_side: must be at least 1, not 0"),
+        ({"classifier_outputs": "imagenet"}, "domain.yaml: classifier_outputs: must be one of 'celeba' |"),
+        ({"attributes": ["Bald"], "classifier_outputs": ["Male"]}, "attributes: the classifier has no output 'Bald'"),
+    ],
+)
+def test_impossible_settings_are_named(tiny_domain_folder: Path, settings: dict[str, object], message: str) -> None:
+    path = tiny_domain_folder / "domain.yaml"
+    config = load_config(path)
+    config.sources |= dict.fromkeys(settings, "domain.yaml")
+    config.update(settings)
+    with pytest.raises(ConfigError) as caught:
+        Domain(config)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["name", "attributes", "image_side"])
+def test_keys_that_every_domain_needs(tiny_domain_folder: Path, key: str) -> None:
+    config = load_config(tiny_domain_folder / "domain.yaml")
+    del config[key]
+    with pytest.raises(ConfigError, match=f"'domain' needs the key '{key}'"):
+        Domain(config)
+
+
+def test_classifier_outputs_of_celeba(tiny_domain_folder: Path) -> None:
+    domain = domain_with(tiny_domain_folder, classifier_outputs="celeba")
+    assert len(domain.classifier_outputs) == 40 and domain.attributes[0] in domain.classifier_outputs
+    assert domain_with(tiny_domain_folder).classifier_outputs == domain.attributes
+
+
+def test_networks_offer_what_their_protocols_say(tiny_domain_folder: Path) -> None:
+    domain = domain_with(tiny_domain_folder, latent_space={"name": "bent_latent_space"})
+    assert isinstance(domain.generator, protocols.Generator)
+    assert isinstance(domain.encoder, protocols.Encoder)
+    assert isinstance(domain.teacher, protocols.Classifier) and isinstance(domain.judge, protocols.Classifier)
+    assert isinstance(domain.identity, protocols.RecognitionNetwork)
+    assert isinstance(domain.latent_space, protocols.LatentSpace)
+
+
+def test_parts_are_loaded_when_used_and_can_be_freed(tiny_domain_folder: Path) -> None:
+    domain = domain_with(tiny_domain_folder)
+    assert not domain.loaded()
+    encoder, mean = domain.encoder, domain.latent_avg
+    assert domain.encoder is encoder and set(domain.loaded()) == {"encoder"}
+    domain.forget("encoder", "judge")
+    assert not domain.loaded() and domain.encoder is not encoder and domain.latent_avg.equal(mean)
+
+
+def test_an_encoder_without_a_mean_code_is_refused(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    section = load_config(tiny_domain_folder / "domain.yaml").section("encoder")
+    state, metadata = load_weights(section["weights"])
+    del state["latent_avg"]
+    save_weights(tmp_path / "encoder.safetensors", state, metadata)
+    changed = {**section, "weights": str(tmp_path / "encoder.safetensors")}
+    with pytest.raises(WeightsError, match="encoder.safetensors: has no 'latent_avg'"):
+        _ = domain_with(tiny_domain_folder, encoder=changed).encoder
+
+
+def test_another_part_is_one_entry(tiny_domain_folder: Path) -> None:
+    class WithSecondJudge(Domain):
+        second_judge = Part[protocols.Classifier]()
+
+    config = load_config(tiny_domain_folder / "domain.yaml")
+    config["second_judge"] = config["judge"]
+    domain = WithSecondJudge(config)
+    image = torch.zeros(1, 3, domain.image_side, domain.image_side)
+    assert WithSecondJudge.parts == (*PARTS, "second_judge") and Domain.parts == PARTS
+    assert domain.second_judge(image).equal(domain.judge(image)) and "second_judge" in domain.loaded()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from utils.config import Catalogue, ConfigError, Section, as_section, check_arguments, convert, load_config
+from utils.catalogues import Catalogue
+from utils.config import ConfigError, Section, as_section, check_arguments, convert, load_config
 
 
 class Engine:
@@ -16,7 +17,7 @@ class Engine:
 
 
 class Car:
-    def __init__(self, owner: str, engine: dict, seats: int | None = None) -> None:
+    def __init__(self, owner: str, engine: dict[str, Any], seats: int | None = None) -> None:
         self.owner, self.seats = owner, seats
         self.engine = CATALOGUE.build(as_section(engine, "engine"))
 

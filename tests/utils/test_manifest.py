@@ -45,7 +45,7 @@ def test_the_domain_finds_what_the_manifest_brings(name: str) -> None:
     domain = Domain.from_file(f"configs/domains/{name}.yaml")
     wanted = {domain.weights_path(part) for part in PARTS}
     assert wanted == {file.destination for file in SHIPPED.chosen(["ffhq"])}
-    calls = re.findall(r"'python scripts/download\.py ([^']*)'", domain.weights_hint)
+    calls = re.findall(r"'python scripts/download\.py ([^']*)'", domain.settings.weights_hint)
     assert len(calls) == 2
     for call in calls:
         names = parse_arguments(call.split()).names

@@ -1,20 +1,6 @@
-"""Methods that a config may name."""
+"""How editors, and the networks of a domain, are trained: one method a module, which configs name."""
 
-from utils.config import Catalogue
+from training.method import Method
+from utils.catalogues import Modules
 
-METHODS = Catalogue(
-    "method",
-    {
-        "sdflow": "training.methods.sdflow:SDFlowMethod",
-        "latent_transformer": "training.methods.latent_transformer:LatentTransformerMethod",
-        "latent_classifier": "training.methods.latent_classifier:LatentClassifierMethod",
-        "adatrans": "training.methods.adatrans:AdaTransMethod",
-        "realnvp": "training.methods.realnvp:RealNVPMethod",
-        "linear": "training.methods.linear:LinearDirectionsMethod",
-        "interfacegan": "training.methods.interfacegan:InterFaceGANMethod",
-        "classifier": "training.methods.classifier:ClassifierMethod",
-        "identity": "training.methods.identity:IdentityMethod",
-        "stylegan2": "training.methods.stylegan2:StyleGAN2Method",
-        "e4e": "training.methods.e4e:E4eMethod",
-    },
-)
+METHODS: Modules[Method] = Modules("method", __name__, Method)

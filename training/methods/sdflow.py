@@ -11,11 +11,11 @@ from criteria.distillation import distillation
 from criteria.latent_distance import latent_distance
 from criteria.likelihood import negative_log_likelihood
 from criteria.mutual_information import mutual_information
-from models.classifiers import AttributeClassifier
 from models.domain import Domain
 from models.editors.sdflow import SDFlowEditor
 from models.editors.stored import build_network
 from models.editors.styleflow import StyleFlowEditor, TeacherSemantics
+from models.protocols import Classifier
 from models.semantic_encoder import SemanticEncoder
 from training.editing import AttributeEditorMethod
 from training.layout import channels_last, is_channels_last
@@ -128,13 +128,13 @@ class SDFlowMethod(AttributeEditorMethod):
         return kind(self.flow, self.semantic_encoder, self.domain.attributes)
 
 
-def begin_with_trunk(encoder: SemanticEncoder, classifier: AttributeClassifier) -> None:
+def begin_with_trunk(encoder: SemanticEncoder, classifier: Classifier) -> None:
     """Copy the classifier's residual network into the encoder's, whose head stays as it is.
 
     Raises:
         ConfigError: they are of different layouts.
     """
-    trunk, own = classifier.extractor.state_dict(), encoder.backbone.state_dict()
+    trunk, own = classifier.get_submodule("extractor").state_dict(), encoder.backbone.state_dict()
     shapes = {key: value.shape for key, value in own.items() if not key.startswith("fc.")}
     if {key: value.shape for key, value in trunk.items()} != shapes:
         raise ConfigError(

@@ -56,11 +56,11 @@ def bias_act(
         bias: vector for the axis `dim` of x.
         activation: one of `ACTIVATIONS`.
         alpha: slope of the negative side of `lrelu` (default 0.2).
-        gain: factor behind the activation (default √2 for relu, lrelu and swish, else 1).
+        gain: factor after the activation (default √2 for relu, lrelu and swish, else 1).
         clamp: limit of the result's magnitude (default none).
         noise: (B or 1, 1, H, W) for images x (B, C, H, W), times its strength already.
         scale: (B, C) for images x: the demodulation of a modulated convolution.
-        inplace: x is needed no more, the result may take its memory.
+        inplace: x is not needed any more; the result may reuse its memory.
         form: "reference" for plain PyTorch, "compiled" for the compiled kernels; None as the environment variable
             SDFLOW_OPS says, by default compiled where they can be built.
     Returns:
@@ -72,7 +72,8 @@ def bias_act(
     check(activation, x.shape, bias, dim, noise, scale)
     curve = straight(activation, alpha, gain, clamp)
     if curve is not None and compiled.use_compiled(x, form):
-        return _BiasAct.apply(x, bias, noise, scale, curve, dim % x.ndim, inplace)
+        y: Tensor = _BiasAct.apply(x, bias, noise, scale, curve, dim % x.ndim, inplace)
+        return y
     spec = _ACTIVATIONS[activation]
     if scale is not None:
         x = x * scale.to(x.dtype)[:, :, None, None]
@@ -120,12 +121,12 @@ class Curve(NamedTuple):
 
 
 def straight(activation: str, alpha: float | None, gain: float | None, clamp: float | None) -> Curve | None:
-    """The curve of an activation, or none where it is no pair of straight lines."""
+    """The curve of an activation, or None where it is not piecewise linear."""
     spec = _ACTIVATIONS[activation]
     alpha = spec.alpha if alpha is None else alpha
     gain = spec.gain if gain is None else gain
     slope = {"linear": 1.0, "relu": 0.0, "lrelu": alpha}.get(activation)
-    # the backward pass tells the side by the sign of the result
+    # the backward pass reads the side off the sign of the result
     if slope is None or slope < 0 or gain <= 0:
         return None
     return Curve(slope, gain, math.inf if clamp is None else clamp)
@@ -186,7 +187,7 @@ class _BiasAct(Function):
 
 
 class _Slope(Function):
-    """Gradient times the slope of the activation, which is constant on either side and told by the output y."""
+    """Gradient times the slope of the activation, which depends only on the sign of the output y."""
 
     @staticmethod
     def forward(ctx: Any, grad: Tensor, y: Tensor, curve: Curve, dim: int) -> Tensor:

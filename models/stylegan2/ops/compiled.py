@@ -1,6 +1,6 @@
 """The compiled forms of the operators: which one is in use and why, how it is built and called.
 
-The kernels in `csrc/` take plain structs of pointers and sizes, so that one binding, this one, serves the CPU and CUDA,
+The kernels in `csrc/` take plain structs of pointers and sizes, so that one binding serves the CPU and CUDA,
 and a build lasts seconds: PyTorch's headers alone would take minutes. Nothing is built before an operator needs it.
 """
 
@@ -36,7 +36,7 @@ _SUPPORTED = {"cpu": (torch.float32, torch.bfloat16, torch.float64), "cuda": tup
 class BiasAct(ctypes.Structure):
     """`BiasAct` of csrc/arguments.h."""
 
-    operands: Sequence[Tensor | None] = ()  # what the pointers point to: kept as long as they are
+    operands: Sequence[Tensor | None] = ()  # owners of the memory behind the pointers
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("x", "y", "scale", "noise", "bias", "grad")),
@@ -57,40 +57,6 @@ class Upfirdn2d(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("up_x", "up_y", "down_x", "down_y", "before_x", "before_y", "mirrored")),
         ("gain", ctypes.c_double),
         ("then", ctypes.POINTER(BiasAct)),
-    ]
-
-
-class Winograd(ctypes.Structure):
-    """`Winograd` of csrc/arguments.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "weight", "y", "modulation", "scale", "noise", "bias", "taps")),
-        *((name, ctypes.c_void_p) for name in ("other", "sums")),
-        *((name, ctypes.c_int64) for name in ("dtype", "kind", "batch", "height", "width", "inputs", "out_height")),
-        *((name, ctypes.c_int64) for name in ("out_width", "outputs", "noise_per_sample", "threads")),
-        *((name, ctypes.c_double) for name in ("slope", "gain", "limit")),
-    ]
-
-
-class WinogradWeight(ctypes.Structure):
-    """`WinogradWeight` of csrc/arguments.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("weight", "packed")),
-        *((name, ctypes.c_int64) for name in ("dtype", "kind", "outputs", "inputs", "threads", "adjoint")),
-        ("scale", ctypes.c_double),
-        ("size", ctypes.c_int64),
-    ]
-
-
-class WinogradGradient(ctypes.Structure):
-    """`WinogradGradient` of csrc/arguments.h."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("grad", "y", "grad_x", "scale", "noise", "bias", "sums")),
-        *((name, ctypes.c_int64) for name in ("dtype", "batch", "pixels", "channels", "noise_per_sample", "chunks")),
-        ("threads", ctypes.c_int64),
-        *((name, ctypes.c_double) for name in ("slope", "gain", "limit")),
     ]
 
 
@@ -134,7 +100,7 @@ def use_compiled(x: Tensor, form: Form | None = None) -> bool:
     """
     form = wanted_form(form)
     device = x.device.type
-    # subclasses have no memory to point to, and torch.compile fuses the plain form by itself
+    # tensor subclasses may have no memory of their own; torch.compile fuses the plain form itself
     plain = type(x) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
     if form == "reference" or not plain or x.dtype not in _SUPPORTED.get(device, ()) or x.numel() == 0:
         return False
@@ -183,7 +149,7 @@ def like(x: Tensor, dense: Tensor) -> Tensor:
 
 
 def operand(source: Tensor | None, x: Tensor) -> Tensor | None:
-    """What stands beside the images x, as the kernels take it."""
+    """An operand other than the images x, in the dtype and layout that the kernels take."""
     return None if source is None else source.to(compute_dtype(x)).contiguous()
 
 
@@ -222,7 +188,7 @@ def _load(device: str) -> tuple[ctypes.CDLL | None, str]:
         return None, str(error)
     for name in ("bias_act", "bias_act_backward", "upfirdn2d", "winograd", "winograd_gradient", "winograd_pack"):
         function = getattr(library, name, None)
-        if function is None:  # Winograd's are for the CPU alone
+        if function is None:  # Winograd's are for the CPU only
             continue
         function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_char_p
     return library, str(path)
@@ -240,7 +206,7 @@ def _missing_compiler(device: str) -> str | None:
 
 
 def _cache_folder() -> Path:
-    """Of the user, not of the project: several copies of the project share it."""
+    """In the user's cache: several copies of the project share it."""
     if "SDFLOW_CACHE" in os.environ:
         return Path(os.environ["SDFLOW_CACHE"], "ops").expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sdflow", "ops")
@@ -280,8 +246,8 @@ def _build(device: str, path: Path) -> None:
     Raises:
         _BuildFailed: it names the log.
     """
-    print(f"building the compiled operators for {device}, this once …", file=sys.stderr, flush=True)
-    # imported here: it takes a second, which a built library saves
+    print(f"building the compiled operators for {device} (once) …", file=sys.stderr, flush=True)
+    # imported here: it takes a second, which only a build needs
     import ninja
     from torch.utils import cpp_extension
 
@@ -302,9 +268,9 @@ def _build(device: str, path: Path) -> None:
                 is_python_module=False,
             )
             Path(folder, f"{path.stem}.so").replace(path)
-    except Exception as error:  # compilers fail in many ways, none of which may stop the command
+    except Exception as error:  # compilers fail in many ways; the command goes on with plain PyTorch
         log.write_text(traceback.format_exc())
-        message = f"the compiled operators for {device} could not be built, plain PyTorch takes their place: see {log}"
+        message = f"the compiled operators for {device} could not be built, plain PyTorch is used instead: see {log}"
         print(message, file=sys.stderr)
         raise _BuildFailed(f"the build failed: see {log}") from error
     finally:

@@ -40,9 +40,10 @@ def _gradients(
     stride, padding, groups, transposed, output_padding = settings
     # the bias counts the output channels
     outputs = [weight.shape[1] * groups if transposed else weight.shape[0]]
-    return torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
         grad, x, weight, outputs, stride, padding, (1, 1), transposed, output_padding, groups, wanted
     )
+    return gradients
 
 
 class _Convolution(Function):
@@ -114,4 +115,5 @@ def conv2d(
         x, weight, bias = x.to(low), weight.to(low), None if bias is None else bias.to(low)
     strides = (stride, stride) if isinstance(stride, int) else stride
     paddings = (padding, padding) if isinstance(padding, int) else padding
-    return _Convolution.apply(x, weight, bias, _Settings(strides, paddings, groups, transposed))
+    y: Tensor = _Convolution.apply(x, weight, bias, _Settings(strides, paddings, groups, transposed))
+    return y

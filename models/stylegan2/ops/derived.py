@@ -1,4 +1,4 @@
-"""What is computed from a weight alone, kept as long as the weight stays as it is."""
+"""A cache of values computed from a frozen weight, kept until the weight changes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _values: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def frozen(weight: Tensor) -> bool:
-    """Whether no gradient of the weight is wanted, and its changes are counted."""
+    """Whether the weight needs no gradient and PyTorch counts its changes."""
     return not (torch.is_grad_enabled() and weight.requires_grad) and not weight.is_inference()
 
 
 def derived(weight: Tensor, name: Hashable, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """compute(weight): of a frozen weight computed once, until the weight changes or goes.
+    """compute(weight), cached for a frozen weight until it changes or is deleted.
 
-    A change through `weight.data` is not seen.
+    Changes through `weight.data` are not noticed.
     """
     if not frozen(weight):
         return compute(weight)
@@ -31,4 +31,5 @@ def derived(weight: Tensor, name: Hashable, compute: Callable[[Tensor], Tensor])
     if name not in entry[1]:
         with torch.inference_mode(False), torch.no_grad():  # it may take part in a gradient later
             entry[1][name] = compute(weight)
-    return entry[1][name]
+    value: Tensor = entry[1][name]
+    return value

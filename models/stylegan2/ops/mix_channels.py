@@ -12,8 +12,8 @@ from torch.autograd import Function
 class _Product(Function):
     """vectors (B, K, C), pixels (B, P, C) -> (B, K, P).
 
-    Few vectors meet many pixels, and matrix libraries are many times slower at one order of the factors than at the
-    other: PyTorch's own gradient takes the slow one.
+    With few vectors and many pixels, matrix libraries are many times slower for one order of the factors than for the
+    other; PyTorch's own gradient uses the slow one.
     """
 
     @staticmethod
@@ -34,4 +34,5 @@ def mix_channels(x: Tensor, vectors: Tensor) -> Tensor:
     and few vectors."""
     batch, channels, height, width = x.shape
     pixels = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-    return _Product.apply(vectors, pixels).reshape(batch, -1, height, width)
+    mixed: Tensor = _Product.apply(vectors, pixels)
+    return mixed.reshape(batch, -1, height, width)

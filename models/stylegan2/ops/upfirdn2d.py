@@ -33,7 +33,7 @@ def setup_filter(
         taps: vector or matrix of taps.
         normalise: divide by their sum.
         flip: reverse the taps.
-        gain: factor of the whole filter; a vector carries its root, since it is applied twice.
+        gain: factor of the whole filter; a vector is scaled by its root, since it is applied twice.
         separable: keep a vector (default: where it has 8 or more taps, which is then the cheaper form).
     """
     taps = torch.as_tensor(taps, dtype=torch.float32)
@@ -49,7 +49,8 @@ def setup_filter(
         taps = taps / taps.sum()
     if flip:
         taps = taps.flip(tuple(range(taps.ndim)))
-    return taps * gain ** (taps.ndim / 2)
+    factor: float = gain ** (taps.ndim / 2)
+    return taps * factor
 
 
 def _pair(value: Pair) -> tuple[int, int]:
@@ -165,7 +166,8 @@ def _takes(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form |
 
 def _apply(x: Tensor, kernel: Tensor, settings: _Settings, form: compiled.Form | None) -> Tensor:
     if _takes(x, kernel, settings, form):
-        return _Upfirdn2d.apply(x, kernel, settings)
+        y: Tensor = _Upfirdn2d.apply(x, kernel, settings)
+        return y
     kernel = kernel.to(device=x.device, dtype=x.dtype) * settings.gain
     if settings.flip_filter:
         kernel = kernel.flip((0, 1))

@@ -79,7 +79,7 @@ exit 1
     building, told = capsys.readouterr().err.splitlines()
     assert building.startswith("building the compiled operators for cpu")
     (log,) = (path for path in (fresh / "cache" / "ops").iterdir() if path.suffix != ".lock")
-    assert told == f"the compiled operators for cpu could not be built, plain PyTorch takes their place: see {log}"
+    assert told == f"the compiled operators for cpu could not be built, plain PyTorch is used instead: see {log}"
     assert "out of order" in log.read_text()
     assert status()["cpu"] == ("reference", f"the build failed: see {log}")
     with pytest.raises(RuntimeError, match="asked for: the build failed"):

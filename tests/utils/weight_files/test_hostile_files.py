@@ -495,7 +495,7 @@ def test_the_source_code_beside_a_tuned_generator_stays_where_it_is(legacy: bool
         ("more keys than any file has", "more than 100,000 tensors"),
         ("not a number", "'chain.0.bias' holds values that are not finite"),
         ("a missing key", "does not fit ContinuousFlow: missing keys: chain.2.bias"),
-        ("an unknown network", "no network that is known here .its first key is 'some.weight'."),
+        ("an unknown network", "no network of a known kind .its first key is 'some.weight'."),
         ("torn safetensors", "not a whole safetensors file"),
         ("many operations", "more operations"),
         ("weights that share numbers", "does not fit|would take"),

@@ -1,4 +1,4 @@
-// What Python passes to the kernels; `compiled.py` mirrors both structs field by field. No PyTorch header is needed.
+// What Python passes to the kernels: its ctypes structures mirror these field by field. No PyTorch header is needed.
 #pragma once
 #include <cstdint>
 
