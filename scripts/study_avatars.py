@@ -68,17 +68,16 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from models.evaluation.comparing import sheet
 from models.evaluation.comparison import Comparison, estimate, less
+from models.evaluation.counterfactual import distances_unedited, identity_ceilings
 from models.evaluation.curves import Outcomes
-from models.evaluation.sweep import distances_unedited, identity_ceilings
+from models.evaluation.sheets import comparison_sheet
 from scripts.study import figures, report
-from scripts.study.plan import Plan, Run, by_method
+from scripts.study.parallel import in_parallel
+from scripts.study.plan import Plan, Run, StudyError, by_method
 from scripts.study.work import (
-    StudyError,
     beyond_path,
     contestants,
-    in_parallel,
     measure_all,
     measure_beyond,
     test_set,
@@ -165,7 +164,7 @@ class Study:
         }
         self.keep("comparison", result)
         strengths = {method: found["inversion"].strength_shown(method) for method in by_method(runs)}
-        sheet(contestants(runs, self.runs, domain), domain, faces, strengths, self.output)
+        comparison_sheet(contestants(runs, self.runs, domain), domain, faces, strengths, self.output)
 
     def ablation(self) -> None:
         """Fig. 5, and the balance of L_kd and L_mi."""

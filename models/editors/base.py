@@ -49,6 +49,7 @@ class Editor(nn.Module, ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    requests: ClassVar[tuple[str, ...]] = ("attributes",)
 
     def __init__(self, attributes: Sequence[str]) -> None:
         super().__init__()

@@ -13,10 +13,14 @@ import yaml
 from utils.config import ConfigError, Section, load_config, nearest
 from utils.paths import ROOT
 
-_KEYS = ("domain", "correlations", "main", "seeds", "train_faces", "validation_faces", "test_faces", "strengths",
-         "helpers", "methods", "ablation", "sweep")  # fmt: skip
+_KEYS = ("domain", "correlations", "main", "seeds", "train_faces", "validation_faces", "test_faces", "probe_faces",
+         "strengths", "helpers", "methods", "ablation", "sweep")  # fmt: skip
 _METHOD_KEYS = ("config", "overrides", "helper", "search", "seed", "fitted")
 TUNING_SEED = 100  # none of the study's: its settings are not chosen by the luck of the runs that are reported
+
+
+class StudyError(Exception):
+    """A run that cannot go on."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import yaml
 from PIL import Image
 
 from scripts import study_avatars
-from scripts.study.plan import Plan
-from scripts.study.work import StudyError, finished, in_parallel
+from scripts.study.parallel import in_parallel
+from scripts.study.plan import Plan, StudyError
+from scripts.study.work import finished
 from utils.config import ConfigError, load_config
 from utils.paths import ROOT
 
