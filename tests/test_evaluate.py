@@ -48,7 +48,7 @@ def test_all_files_are_there_and_carry_where_they_come_from(results: Path) -> No
     digest = report["record"]["checkpoint"]
     assert digest in (results / "report.md").read_text()
     assert f"# checkpoint: {digest}" in (results / "curves.csv").read_text()
-    assert "decisions recovered by a probe trained on 40 faces" in report["latents"]
+    assert "decisions recovered by a linear probe trained on 40 faces" in report["latents"]
     for name in ("curves.png", "histograms.png"):
         with Image.open(results / name) as picture:
             assert picture.info["checkpoint"] == digest and picture.width > 600
@@ -187,8 +187,8 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out/measured").iterdir()}
     capsys.readouterr()
     for wrong, words in (
-        ([*arguments, "--baseline", "Shiftet"], "'Shiftet' is none of those compared: SDFlow"),
-        (["--compare", runs[0], "Shipped=pretrained/avatars/editor.safetensors"], "another latent space"),
+        ([*arguments, "--baseline", "Shiftet"], "'Shiftet' is not among those compared: SDFlow"),
+        (["--compare", runs[0], "Shipped=pretrained/avatars/editor.safetensors"], "its latent space is not that of"),
         (["--compare", runs[0], runs[0]], "given twice"),
         (["--compare", f"a|b={runs[0]}"], "takes a name without"),
     ):

@@ -1,4 +1,4 @@
-"""Measuring many editors of one domain on the same faces; what was measured is kept, so that a stop costs little."""
+"""Measuring many editors of one domain on the same faces; measurements are kept, so that a stopped run continues."""
 
 from __future__ import annotations
 
@@ -84,19 +84,19 @@ def _load(path: Path) -> dict[str, Outcomes]:
         }
 
 
-def choose_baseline(contestants: Sequence[Contestant], wanted: str | None, usual: str) -> str | None:
-    """The method that differences are taken to: the wanted one, or the usual one where it takes part.
+def choose_baseline(contestants: Sequence[Contestant], chosen: str | None, usual: str) -> str | None:
+    """The method that differences are taken to: the chosen one, or the usual one if it is compared; else None.
 
     Raises:
-        ConfigError: the wanted one takes no part.
+        ConfigError: the chosen one is not compared.
     """
     methods = list(dict.fromkeys(one.method for one in contestants))
-    if wanted is not None and wanted not in methods:
-        raise ConfigError(f"--baseline: '{wanted}' is none of those compared: {', '.join(methods)}")
-    if wanted is None and usual not in methods:
-        print(f"no {usual} among them, so no differences: --baseline chooses of {', '.join(methods)}")
+    if chosen is not None and chosen not in methods:
+        raise ConfigError(f"--baseline: '{chosen}' is not among those compared: {', '.join(methods)}")
+    if chosen is None and usual not in methods:
+        print(f"{usual} is not compared, so no differences are computed; --baseline takes one of {', '.join(methods)}")
         return None
-    return wanted or usual
+    return chosen or usual
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""The runs that a comparison is of: trained editors of one domain, several seeds of a method."""
+"""The runs to compare: trained editors of one domain, several seeds of a method."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Contestant:
 
 
 def named_run(text: str) -> tuple[str | None, str]:
-    """`NAME=RUN` as name and path; a path that is there is no name, whatever it holds.
+    """`NAME=RUN` as name and path; an existing path is taken as a path, even with = in it.
 
     Raises:
         ConfigError: a name that tables and figures cannot show.
@@ -65,7 +65,7 @@ def load_contestants(runs: Sequence[tuple[str | None, str | Path]], device: torc
         found.append(one)
         if _place(one) != _place(found[0]):
             raise ConfigError(
-                f"{metadata['file']}: an editor of another latent space than {found[0].metadata['file']}; "
+                f"{metadata['file']}: its latent space is not that of {found[0].metadata['file']}; "
                 f"only editors of one domain can be compared"
             )
         if len(found) > 1:  # the networks of the first one serve all
@@ -79,7 +79,7 @@ def _place(one: Contestant) -> tuple[Any, ...]:
 
 
 def _settings(one: Contestant) -> Any:
-    """A run's config without what may differ between seeds: names of folders and the seeds themselves."""
+    """A run's config without what differs between seeds: folders and the seeds themselves."""
     config = json.loads(json.dumps(one.metadata.get("config") or {}))
     config.pop("run", None)
     for part in ("training", "method"):

@@ -141,11 +141,12 @@ def reading(curve: Curve, level: float, weights: np.ndarray | None = None) -> di
     quantities = {"preservation": curve.preserved, "identity": curve.identity}
     known = {name: values for name, values in quantities.items() if values is not None}
     result: dict[str, object] = {"strength": float(at_crossing(curve.strengths, place))}
+    result |= {name: float(at_crossing(values.mean(1), place)) for name, values in known.items()}
+    if weights is None:
+        return result
+    accuracy = (curve.flipped @ weights.T).T
     for name, values in known.items():
-        result[name] = float(at_crossing(values.mean(1), place))
-        if weights is None:
-            continue
-        found = read_at((curve.flipped @ weights.T).T, (values @ weights.T).T, np.array([level]))
+        found = read_at(accuracy, (values @ weights.T).T, np.array([level]))
         reached = found[np.isfinite(found)]
         if len(reached):
             result[f"{name}_interval"] = np.percentile(reached, INTERVAL).tolist()

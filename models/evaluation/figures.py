@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from utils.files import write_atomically
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: told apart by all
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito, for colour-blind readers
 plt.rcParams.update(
     {
         "figure.dpi": 160,

@@ -84,7 +84,7 @@ def evaluate(
 def latent_report(
     editor: SDFlowEditor, domain: Domain, faces: TestSet, before: Decomposition, train: EncodedData, seed: int
 ) -> dict[str, Any]:
-    """For JSON: likelihood, closure, and decisions that an MLP recovers from w and from z.
+    """For JSON: likelihood, closure, and decisions that a linear probe recovers from w and from z.
 
     Args:
         before: decomposition of the test faces.
@@ -97,7 +97,7 @@ def latent_report(
     share = truth.float().mean(0)
     probes = {"chance": torch.maximum(share, 1 - share).tolist()}
     for name, learned, held_out in (("from w", train_latent, faces.latent), ("from z", known.rest, before.rest)):
-        probes[name] = probe((learned, train_decisions), (held_out, truth), "MLP", seed).right.mean(0).tolist()
+        probes[name] = probe((learned, train_decisions), (held_out, truth), "linear", seed).right.mean(0).tolist()
     count = min(len(faces), 128)
     return {
         f"NLL of the flow, exact trace, {count} faces (nats per dimension)": flow_nll(
@@ -105,7 +105,7 @@ def latent_report(
         ),
         "NLL of a diagonal Gaussian, the same faces": gaussian_nll(train_latent, faces.latent[:count]),
         "closure, relative error": closure(editor, faces.latent[:64], before.condition[:64]),
-        f"decisions recovered by a probe trained on {len(train)} faces": {
+        f"decisions recovered by a linear probe trained on {len(train)} faces": {
             name: dict(zip(domain.attributes, values, strict=True)) for name, values in probes.items()
         },
     }

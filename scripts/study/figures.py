@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,16 @@ from models.evaluation.figures import PALETTE, leakage_figure, save
 AT = "0.95"
 
 
-def draw(folder: Path) -> None:
-    """Every figure whose results are in the folder."""
-    for name, figure in (
-        ("comparison", _curves), ("comparison-leakage", _leakage), ("ablation", _ablation), ("sweep", _sweep),
-        ("correlation", _correlation), ("information", _information), ("reliability", _reliability),
+def draw(folder: Path, stages: Collection[str]) -> None:
+    """The figures of the stages, from their JSON files in the folder."""
+    for stage, name, figure in (
+        ("comparison", "comparison", _curves), ("comparison", "comparison-leakage", _leakage),
+        ("ablation", "ablation", _ablation), ("ablation", "sweep", _sweep),
+        ("correlation", "correlation", _correlation),
+        ("beyond", "information", _information), ("beyond", "reliability", _reliability),
     ):  # fmt: skip
-        source = {"comparison-leakage": "comparison", "sweep": "ablation", "information": "beyond",
-                  "reliability": "beyond"}.get(name, name)  # fmt: skip
-        path = folder / f"{source}.json"
-        if path.is_file():
-            content = json.loads(path.read_text())
+        if stage in stages:
+            content = json.loads((folder / f"{stage}.json").read_text(encoding="utf-8"))
             record = {key: str(value) for key, value in content["record"].items()}
             save(figure(content), folder / f"{name}.png", record)
 

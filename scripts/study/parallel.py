@@ -43,7 +43,7 @@ def in_parallel(tasks: Sequence[tuple[str, Callable[[], Any]]], jobs: int, threa
                         bar.set_postfix_str(name)
                         bar.update()
             except BrokenProcessPool:
-                raise StudyError(f"{what}: a process was killed (too little memory? try fewer --jobs)") from None
+                raise StudyError(f"{what}: a process was killed (out of memory? try fewer --jobs)") from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -40,14 +40,14 @@ def finished(run: Run, folder: Path) -> bool:
         return False
     if (place / IDENTITY).read_text(encoding="utf-8") != run.identity():
         raise StudyError(
-            f"{place}: was trained with other settings than configs/study.yaml has now; delete it, or give the study "
-            f"another folder with --runs"
+            f"{place}: was trained with other settings than configs/study.yaml has now; delete it, or choose another "
+            f"folder with --runs"
         )
     return (place / SECONDS).is_file()
 
 
 def train_one(run: Run, folder: Path) -> None:
-    """Train a run from its beginning or its last checkpoint; what it prints goes to its log.
+    """Train a run from scratch or from its last checkpoint; its output goes to its log.
 
     Raises:
         StudyError: it fails.
@@ -61,11 +61,11 @@ def train_one(run: Run, folder: Path) -> None:
         status = train.main([*arguments, "--quiet"])
     if status:
         raise StudyError(f"{run.name}: training failed, see {place / LOG}")
-    write_text(place / SECONDS, f"{time.monotonic() - began:.1f}\n")  # last: it says that all else is there
+    write_text(place / SECONDS, f"{time.monotonic() - began:.1f}\n")  # written last: it marks the run as finished
 
 
 def prepare_codes(runs: Sequence[Run]) -> None:
-    """Draw and encode the faces of all runs, which would otherwise be done in each."""
+    """Draw and encode the faces of all runs once, instead of in each run."""
     domains: dict[str, Domain] = {}
     done = set()
     for run in runs:
