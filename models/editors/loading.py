@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from models.domain import Domain
-from models.editors import EDITORS
 from models.editors.base import Editor
+from models.editors.catalogue import EDITORS
 from models.editors.sdflow import SDFlowEditor, solving_for_edits
 from models.editors.stored import REQUIRED, StoredEditor, editor_metadata
 from models.flows.cnf import ContinuousFlow
