@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import torch
 from torch import Tensor
 
