@@ -19,6 +19,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import numpy as np
 import torch
 from torch import nn
