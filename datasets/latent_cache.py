@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from datasets import DATASETS
 from datasets.latent_shards import Shard, ShardFile, encode_faces, output_columns, shard_path, write_shard
+from datasets.pictures import ReadsPictures, check_pictures
 from models.domain import Domain
 from utils.config import as_section
 from utils.paths import resolve
@@ -46,8 +47,16 @@ class LatentCache(Dataset):
         self._columns = [domain.classifier_outputs.index(name) for name in domain.attributes]
         self._shards: list[ShardFile] = []
 
-    def prepare(self) -> LatentCache:
-        """Compute what is not stored yet, with a progress bar, and map it; returns itself."""
+    def prepare(self, checked: bool = False) -> LatentCache:
+        """Compute what is not stored yet, with a progress bar, and map it; returns itself.
+
+        Args:
+            checked: `check_pictures` has been called with this data set.
+        Raises:
+            UnreadablePictures: some of the pictures that are to be encoded cannot be read; nothing is encoded.
+        """
+        if not checked:
+            check_pictures(self)
         self._fill()
         self._shards = [ShardFile(self._path(first)) for first in self._starts()]
         for shard in self._shards:
@@ -59,33 +68,58 @@ class LatentCache(Dataset):
         latents, teacher = (np.concatenate([shard.all(key) for shard in self._shards]) for key in ("latent", "teacher"))
         return torch.from_numpy(latents), torch.from_numpy(teacher)[:, self._columns]
 
+    def files(self) -> list[Path]:
+        """See `datasets.pictures.ReadsPictures`; what is stored was read when it was encoded."""
+        todo = [index for first in self._missing() for index in self._portion(first)]
+        if not todo or not isinstance(self.faces, ReadsPictures):
+            return []
+        files = self.faces.files()
+        return list(dict.fromkeys(files[index % len(files)] for index in todo))  # mirrored items follow all others
+
+    def unreadable(self, path: Path) -> str:
+        """See `datasets.pictures.ReadsPictures`."""
+        reason: str = self.faces.unreadable(path)
+        return reason
+
     def _starts(self) -> range:
         return range(0, len(self.faces), PORTION)
 
+    def _portion(self, first: int) -> range:
+        return range(first, min(first + PORTION, len(self.faces)))
+
     def _path(self, first: int) -> Path:
         return shard_path(self.folder, first)
+
+    def _missing(self) -> list[int]:
+        return [first for first in self._starts() if not self._path(first).exists()]
 
     def _compute(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return encode_faces(self.domain, images)
 
     def _fill(self) -> None:
-        todo = [first for first in self._starts() if not self._path(first).exists()]
+        todo = self._missing()
         if not todo:
             return
-        total = sum(min(PORTION, len(self.faces) - first) for first in todo)
+        total = sum(len(self._portion(first)) for first in todo)
         with tqdm(total=total, unit="face", desc="encoding faces", dynamic_ncols=True) as bar:
             for start in todo:
                 latents, teacher = [], []
-                stop = min(start + PORTION, len(self.faces))
-                for first in range(start, stop, self.batch_size):
-                    indices = range(first, min(first + self.batch_size, stop))
+                portion = self._portion(start)
+                for place in range(0, len(portion), self.batch_size):
+                    indices = portion[place : place + self.batch_size]
                     codes, outputs = self._compute(default_collate([self.faces[i]["image"] for i in indices]))
                     latents.append(codes)
                     teacher.append(outputs)
                     bar.update(len(indices))
-                numbers = torch.arange(start, stop)
+                numbers = torch.arange(portion.start, portion.stop)
                 shard = Shard(torch.cat(latents), torch.cat(teacher), numbers, self.domain.classifier_outputs)
                 write_shard(self._path(start), shard)
+
+    def __getstate__(self) -> dict[str, object]:
+        # Worker processes read files alone. Where nothing is stored, they load the networks that they need themselves.
+        domain = Domain(self.domain.config, self.domain.device)
+        domain.precision = self.domain.precision
+        return {**self.__dict__, "domain": domain}
 
     def __len__(self) -> int:
         return len(self.faces)

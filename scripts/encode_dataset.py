@@ -101,7 +101,8 @@ from models.domain import Domain
 from utils.devices import pick_device
 from utils.files import write_text
 from utils.paths import displayed, resolve
-from utils.photos import Photo, find_photos, printable
+from utils.photo_files import find_photos
+from utils.photos import Photo, printable
 
 
 def distinct(photos: Sequence[Photo]) -> list[Photo]:
@@ -207,12 +208,12 @@ def report(folder: Path, manifest: dict[str, Any], lost: Sequence[ShardSummary])
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parse_arguments(arguments)
-    photos, nothing = find_photos(options.photos, leave_out=options.output)
-    for reason in nothing:
-        print(f"encode_dataset.py: {reason}", file=sys.stderr)
-    if not photos:
+    found = find_photos(options.photos, leave_out=options.output)
+    for remark in [*found.problems, *found.remarks()]:
+        print(f"encode_dataset.py: {remark}", file=sys.stderr)
+    if not found.photos:
         return 2
-    photos = distinct(photos)
+    photos = distinct(found.photos)
     try:
         manifest = describe(options, photos)
         begin(options.output, manifest)
