@@ -119,7 +119,8 @@ from models.editors.loading import load_editor
 from utils.devices import keep_freed_memory, pick_device
 from utils.files import write_text
 from utils.paths import displayed
-from utils.photos import SUFFIXES, Photo, find_photos
+from utils.photo_files import SUFFIXES, find_photos
+from utils.photos import Photo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,21 +130,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     keep_freed_memory()
     try:
-        photos, empty = find_photos(options.photos, options.output, SUFFIXES | {SUFFIX})
-        if not photos:
-            raise RequestError("; ".join(empty))
-        pipeline, metadata = load_pipeline(options, photos)
+        found = find_photos(options.photos, options.output, SUFFIXES | {SUFFIX})
+        if not found.photos:
+            raise RequestError("; ".join(found.problems))
+        pipeline, metadata = load_pipeline(options, found.photos)
         requests = parse_requests(options, pipeline)
         check_output(options.output)
     except ValueError as error:  # of configs, weights and requests
         print(f"edit.py: {error}", file=sys.stderr)
         return 2
-    for problem in empty:
-        say(problem)
+    for remark in [*found.problems, *found.remarks()]:
+        say(remark)
     run = EditRun(pipeline, metadata, requests, options.output, settings_of(options, pipeline))
-    jobs = run.jobs(photos)
+    jobs = run.jobs(found.photos)
     stopped = edit_all(run, jobs, options.quiet)
-    report = edit_report(run, jobs, request_settings(options, pipeline))
+    report = edit_report(run, jobs, request_settings(options, pipeline)) | {"passed_over": dict(found.passed_over)}
     try:
         write_text(options.output / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = ", ".join([*report["sheets"], "report.json"])
     print(f"{len(jobs)} photos: {counts}. Results in {displayed(options.output)}: {files}")
     done = set(report["counts"]) <= {"edited", "kept"}
-    return 0 if done and not stopped and not empty else 1
+    return 0 if done and not stopped and not found.problems else 1
 
 
 def load_pipeline(options: argparse.Namespace, photos: Sequence[Photo]) -> tuple[EditingPipeline, dict[str, Any]]:

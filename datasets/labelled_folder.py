@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Literal
 
@@ -42,6 +43,8 @@ class LabelledFolder(LabelledPictures):
     ) -> None:
         root, paths = find_pictures(folder)
         labels = read_table(resolve(table), domain.classifier_outputs, ranges)
+        if labels.remark:
+            print(f"{displayed(labels.path)}: {labels.remark}", file=sys.stderr)
         index = PictureIndex(root, paths)
         found = {row: path for row, name in enumerate(labels.names) if (path := index.find(name)) is not None}
         lost = [name for row, name in enumerate(labels.names) if row not in found]
