@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from matplotlib import rcParams
 from PIL import Image
 
+from models.domain import Domain
 from models.evaluation import consistency
 from scripts import study_avatars
 from scripts.study.parallel import in_parallel
@@ -57,6 +59,20 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(tmp_path: Path) -> No
 
 
 @pytest.fixture
+def networks_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run reads the same frozen networks from the same files, a hundred times in all."""
+    read, kept = Domain._load, {}
+
+    def read_once(domain: Domain, part: str) -> object:
+        key = domain.weights_path(part)
+        if key not in kept:
+            kept[key] = read(domain, part)
+        return kept[key]
+
+    monkeypatch.setattr(Domain, "_load", read_once)
+
+
+@pytest.fixture
 def small_study(tmp_path: Path) -> Path:
     """A study of one method of each kind: learned, learned from another network, fitted at once."""
     content = yaml.safe_load((ROOT / "configs/study.yaml").read_text(encoding="utf-8"))
@@ -69,10 +85,12 @@ def small_study(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("networks_read_once")
 def test_quick_study(
     small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consistency, "VALUES", (0.0, 1.0))  # eight values a sweep would take most of the time
+    monkeypatch.setattr(consistency, "VALUES", (0.0, 1.0))  # eight values a sweep take a fifth of the time
+    monkeypatch.setitem(rcParams, "figure.dpi", 60)
     folders = ["-o", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     arguments = ["--quick", "--study", str(small_study), *folders, "--jobs", "1"]
     assert study_avatars.main(arguments) == 0, capsys.readouterr().err
