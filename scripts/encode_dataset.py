@@ -99,7 +99,7 @@ from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, ma
 from datasets.latent_shards import ShardError, ShardFile, shard_path
 from models.domain import Domain
 from utils.devices import pick_device
-from utils.files import write_text
+from utils.files import remove_litter, write_text
 from utils.paths import displayed, resolve
 from utils.photos import Photo, find_photos, printable
 
@@ -144,8 +144,7 @@ def begin(folder: Path, manifest: dict[str, Any]) -> None:
         raise ShardError(
             f"{displayed(folder)} holds another encoding ({said}); choose another folder with -o, or delete it"
         )
-    for litter in folder.glob(".partial-*"):  # of a call that was killed
-        litter.unlink()
+    remove_litter(folder)  # of a call that was killed
 
 
 def tasks(options: argparse.Namespace, photos: Sequence[Photo], manifest: dict[str, Any]) -> Iterator[ShardTask]:
