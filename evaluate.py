@@ -62,7 +62,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap and probes (default: 0)")
     add_device_option(parser)
     options = parser.parse_args(arguments)
-    one = ("checkpoint", "semantic_encoder", "domain", "no_linear", "no_latents")
+    one = ("checkpoint", "semantic_encoder", "domain", "weights", "no_linear", "no_latents")
     several = ("baseline", "anchors")
     for name in one if options.compare else several:
         if getattr(options, name):
@@ -316,7 +316,11 @@ def run(options: argparse.Namespace) -> None:
     """Measure and write."""
     torch.manual_seed(options.seed)
     loaded, domain, metadata = load_editor(
-        options.checkpoint, pick_device(options.device), options.semantic_encoder, options.domain
+        options.checkpoint,
+        pick_device(options.device),
+        options.semantic_encoder,
+        options.domain,
+        weights=options.weights,
     )
     editor = attribute_editor(loaded)
     domain.precision = options.precision or domain.precision

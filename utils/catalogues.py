@@ -59,6 +59,13 @@ class Names(ABC, Generic[Kind]):
         return cls(**arguments, **interface)
 
 
+def _imported(place: str) -> type[Any]:
+    """The class at `module:Class`."""
+    module, _, attribute = place.partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
 class Catalogue(Names[Any]):
     """Names that are listed one by one.
 
@@ -74,9 +81,7 @@ class Catalogue(Names[Any]):
         return list(self.entries)
 
     def load(self, name: str) -> type[Any]:
-        module, _, attribute = self.entries[name].partition(":")
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-        return found
+        return _imported(self.entries[name])
 
 
 class Modules(Names[Kind]):
@@ -84,11 +89,11 @@ class Modules(Names[Kind]):
 
     Args:
         package: full name of the package.
-        base: what the classes derive from.
+        base: what the classes derive from, or its `module:Class`, which is imported when a class is loaded.
         helpers: modules of the package that define no such class.
     """
 
-    def __init__(self, kind: str, package: str, base: type[Kind], helpers: Collection[str] = ()) -> None:
+    def __init__(self, kind: str, package: str, base: type[Kind] | str, helpers: Collection[str] = ()) -> None:
         super().__init__(kind)
         self.package, self.base, self.helpers = package, base, frozenset(helpers)
 
@@ -103,11 +108,12 @@ class Modules(Names[Kind]):
             TypeError: it defines none, or several.
         """
         module = importlib.import_module(f"{self.package}.{name}")
+        base: type[Kind] = _imported(self.base) if isinstance(self.base, str) else self.base
         own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
-        found = [value for value in own if isinstance(value, type) and issubclass(value, self.base)]
+        found = [value for value in own if isinstance(value, type) and issubclass(value, base)]
         if len(found) != 1:
             raise TypeError(
-                f"{module.__name__} must define one subclass of {self.base.__name__}, not {len(found)}; "
+                f"{module.__name__} must define one subclass of {base.__name__}, not {len(found)}; "
                 f"modules that define none are named as helpers in {self.package}"
             )
         return found[0]
