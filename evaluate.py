@@ -61,7 +61,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="random seed of bootstrap and probes (default: 0)")
     add_device_option(parser)
     options = parser.parse_args(arguments)
-    one = ("checkpoint", "semantic_encoder", "domain", "no_linear", "no_latents")
+    one = ("checkpoint", "semantic_encoder", "domain", "weights", "no_linear", "no_latents")
     several = ("baseline", "anchors")
     for name in one if options.compare else several:
         if getattr(options, name):
@@ -129,7 +129,9 @@ def evaluate_one(options: argparse.Namespace) -> None:
     """Measure one editor, beside linear directions fitted on its training faces."""
     torch.manual_seed(options.seed)
     device = pick_device(options.device)
-    loaded, domain, metadata = load_editor(options.checkpoint, device, options.semantic_encoder, options.domain)
+    loaded, domain, metadata = load_editor(
+        options.checkpoint, device, options.semantic_encoder, options.domain, weights=options.weights
+    )
     editor = evaluated_editor(loaded, metadata["file"])
     domain.precision = options.precision or domain.precision
     data = test_data(options, domain)

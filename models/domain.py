@@ -6,6 +6,7 @@ weight files of the networks that it calls.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,8 @@ from utils.paths import displayed, resolve
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, fingerprint, freeze
 
+_MEAN = "latent_avg"
+_MEAN_SAMPLES = 16_384  # the standard error is 1/128 of the codes' spread
 Network = TypeVar("Network", bound=protocols.Network)
 
 
@@ -94,12 +97,11 @@ class Part(Generic[Network]):
     """A frozen network of a domain, loaded when it is first used and kept until `Domain.forget`.
 
     Args:
-        beside_weights: tensors that the weight file must hold beside the network's own.
         channels_last: memory format of its weights.
     """
 
-    def __init__(self, beside_weights: Sequence[str] = (), channels_last: bool = False) -> None:
-        self.beside_weights, self.channels_last = beside_weights, channels_last
+    def __init__(self, channels_last: bool = False) -> None:
+        self.channels_last = channels_last
 
     def __set_name__(self, owner: type[Domain], name: str) -> None:
         self.name = name
@@ -115,9 +117,6 @@ class Part(Generic[Network]):
         if domain is None:
             return self
         network, extra = domain._load(self.name)
-        missing = [name for name in self.beside_weights if name not in extra]
-        if missing:
-            raise WeightsError(f"{displayed(domain.weights_path(self.name))}: has no '{missing[0]}'")
         if self.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         domain.__dict__[self.name], domain._extra[self.name] = network, extra  # later uses do not come here
@@ -144,7 +143,7 @@ class Domain:
 
     parts: ClassVar[tuple[str, ...]] = ()
     generator = Part[protocols.Generator]()
-    encoder = Part[protocols.Encoder](beside_weights=["latent_avg"], channels_last=True)
+    encoder = Part[protocols.Encoder](channels_last=True)
     teacher = Part[protocols.Classifier]()
     judge = Part[protocols.Classifier]()
     identity = Part[protocols.RecognitionNetwork]()
@@ -228,9 +227,40 @@ class Domain:
 
     @property
     def latent_avg(self) -> Tensor:
-        """Mean latent code, to which the encoder's output is added: (L, D) or (D,)."""
+        """Mean latent code, to which the encoder's output is added: (L, D) or (D,).
+
+        Where the encoder's file has none, it is the generator's: that of its file, or estimated.
+
+        Raises:
+            WeightsError: it cannot be estimated.
+        """
         _ = self.encoder  # loads the file of both
-        return self._extra["encoder"]["latent_avg"]
+        extra = self._extra["encoder"]
+        if _MEAN not in extra:
+            extra[_MEAN] = self._mean_of_generator()
+        return extra[_MEAN]
+
+    def _mean_of_generator(self) -> Tensor:
+        generator, path = self.generator, displayed(self.weights_path("encoder"))
+        stored = self._extra["generator"].get(_MEAN, getattr(generator, "w_avg", None))
+        if stored is not None:
+            how, mean = "the generator's is used", stored
+        else:
+            how = f"it was estimated as the mean of the generator's mapping over {_MEAN_SAMPLES:,} z"
+            try:
+                mean = self._estimated_mean()
+            except ValueError as error:  # a conditional one
+                raise WeightsError(f"{path}: has no '{_MEAN}', and it cannot be estimated: {error}") from None
+        # Python prints a warning that no program handles to the standard error stream, as it is.
+        logging.getLogger(__name__).warning("%s: has no '%s' (mean latent code); %s", path, _MEAN, how)
+        return mean
+
+    @torch.no_grad()
+    def _estimated_mean(self) -> Tensor:
+        """Mean w (D,) of fixed z."""
+        random = torch.Generator().manual_seed(0)
+        z = torch.randn(_MEAN_SAMPLES, self.generator.z_dim, generator=random)
+        return torch.stack([self.generator.mapping(part.to(self.device)).mean(0) for part in z.split(4096)]).mean(0)
 
     def loaded(self) -> dict[str, protocols.Network]:
         """The networks that have been used so far, by part."""

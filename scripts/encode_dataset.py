@@ -111,7 +111,7 @@ from datasets.latent_shards import ShardError, ShardFile, shard_path
 from models.domain import Domain
 from utils.devices import pick_device
 from utils.excerpts import excerpt
-from utils.files import write_text
+from utils.files import remove_litter, write_text
 from utils.paths import displayed, resolve
 from utils.photo_files import find_photos
 from utils.photos import Photo, printable
@@ -161,8 +161,7 @@ def begin(options: argparse.Namespace, files: Mapping[str, Path]) -> Plan:
     whole = {"format": 2, **manifest, "photos": sum(count for _, count in shards), "shards": shards}
     if whole != old:
         write_manifest(folder, whole)
-    for litter in folder.glob(".partial-*"):  # of a call that was killed
-        litter.unlink()
+    remove_litter(folder)  # of a call that was killed
     return plan
 
 
