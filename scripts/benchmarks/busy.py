@@ -99,4 +99,5 @@ def _edit(pictures: Path, output: Path, threads: str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
     result = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
-        raise RuntimeError(f"edit.py failed: {(result.stderr.strip().splitlines() or ['without a message'])[-1]}")
+        said = (result.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise RuntimeError(f"edit.py failed with status {result.returncode}: {said}")

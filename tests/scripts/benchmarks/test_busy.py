@@ -34,7 +34,7 @@ def test_a_failure_is_told_and_ends_with_1(
 ) -> None:
     monkeypatch.setattr(busy, "ROOT", tmp_path)  # where no edit.py is
     assert benchmark.main(["--quick", "--only", "busy", "--device", "cpu"]) == 1
-    assert "busy: RuntimeError: edit.py failed: " in capsys.readouterr().err
+    assert "busy: RuntimeError: edit.py failed with status 2: " in capsys.readouterr().err
 
 
 def test_loops_end() -> None:
