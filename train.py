@@ -152,6 +152,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"{stop}; everything is saved. Continue with: python train.py --resume {displayed(folder)}")
         return 1
+    except KeyboardInterrupt:  # before the first step, or twice within one
+        print("train.py: interrupted; the same command continues, or --resume after a checkpoint", file=sys.stderr)
+        return 1
     print(f"done: results in {displayed(folder)}")
     return 0
 
