@@ -4,6 +4,7 @@
     python train.py --config configs/sdflow/avatars.yaml                  train; results in runs/<run of the config>
     python train.py --config configs/sdflow/avatars.yaml training.steps=50 training.batch_size=8
     python train.py --resume runs/sdflow-avatars                          continue after a stop or a crash, bit for bit
+    python train.py --resume RUN domain=CONFIG                            the same, with networks that have moved there
     python train.py --config configs/sdflow/ffhq.yaml --dry-run           print config, networks and sizes, do not train
 
 Exit status: 0 done, 1 stopped (interrupted, a loss was not finite, or data went bad), 2 wrong usage.
@@ -53,6 +54,7 @@ from datasets import DATASETS
 from datasets.latent_cache import LatentCache
 from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
+from models.editors.loading import relocated
 from training.checkpoints import checkpoint_names
 from training.dry_run import describe
 from training.loop import Interrupted, NonFiniteLoss, Trainer, UnreadableItem
@@ -71,7 +73,11 @@ def read_config(options: argparse.Namespace) -> Section:
         path = Path(options.resume) / "config.yaml"
         if not path.is_file():
             raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
-        return load_config(path, options.overrides)
+        places = [override for override in options.overrides if override.startswith("domain=")]
+        config = load_config(path, [override for override in options.overrides if override not in places])
+        place = places[-1].removeprefix("domain=") if places else None  # where the networks lie now
+        config["domain"] = relocated(config.section("domain"), path.parent, config=place).plain()
+        return config
     of_domain = [override for override in options.overrides if override.startswith("domain.")]
     config = load_config(options.config, [override for override in options.overrides if override not in of_domain])
     if not isinstance(config.get("domain"), str):
