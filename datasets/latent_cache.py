@@ -19,6 +19,7 @@ from datasets import DATASETS
 from datasets.latent_shards import Shard, ShardFile, encode_faces, output_columns, shard_path, write_shard
 from models.domain import Domain
 from utils.config import as_section
+from utils.files import remove_litter
 from utils.paths import resolve
 
 PORTION = 1024  # items a file
@@ -48,6 +49,7 @@ class LatentCache(Dataset):
 
     def prepare(self) -> LatentCache:
         """Compute what is not stored yet, with a progress bar, and map it; returns itself."""
+        remove_litter(self.folder)
         self._fill()
         self._shards = [ShardFile(self._path(first)) for first in self._starts()]
         for shard in self._shards:
