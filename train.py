@@ -6,13 +6,14 @@
     python train.py --resume runs/sdflow-avatars                          continue after a stop or a crash, bit for bit
     python train.py --config configs/sdflow/ffhq.yaml --dry-run           print config, networks and sizes, do not train
 
-Exit status: 0 done, 1 stopped (interrupted, a loss was not finite, the disk is full), 2 wrong usage or a run folder that
-another training writes into.
+Exit status: 0 done, 1 stopped (interrupted, a loss was not finite, the disk is full), 2 wrong usage, or another
+training writes into the run folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
+import numpy as np
 import torch
 import yaml
 
@@ -113,6 +115,8 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
+    random.seed(settings.seed)
+    np.random.seed(settings.seed % 2**32)  # no method draws from these two, but a checkpoint holds them
     domain = Domain(config.section("domain"), device)
     method = METHODS.build(config.section("method"), domain=domain)
     data = DATASETS.build(config.section("data"), domain=domain)
