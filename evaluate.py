@@ -108,8 +108,10 @@ from models.evaluation.sweep import (
 )
 from utils.config import ConfigError, Section
 from utils.devices import keep_freed_memory, pick_device
-from utils.files import write_text
+from utils.failures import described, exit_status
+from utils.files import remove_litter, write_text
 from utils.images import grid, to_pillow
+from utils.locks import only_writer
 from utils.paths import displayed, resolve
 from utils.provenance import save_marked
 from utils.weights import WeightsError
@@ -361,7 +363,7 @@ def _inversion(faces: TestSet, domain: Domain) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; exit status 0 done, 2 wrong usage or missing files."""
+    """Run the command; exit status 0 done, 1 results cannot be written, 2 wrong usage or missing files."""
     options = parse_arguments(arguments)
     keep_freed_memory()
     if options.count < 2:
@@ -369,10 +371,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     options.output = resolve(options.output) if not options.output.is_absolute() else options.output
     try:
-        (compare if options.compare else run)(options)
+        with only_writer(options.output, "evaluate.py"):  # says at once if results could not be written
+            remove_litter(options.output, recursive=True)
+            (compare if options.compare else run)(options)
     except (ConfigError, WeightsError, OSError, ValueError) as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
-        return 2
+        print(f"evaluate.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     print(f"done: {displayed(options.output / 'report.md')} and figures beside it")
     return 0
 

@@ -154,8 +154,9 @@ def train(trainer: Trainer, folder: Path, resume: bool) -> None:
 
 def way_on(folder: Path) -> str:
     """How to continue after a stop."""
-    begun = (folder / "config.yaml").is_file()
-    return f"continue with: python train.py --resume {displayed(folder)}" if begun else "run the same command again"
+    if not (folder / "config.yaml").is_file():
+        return "once that is mended, run the same command again"
+    return f"what was saved before is intact, continue with: python train.py --resume {displayed(folder)}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -181,10 +182,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{stop}; everything is saved. Continue with: python train.py --resume {displayed(folder)}")
         return 1
     except OSError as error:
-        print(f"train.py: {described(error)}; what was saved is intact, {way_on(folder)}", file=sys.stderr)
+        print(f"train.py: {described(error)}; {way_on(folder)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"train.py: interrupted; what was saved is intact, {way_on(folder)}", file=sys.stderr)
+        print(f"train.py: interrupted; {way_on(folder)}", file=sys.stderr)
         return 1
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):

@@ -99,6 +99,7 @@ from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, ma
 from datasets.latent_shards import ShardError, ShardFile, shard_path
 from models.domain import Domain
 from utils.devices import pick_device
+from utils.failures import described, exit_status
 from utils.files import remove_litter, write_text
 from utils.paths import displayed, resolve
 from utils.photos import Photo, find_photos, printable
@@ -219,8 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
         lost = run(options, todo, len(photos) - sum(len(task.photos) for task in todo))
         return report(options.output, manifest, lost)
     except (ValueError, EngineError, OSError) as error:
-        print(f"encode_dataset.py: {error}", file=sys.stderr)
-        return 2
+        print(f"encode_dataset.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     except KeyboardInterrupt:
         print("encode_dataset.py: interrupted; the same call continues where it stopped", file=sys.stderr)
         return 1

@@ -28,6 +28,11 @@ def described(error: BaseException) -> str:
     return f"{displayed(os.fsdecode(error.filename))}: {reason}" if error.filename else reason
 
 
+def exit_status(error: BaseException) -> int:
+    """1 where the computer failed a command (a disk, a permission), 2 where the command was wrong."""
+    return 1 if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT) else 2
+
+
 @contextlib.contextmanager
 def naming(path: str | Path) -> Iterator[None]:
     """Errors of the operating system that come from within name `path`: writing to an open file names none."""

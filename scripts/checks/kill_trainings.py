@@ -186,7 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
         "failures": failures,
     }
     write_text(options.output, json.dumps(figures, indent=2) + "\n")
-    print(f"{tried - len(failures)} of {tried} killed trainings ended like the unbroken one: {displayed(options.output)}")
+    print(f"{tried - len(failures)} of {tried} killed trainings ended unharmed: {displayed(options.output)}")
     return 1 if failures else 0
 
 
