@@ -19,6 +19,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -60,8 +61,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _train(arguments: list[str], log: str) -> None:
-    """Body of a process: train.py with its output in a file."""
+def _train(arguments: list[str], log: str, limit: int = 0) -> None:
+    """Body of a process: train.py with its output in a file, no file larger than the limit (0: none)."""
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
@@ -71,10 +74,16 @@ def _train(arguments: list[str], log: str) -> None:
 
 
 class Trial:
-    """A run folder and the processes that train in it."""
+    """A run folder and the processes that train in it.
 
-    def __init__(self, folder: Path, cache: Path) -> None:
-        self.folder, self.output = folder, folder.with_suffix(".txt")
+    Args:
+        output: file of what they print (default: beside the folder).
+        limit: of the size of a file, in bytes; 0: none.
+    """
+
+    def __init__(self, folder: Path, cache: Path, output: Path | None = None, limit: int = 0) -> None:
+        self.folder, self.cache, self.limit = folder, cache, limit
+        self.output = output or folder.with_suffix(".txt")
         caches = [f"{part}cache={cache}" for part in ("data.", "data.faces.", "validation.", "validation.faces.")]
         self.begin = ["--config", str(ROOT / CONFIG), "--run", str(folder), *OVERRIDES, *caches]
 
@@ -84,7 +93,8 @@ class Trial:
         arguments = ["--resume", str(self.folder)] if begun else self.begin
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["train"])
-        process = context.Process(target=_train, args=([*arguments, "--quiet", "--device=cpu"], str(self.output)))
+        arguments = [*arguments, "--quiet", "--device=cpu"]
+        process = context.Process(target=_train, args=(arguments, str(self.output), self.limit))
         process.start()
         return process
 
