@@ -305,10 +305,12 @@ class Trainer:
 
     @contextmanager
     def _going_on(self, log: RunLog, unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-        """Errors within of any kind (out of memory, a picture that went bad, a mistake in the method) are only said."""
+        """Errors within of any kind (out of memory, a mistake in the method) are only said; bad data end the run."""
         try:
             yield
         except unless:
+            raise
+        except UnreadableItem:
             raise
         except Exception as error:
             self.save()
