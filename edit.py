@@ -29,18 +29,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from models.editing.face_choice import face_choice
 from models.editing.requests import add_request_options, parse_requests, request_settings
 from models.editing.requests.base import RequestError
 from utils.options import add_device_option, add_editor_options
-
-
-def face_choice(text: str) -> FaceChoice:
-    """`all`, `largest` or a number from 1."""
-    if text in ("all", "largest"):
-        return "all" if text == "all" else "largest"
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is neither all, nor largest, nor a number from 1")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,7 +58,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         type=face_choice,
         default="all",
         metavar="WHICH",
-        help="all, largest, or a number: so many, those found with the highest score first (default: all)",
+        help="all, largest, a number (so many, those found with the highest score first), or such as only-2: the "
+        "second of these alone (default: all)",
     )
     photographs.add_argument(
         "--detector",
@@ -106,17 +99,14 @@ if __name__ == "__main__":
 
 from tqdm import tqdm
 
-from models.domain import Domain
-from models.editing.aligners import build_aligner
-from models.editing.alignment import Aligner, FaceChoice
 from models.editing.paste_back import PasteMode
 from models.editing.pipeline import EditingPipeline
 from models.editing.records import Job, Settings
 from models.editing.report import edit_report
 from models.editing.run import EditRun
 from models.editing.saved_latents import SUFFIX
-from models.editors.loading import load_editor
-from utils.devices import keep_freed_memory, pick_device
+from models.editing.studio import Studio
+from utils.devices import keep_freed_memory
 from utils.files import write_text
 from utils.paths import displayed
 from utils.photos import SUFFIXES, Photo, find_photos
@@ -164,27 +154,16 @@ def load_pipeline(options: argparse.Namespace, photos: Sequence[Photo]) -> tuple
         ValueError: an option, a weight file or a config that cannot be used.
     """
     only_latents = all(photo.path.suffix.lower() == SUFFIX for photo in photos)
-    editor, domain, metadata = load_editor(
+    studio = Studio.open(
         options.checkpoint,
-        pick_device(options.device),
-        options.semantic_encoder,
-        options.domain,
+        semantic_encoder=options.semantic_encoder,
+        domain=options.domain,
+        device=options.device,
+        precision=options.precision,
+        detector=options.detector,
         without=("encoder",) if only_latents else (),
     )
-    domain.precision = options.precision or domain.precision
-    return EditingPipeline(domain, editor, aligner_of(options, domain)), metadata
-
-
-def aligner_of(options: argparse.Namespace, domain: Domain) -> Aligner:
-    """The domain's aligner, with the detector that was asked for.
-
-    Raises:
-        RequestError: it has no detector.
-    """
-    aligner = build_aligner(domain)
-    if options.detector and not aligner.cuts_photographs:
-        raise RequestError(f"--detector: domain {domain.name} takes pictures whole and does not search them for faces")
-    return build_aligner(domain, detector=options.detector) if options.detector else aligner
+    return studio.pipeline, studio.metadata
 
 
 def settings_of(options: argparse.Namespace, pipeline: EditingPipeline) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import io
 import os
@@ -16,6 +17,10 @@ from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageErr
 
 PIXEL_LIMIT = 150_000_000  # about half a gigabyte as RGB
 Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT  # above it Pillow warns of what is refused here, above its double it refuses
+with contextlib.suppress(ImportError):  # an optional package
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 SUFFIXES = frozenset(
     (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
     + (".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif")
@@ -188,23 +193,50 @@ def open_photograph(data: bytes) -> Photograph:
     return _guarded(data, _photograph)
 
 
+def photograph_of(picture: Image.Image) -> Photograph:
+    """The photograph that a Pillow picture holds, which stays as it is.
+
+    Raises:
+        PhotoError: its values are no numbers, or its file is damaged.
+    """
+    return _sentence(lambda: _photograph(picture))
+
+
+def decode_picture(picture: Image.Image, enough: int = 1 << 30) -> Image.Image:
+    """`decode_photo` of a Pillow picture, which stays as it is.
+
+    Raises:
+        PhotoError: its values are no numbers, or its file is damaged.
+    """
+    return _sentence(lambda: _decode(picture.copy(), enough))  # decoding may reduce the picture in place
+
+
 def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded:
     """What `decode` makes of the opened file; whatever a decoder raises becomes a sentence."""
     if not data:
         raise PhotoError("the file is empty")
+
+    def opened() -> _Decoded:
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            if width * height > PIXEL_LIMIT:
+                limit = f"more than {PIXEL_LIMIT // 10**6} megapixels"
+                raise PhotoError(f"too large: {width} × {height} is {limit}; reduce it first")
+            return decode(picture)
+
+    is_heif = data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"mif")
+    return _sentence(opened, "; HEIC needs `pip install pillow-heif`, or save it as JPEG first" if is_heif else "")
+
+
+def _sentence(decode: Callable[[], _Decoded], hint: str = "") -> _Decoded:
+    """What `decode` gives; whatever it raises becomes a sentence, with a hint if the format is unknown."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of pictures beyond the limit and of odd metadata
-            with Image.open(io.BytesIO(data)) as opened:
-                width, height = opened.size
-                if width * height > PIXEL_LIMIT:
-                    limit = f"more than {PIXEL_LIMIT // 10**6} megapixels"
-                    raise PhotoError(f"too large: {width} × {height} is {limit}; reduce it first")
-                return decode(opened)
+            return decode()
     except PhotoError:
         raise
     except UnidentifiedImageError:
-        hint = "; HEIC must be saved as JPEG first" if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"mif") else ""
         raise PhotoError(f"not a picture of a known format{hint}") from None
     except Image.DecompressionBombError:
         raise PhotoError(f"too large: more than {PIXEL_LIMIT // 10**6} megapixels") from None
