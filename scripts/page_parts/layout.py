@@ -79,7 +79,8 @@ class Page:
 
     def _photo_column(self) -> None:
         self.photo = gr.Image(
-            label="Photograph: drop, paste, choose a file or use the webcam",
+            label="Photograph",
+            placeholder="Drop, paste or choose a photograph",
             sources=["upload", "clipboard", "webcam"],
             type="filepath",
             image_mode=None,

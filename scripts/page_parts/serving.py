@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
@@ -25,6 +27,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 USER = "sdflow"
 
 
+@cache
+def _gradio_folder() -> Path:
+    """Where gradio takes uploads from, in this process; readable by this user alone."""
+    folder = Path(tempfile.mkdtemp(prefix="sdflow-uploads-")).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    return folder
+
+
 class Server:
     """A page that is being served.
 
@@ -33,7 +44,7 @@ class Server:
         password: asked for with the user name `sdflow`; None: nobody is asked.
     Attributes:
         address: of the page.
-        folder: of everything that the page writes; removed by `close`.
+        folder: of the results; removed, as are the uploads, by `close`.
     """
 
     def __init__(
@@ -47,12 +58,9 @@ class Server:
         open_browser: bool = False,
     ) -> None:
         self.limits = limits if limits is not None else Limits()
-        self.folder = Path(tempfile.mkdtemp(prefix="sdflow-page-")).resolve()  # readable by this user alone
-        for name in ("uploads", "sessions"):
-            (self.folder / name).mkdir(mode=0o700)
-        os.environ["GRADIO_TEMP_DIR"] = str(self.folder / "uploads")
-        self.sessions = Sessions(self.folder / "sessions", self.limits)
-        self.uploads = Uploads(self.folder / "uploads")
+        self.folder = Path(tempfile.mkdtemp(prefix="sdflow-page-"))  # readable by this user alone
+        self.uploads = Uploads(Path(tempfile.mkdtemp(dir=_gradio_folder())))
+        self.sessions = Sessions(self.folder, self.limits)
         self.workbench = Workbench(benches, self.limits)
         self.blocks = Page(self.workbench, self.sessions, self.uploads, samples).build()
         hosts = LOOPBACK if host in LOOPBACK else ()
@@ -94,4 +102,5 @@ class Server:
     def close(self) -> None:
         """End serving and delete everything that was written."""
         self.blocks.close(verbose=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, self.uploads.folder):
+            shutil.rmtree(folder, ignore_errors=True)

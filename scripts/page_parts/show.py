@@ -37,7 +37,7 @@ def viewer(before: Image.Image | None, after: Image.Image | None = None) -> str:
         f"<img class='sd-after' alt='Face after the edit' src='{data_uri(after or before)}'>"
         f"<span class='sd-line'></span></div>"
         f"<label class='sd-cut'><span>Before</span>"
-        f"<input type='range' min='0' max='100' step='1' value='0' aria-label='Show before or after'>"
+        f"<input type='range' min='0' max='100' step='1' value='100' aria-label='Show before or after'>"
         f"<span>After</span></label>"
     )
 
@@ -79,7 +79,7 @@ def facts(face: Face, edit: Edit | None) -> str:
     for name, value in estimates.items():
         change = after[name] - before[name]
         state = "wanted" if name in asked else "moved" if abs(change) >= _MOVED else ""
-        note = f"→ {asked[name]}" if name in asked else "moved too" if state else ""
+        note = asked.get(name, "moved too" if state else "")
         change_text = f"{change:+.2f}" if edit else "–"
         rows.append(
             f"<tr class='{state}'><th scope='row'>{_shown(name)}</th><td>{value:.2f}</td><td>{before[name]:.2f}</td>"
@@ -87,9 +87,7 @@ def facts(face: Face, edit: Edit | None) -> str:
         )
     identity = edit.identity if edit else face.identity
     what = "of the edited face" if edit else "of the unedited inversion"
-    head = "".join(
-        f"<th scope='col'>{title}</th>" for title in ("", "photo", "inversion", "edited", "change", "asked for")
-    )
+    head = "".join(f"<th scope='col'>{title}</th>" for title in ("", "photo", "inversion", "edited", "change", "asked"))
     return (
         f"<p class='sd-identity'><b>{identity:.2f}</b> identity {what} to the photograph (1 is the same person)</p>"
         f"<table class='sd-table'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

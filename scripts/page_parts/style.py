@@ -10,8 +10,8 @@ CSS = """
 .sd-view { position: relative; width: 100%; max-width: 460px; margin: 0 auto; aspect-ratio: 1; border-radius: 8px;
   overflow: hidden; background: var(--block-background-fill); border: 1px solid var(--border-color-primary); }
 .sd-view img { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; object-fit: contain; }
-.sd-view .sd-after { clip-path: inset(0 0 0 var(--cut, 0%)); }
-.sd-view .sd-line { position: absolute; top: 0; bottom: 0; left: var(--cut, 0%); width: 2px; margin-left: -1px;
+.sd-view .sd-after { clip-path: inset(0 calc(100% - var(--cut, 100%)) 0 0); }
+.sd-view .sd-line { position: absolute; top: 0; bottom: 0; left: var(--cut, 100%); width: 2px; margin-left: -1px;
   background: rgba(255, 255, 255, .8); }
 .sd-empty { display: grid; place-items: center; color: var(--body-text-color-subdued); }
 .sd-cut { display: flex; gap: 10px; align-items: center; max-width: 460px; margin: 8px auto 0;
@@ -31,8 +31,8 @@ CSS = """
   overflow: hidden; line-height: 0; background: none; }
 .sd-samples img { width: 52px; height: 52px; margin: 0; }
 .sd-identity { margin: 0 0 6px; color: var(--body-text-color); }
-.sd-table { width: 100%; border-collapse: collapse; font-size: var(--text-sm); color: var(--body-text-color);
-  font-variant-numeric: tabular-nums; }
+.sd-table { width: 100%; border: 0 !important; border-collapse: collapse; font-size: var(--text-sm);
+  color: var(--body-text-color); font-variant-numeric: tabular-nums; }
 .sd-table th, .sd-table td { padding: 3px 8px; text-align: right; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 .sd-table th[scope=row] { text-align: left; font-weight: 500; }
@@ -53,17 +53,29 @@ CSS = """
 .sd-command { white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; padding: 8px 10px; border-radius: 6px;
   border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary);
   color: var(--body-text-color); font-size: var(--text-sm); }
-.sd-slider { padding: 6px 10px !important; }
-.sd-slider input[type=range] { height: 8px; border-radius: 4px; --estimate: inherit;
+.sd-slider { padding: 6px 12px !important; }
+.sd-slider input[type=range]::-webkit-slider-runnable-track {
   background:
-    linear-gradient(to right, transparent calc(var(--estimate, -1%) - 2px), #d97706 calc(var(--estimate, -1%) - 2px),
-      #d97706 calc(var(--estimate, -1%) + 2px), transparent calc(var(--estimate, -1%) + 2px)),
+    linear-gradient(to right, transparent calc(var(--estimate, -9%) - 2px), #d97706 calc(var(--estimate, -9%) - 2px),
+      #d97706 calc(var(--estimate, -9%) + 2px), transparent calc(var(--estimate, -9%) + 2px)),
     linear-gradient(to right, var(--sd-beyond) 25%, var(--sd-within) 25%, var(--sd-within) 75%, var(--sd-beyond) 75%)
-  !important; }
+    !important; height: 10px; border-radius: 5px; }
+.sd-slider input[type=range]::-moz-range-track {
+  background:
+    linear-gradient(to right, transparent calc(var(--estimate, -9%) - 2px), #d97706 calc(var(--estimate, -9%) - 2px),
+      #d97706 calc(var(--estimate, -9%) + 2px), transparent calc(var(--estimate, -9%) + 2px)),
+    linear-gradient(to right, var(--sd-beyond) 25%, var(--sd-within) 25%, var(--sd-within) 75%, var(--sd-beyond) 75%)
+    !important; height: 10px; border-radius: 5px; }
+.sd-slider input[type=range]::-moz-range-progress { background: none !important; }
+.sd-slider input[type=range]::-webkit-slider-thumb { margin-top: -4px !important; background: var(--color-accent);
+  border: 2px solid #fff !important; }
 :root { --sd-beyond: #d4d4d8; --sd-within: #93b4f5; }
 .dark { --sd-beyond: #3f3f46; --sd-within: #3b5b9a; }
+#message:not(:has(.sd-message)), #overview:not(:has(img)), [id$=-marks] { display: none; }
+.gradio-container .prose { padding: 0; }
+#samples, #overview, #facts, #viewer, #bars, #saved, #compared { padding: 0; }
 footer { display: none !important; }
-@media (max-width: 640px) { .sd-table th, .sd-table td { padding: 3px 4px; } }
+@media (max-width: 640px) { .sd-table th, .sd-table td { padding: 3px 2px; font-size: 11px; } }
 """
 
 # A click on one of several buttons within a component, handed on with its number.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -117,7 +116,8 @@ class Workbench:
             given: its name, which is not trusted.
             path: of a file of this project, for the command.
         Raises:
-            PageError: it cannot be read or shows no face.
+            PageError: it is too large.
+            ValueError: it cannot be read or shows no face.
         """
         session.take(None)
         if len(data) > self.limits.megabytes * 10**6:
@@ -125,7 +125,7 @@ class Workbench:
         name = Path(path).name if path else safe_name(given, data)
         photo = Photo(data, name, path or name)
         self._check_pixels(data)
-        self.within_time(partial(self.faces, photo, 0))
+        self.faces(photo, 0)
         session.take(photo)
         return photo
 
@@ -168,6 +168,8 @@ class Workbench:
         session.wanted = None
         if request is None or session.photo is None:
             return None
+        if face.foreign and not session.photo.forced:
+            raise PageError(sentence(f"this {face.foreign}"))
         edit = face.edit(request, force=session.photo.forced)
         session.wanted = Wanted(number, request, words, edit)
         return edit

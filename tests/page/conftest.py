@@ -1,0 +1,70 @@
+"""The page served from this process, and a browser for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("gradio", reason='not installed: gradio (pip install ".[page]")')
+
+from scripts.page_parts.limits import Limits
+from scripts.page_parts.serving import Server
+from scripts.page_parts.workbench import Bench, open_bench
+from tests.photographs import photograph_editor
+from utils.paths import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SAMPLES = sorted((ROOT / "pretrained/avatars/samples").glob("*.png"))
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def avatars() -> Bench:
+    return open_bench(None, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def photographs(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The tiny editor in a domain that cuts faces out of photographs."""
+    path = tmp_path_factory.mktemp("editor") / "editor.safetensors"
+    return open_bench(photograph_editor(tiny_domain_folder, path), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def server(avatars: Bench) -> Iterator[Server]:
+    """The page of drawn faces, with small limits."""
+    server = Server([avatars], SAMPLES, Limits(megabytes=2, megapixels=4, waiting=300))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def photo_server(photographs: Bench) -> Iterator[Server]:
+    server = Server([photographs], [])
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    driver: Any = pytest.importorskip(
+        "playwright.sync_api", reason="not installed: playwright (pip install playwright)"
+    )
+    executable = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip("not installed: Chromium (apt-get install chromium)")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        yield browser
+        browser.close()
