@@ -19,6 +19,7 @@ from scripts.page_parts.panels.base import Controls
 from scripts.page_parts.sessions import Session, Sessions
 from scripts.page_parts.style import CUT, PICK
 from scripts.page_parts.workbench import PageError, Workbench, sentence
+from utils.paths import displayed
 
 TITLE = "SDFlow: edit a face"
 _HEAD = """# Edit a face
@@ -50,7 +51,7 @@ class Page:
     def build(self) -> gr.Blocks:
         """The page, not yet served."""
         limits = self.workbench.limits
-        with gr.Blocks(analytics_enabled=False, title=TITLE, delete_cache=(60, 600)) as blocks:
+        with gr.Blocks(analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(60, 600)) as blocks:
             gr.Markdown(_HEAD)
             with gr.Row():
                 with gr.Column(scale=3, min_width=280):
@@ -169,7 +170,7 @@ class Page:
 
     def _take_sample(self, session: Session, index: int) -> None:
         path = self.samples[index % len(self.samples)]
-        self.workbench.take(session, path.read_bytes(), path=_shown_path(path))
+        self.workbench.take(session, path.read_bytes(), path=displayed(path))
 
     def _picked(self, bench: int, event: gr.EventData, request: gr.Request) -> list[Any]:
         def choose(session: Session) -> None:
@@ -223,8 +224,6 @@ class Page:
                     ),
                     *(show.facts(face, None), opinions, "", "", several),
                 ]
-                if not blocked:
-                    fixed[3] = show.viewer(face.inversion)
                 return [*fixed, *self._starts(bench, face)]
 
         try:
@@ -338,9 +337,3 @@ def _index(event: gr.EventData) -> int:
     """The number of the button that was pressed, whatever a browser sends."""
     given = getattr(event, "index", 0)
     return given if isinstance(given, int) else 0
-
-
-def _shown_path(path: Path) -> str:
-    from utils.paths import displayed
-
-    return displayed(path)

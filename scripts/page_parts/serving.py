@@ -69,7 +69,7 @@ class Server:
             uploads=self.uploads,
             sessions=self.sessions,
             limits=self.limits,
-            hosts=hosts,  # type: ignore[arg-type]
+            hosts=hosts,
         )
         fonts = ["system-ui", "sans-serif"]
         _, self.address, _ = self.blocks.launch(

@@ -37,7 +37,8 @@ def viewer(before: Image.Image | None, after: Image.Image | None = None) -> str:
         f"<img class='sd-after' alt='Face after the edit' src='{data_uri(after or before)}'>"
         f"<span class='sd-line'></span></div>"
         f"<label class='sd-cut'><span>Before</span>"
-        f"<input type='range' min='0' max='100' step='1' value='100' aria-label='Show before or after'>"
+        f"<input type='range' min='0' max='100' step='1' value='0' "
+        f"aria-label='Share of the picture that shows the face before the edit'>"
         f"<span>After</span></label>"
     )
 
@@ -80,7 +81,7 @@ def facts(face: Face, edit: Edit | None) -> str:
         change = after[name] - before[name]
         state = "wanted" if name in asked else "moved" if abs(change) >= _MOVED else ""
         note = asked.get(name, "moved too" if state else "")
-        change_text = f"{change:+.2f}" if edit else "–"
+        change_text = f"{round(change, 2) + 0.0:+.2f}" if edit else "–"
         rows.append(
             f"<tr class='{state}'><th scope='row'>{_shown(name)}</th><td>{value:.2f}</td><td>{before[name]:.2f}</td>"
             f"<td>{after[name]:.2f}</td><td>{change_text}</td><td>{escape(note)}</td></tr>"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container > main { max-width: 1200px !important; margin: 0 auto !important; }
+.html-container { padding: 0 !important; }
 .sd-note { color: var(--body-text-color-subdued); font-size: var(--text-sm); margin: 2px 0; }
 .sd-message { border-left: 4px solid #d97706; background: var(--block-background-fill); padding: 8px 12px;
   border-radius: 4px; margin: 0; }
 .sd-view { position: relative; width: 100%; max-width: 460px; margin: 0 auto; aspect-ratio: 1; border-radius: 8px;
   overflow: hidden; background: var(--block-background-fill); border: 1px solid var(--border-color-primary); }
 .sd-view img { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; object-fit: contain; }
-.sd-view .sd-after { clip-path: inset(0 calc(100% - var(--cut, 100%)) 0 0); }
-.sd-view .sd-line { position: absolute; top: 0; bottom: 0; left: var(--cut, 100%); width: 2px; margin-left: -1px;
+.sd-view .sd-after { clip-path: inset(0 0 0 var(--cut, 0%)); }
+.sd-view .sd-line { position: absolute; top: 0; bottom: 0; left: var(--cut, 0%); width: 2px; margin-left: -1px;
   background: rgba(255, 255, 255, .8); }
 .sd-empty { display: grid; place-items: center; color: var(--body-text-color-subdued); }
 .sd-cut { display: flex; gap: 10px; align-items: center; max-width: 460px; margin: 8px auto 0;
@@ -29,11 +30,12 @@ CSS = """
 .sd-samples { display: flex; flex-wrap: wrap; gap: 6px; }
 .sd-samples button { padding: 0; border: 1px solid var(--border-color-primary); border-radius: 6px; cursor: pointer;
   overflow: hidden; line-height: 0; background: none; }
-.sd-samples img { width: 52px; height: 52px; margin: 0; }
+.sd-samples img { display: block; width: 52px; height: 52px; margin: 0; }
 .sd-identity { margin: 0 0 6px; color: var(--body-text-color); }
 .sd-table { width: 100%; border: 0 !important; border-collapse: collapse; font-size: var(--text-sm);
   color: var(--body-text-color); font-variant-numeric: tabular-nums; }
-.sd-table th, .sd-table td { padding: 3px 8px; text-align: right; border: 0 !important;
+.sd-table tr, .sd-table thead, .sd-table tbody { border: 0 !important; }
+.sd-table th, .sd-table td { padding: 3px 6px; text-align: right; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 .sd-table th[scope=row] { text-align: left; font-weight: 500; }
 .sd-table thead th { color: var(--body-text-color-subdued); font-weight: 400; }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import pytest
 
 pytest.importorskip("gradio", reason='not installed: gradio (pip install ".[page]")')
 
+from scripts.benchmarks.page import FLAGS, chromium
 from scripts.page_parts.limits import Limits
 from scripts.page_parts.serving import Server
 from scripts.page_parts.workbench import Bench, open_bench
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 SAMPLES = sorted((ROOT / "pretrained/avatars/samples").glob("*.png"))
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +56,7 @@ def browser() -> Iterator[Browser]:
     driver: Any = pytest.importorskip(
         "playwright.sync_api", reason="not installed: playwright (pip install playwright)"
     )
-    executable = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    executable = chromium()
     if executable is None:
         pytest.skip("not installed: Chromium (apt-get install chromium)")
     with driver.sync_playwright() as playwright:

@@ -117,13 +117,13 @@ def test_the_keyboard_reaches_every_control(server: Server, opened: Opened) -> N
              || e.closest('label'))).map(e => e.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
-    cut = page.get_by_role("slider", name="Show before or after")
+    cut = page.get_by_role("slider", name="Share of the picture")
     cut.focus()
-    page.keyboard.press("Home")
+    page.keyboard.press("End")
     assert (
         page.locator("#viewer")
         .evaluate("e => getComputedStyle(e.querySelector('.sd-after')).clipPath")
-        .startswith("inset(0px 100%")
+        .startswith("inset(0px 0px 0px 100%")
     )
 
 

@@ -57,6 +57,18 @@ def test_packages_and_the_project_are_installed_once(project: Project) -> None:
     assert len(project.pip_calls) == 2
 
 
+def test_the_packages_of_an_extra_come_in_addition_and_stay(project: Project) -> None:
+    set_up.main([])
+    set_up.main(["--with", "page"])
+    assert len(project.pip_calls) == 5 and project.pip_calls[-1][-1] == f"{project.root}[page]"
+    set_up.main(["--with", "page"])
+    set_up.main([])
+    assert len(project.pip_calls) == 5
+    (project.root / "requirements.txt").write_text("changed\n")
+    set_up.main([])
+    assert project.pip_calls[-1][-1] == f"{project.root}[page]"
+
+
 @pytest.mark.parametrize("file", ["requirements.txt", "pyproject.toml"])
 def test_what_the_installation_depends_on_makes_it_anew(project: Project, file: str) -> None:
     set_up.main([])

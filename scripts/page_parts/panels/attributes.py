@@ -62,7 +62,7 @@ class AttributePanel(Panel):
             common = {other: target for other, target in targets(face, values[:-4]).items() if other != name}
             positions = sweep_values(number(start), number(end), int(number(steps)))
             requests = [AttributeRequest.of({**common, str(name): SetTo(value)}) for value in positions]
-            return requests, [*set_words(common), "--sweep", f"{name}={number(start)}:{number(end)}:{int(steps)}"]
+            return requests, [*set_words(common), "--sweep", f"{name}={number(start):g}:{number(end):g}:{int(steps)}"]
 
         def start(face: Face) -> Sequence[object]:
             estimates = [at_step(face.attributes[name]) for name in names]
@@ -116,7 +116,7 @@ def at_step(value: float) -> float:
 def set_words(targets: dict[str, Target]) -> list[str]:
     """Options of edit.py for these targets."""
     pairs = [(name, target.value) for name, target in targets.items() if isinstance(target, SetTo)]
-    return [word for name, value in pairs for word in ("--set", f"{name}={value}")]
+    return [word for name, value in pairs for word in ("--set", f"{name}={value:g}")]
 
 
 def marks(prefix: str, estimates: Sequence[float]) -> str:
