@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("gradio", reason='not installed: gradio (pip install ".[page]")')
+
 import edit
 from scripts.page_parts.serving import Server
 from tests.page.conftest import SAMPLES

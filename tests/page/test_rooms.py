@@ -6,8 +6,11 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import gradio as gr
 import pytest
+
+pytest.importorskip("gradio", reason='not installed: gradio (pip install ".[page]")')
+
+import gradio as gr
 
 from models.editing.requests import kinds
 from models.editing.requests.base import Goal, Request

@@ -38,7 +38,7 @@ class Project:
     def pip(self, command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         self.pip_calls.append(command)
         if "-e" in command:
-            (self.root / "sdflow.egg-info").mkdir()
+            (self.root / "sdflow.egg-info").mkdir(exist_ok=True)
         return subprocess.CompletedProcess(command, self.status, self.output)
 
 
