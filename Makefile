@@ -1,8 +1,10 @@
 # make demo    train 50 steps, edit the sample faces, evaluate the shipped editor
 # make test    linter, type checker, all tests
 # make lint    linter and type checker
+# make page    edit faces with the mouse, in a browser (installs gradio on first use)
 # make study   compare all methods (hours; continues where it was stopped)
 # make clean   delete output/ and cache/; runs/ and downloaded weights stay
+# Options of the page: make page PAGE="--checkpoint runs/mine --no-browser"
 # Each sets up .venv on first use. Another interpreter: make demo PYTHON=python3.12
 PYTHON ?= python3
 
@@ -12,13 +14,17 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 
-.PHONY: demo test study lint setup help clean
+.PHONY: demo test page study lint setup help clean
 
 demo: setup
 	@$(VENV_PYTHON) scripts/demo.py
 
 test: lint
 	@$(VENV_PYTHON) -m pytest
+
+page:
+	@$(PYTHON) scripts/set_up.py --with page
+	@$(VENV_PYTHON) scripts/page.py $(PAGE)
 
 study: setup
 	@$(VENV_PYTHON) scripts/study_avatars.py

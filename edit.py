@@ -34,18 +34,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from models.editing.face_choice import face_choice
 from models.editing.requests import add_request_options, parse_requests, request_settings
 from models.editing.requests.base import RequestError
 from utils.options import add_device_option, add_editor_options, not_empty
-
-
-def face_choice(text: str) -> FaceChoice:
-    """`all`, `largest` or a number from 1."""
-    if text in ("all", "largest"):
-        return "all" if text == "all" else "largest"
-    if text.isdecimal() and int(text) >= 1:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is neither all, nor largest, nor a number from 1")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -72,7 +64,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         type=face_choice,
         default="all",
         metavar="WHICH",
-        help="all, largest, or a number: so many, those found with the highest score first (default: all)",
+        help="all, largest, a number (so many, those found with the highest score first), or such as only-2: the "
+        "second of these alone (default: all)",
     )
     photographs.add_argument(
         "--detector",
@@ -122,7 +115,7 @@ from tqdm import tqdm
 
 from models.domain import Domain
 from models.editing.aligners import build_aligner
-from models.editing.alignment import Aligner, FaceChoice
+from models.editing.alignment import Aligner
 from models.editing.outputs import FOLDERS
 from models.editing.paste_back import PasteMode
 from models.editing.pipeline import EditingPipeline

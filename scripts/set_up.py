@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Create .venv and install the tested packages and this project into it.
 
-    python3 scripts/set_up.py            (Python 3.10 to 3.13; `make demo` and `make test` call this)
+    python3 scripts/set_up.py               (Python 3.10 to 3.13; `make demo` and `make test` call this)
+    python3 scripts/set_up.py --with page   (and the packages of an extra of pyproject.toml; `make page` calls this)
 
 A second call returns at once; after a change of requirements.txt or a move of the folder it installs what differs.
 Packages that are in .venv and fit are kept, such as a PyTorch that you installed there yourself (the CPU-only build, or
@@ -24,6 +25,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 REQUIREMENTS = ROOT / "requirements.txt"
 STAMP = VENV / "installation"
+EXTRAS = ("page", "heic", "ray")
 OLDEST, NEWEST = (3, 10), (3, 13)
 NEEDED_GIGABYTES = 3  # a CPU-only installation takes about 2
 SYMPTOMS = (  # words in pip's output and the reason behind them; the first that fits counts
@@ -68,8 +70,11 @@ def diagnose(output: str) -> str:
     return f"pip failed: {output.strip().splitlines()[-1] if output.strip() else 'no message'}"
 
 
-def install() -> None:
+def install(extras: str = "") -> None:
     """Install the requirements and the project itself into .venv; pip's output goes to .venv/install.log.
+
+    Args:
+        extras: of the project, joined by commas: their packages come in addition.
 
     The project is installed editable, so that every script imports its packages from whatever folder it is called in.
     It is built with the setuptools of .venv, which takes no network: a moved folder is set up again offline.
@@ -77,7 +82,10 @@ def install() -> None:
     print("installing packages into .venv (a few minutes the first time) …", flush=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
     log = ""
-    for what in (["-r", str(REQUIREMENTS)], ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):
+    steps = [["-r", str(REQUIREMENTS)], ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]]
+    if extras:
+        steps.append(["-r", str(REQUIREMENTS), "--no-build-isolation", "-e", f"{ROOT}[{extras}]"])
+    for what in steps:
         result = subprocess.run([*pip, *what], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         log += result.stdout
         (VENV / "install.log").write_text(log, encoding="utf-8")
@@ -92,12 +100,19 @@ def installation() -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
+def installed_extras() -> list[str]:
+    """Extras that an earlier call installed, which stay."""
+    return STAMP.read_text().split()[1:] if STAMP.is_file() and PYTHON.exists() else []
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Set up, unless .venv holds this very installation."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    ).parse_args(arguments)
-    wanted = installation()
+    )
+    parser.add_argument("--with", dest="extras", action="append", default=[], metavar="EXTRA", choices=EXTRAS)
+    extras = sorted({*parser.parse_args(arguments).extras, *installed_extras()})
+    wanted = " ".join([installation(), *extras])
     if STAMP.is_file() and PYTHON.exists() and STAMP.read_text() == wanted:
         return
     check_machine()
@@ -107,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
             venv.create(VENV, with_pip=True, clear=VENV.exists())
         except (OSError, subprocess.CalledProcessError) as error:
             stop(f".venv could not be created ({error}); on Debian and Ubuntu: apt install python3-venv")
-    install()
+    install(",".join(extras))
     STAMP.write_text(wanted)
 
 

@@ -154,20 +154,47 @@ def open_photograph(data: bytes) -> Photograph:
     return _guarded(data, _photograph)
 
 
+def photograph_of(picture: Image.Image) -> Photograph:
+    """The photograph that a Pillow picture holds, which stays as it is.
+
+    Raises:
+        PhotoError: its values are no numbers, or its file is damaged.
+    """
+    return _sentence(lambda: _photograph(picture))
+
+
+def decode_picture(picture: Image.Image, enough: int = 1 << 30) -> Image.Image:
+    """`decode_photo` of a Pillow picture, which stays as it is.
+
+    Raises:
+        PhotoError: its values are no numbers, or its file is damaged.
+    """
+    return _sentence(lambda: _decode(picture.copy(), enough))  # decoding may reduce the picture in place
+
+
 def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded:
     """What `decode` makes of the opened file; whatever a decoder raises becomes a sentence."""
     if not data:
         raise PhotoError("the file is empty")
+
+    def whole() -> _Decoded:
+        with _opened(data) as opened:
+            width, height = opened.size
+            limit = PIXEL_LIMIT if _kind(opened) == "JPEG" else WHOLE_PIXEL_LIMIT
+            if width * height > limit:
+                said = f"more than {limit // 10**6} megapixels, the limit for {_kind(opened)}"
+                raise PhotoError(f"too large: {width} × {height} is {said}; reduce it first")
+            return decode(opened)
+
+    return _sentence(whole)
+
+
+def _sentence(decode: Callable[[], _Decoded]) -> _Decoded:
+    """What `decode` gives; whatever a decoder raises becomes a sentence."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of pictures beyond the limit and of odd metadata
-            with _opened(data) as opened:
-                width, height = opened.size
-                limit = PIXEL_LIMIT if _kind(opened) == "JPEG" else WHOLE_PIXEL_LIMIT
-                if width * height > limit:
-                    said = f"more than {limit // 10**6} megapixels, the limit for {_kind(opened)}"
-                    raise PhotoError(f"too large: {width} × {height} is {said}; reduce it first")
-                return decode(opened)
+            return decode()
     except PhotoError:
         raise
     except UnidentifiedImageError:

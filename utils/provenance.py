@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,23 @@ def save_marked_photograph(
     if photograph.jpeg is not None and picture.mode == "RGBA":
         picture = picture.convert("RGB")
     write_atomically(path, lambda temporary: picture.save(temporary, **options))
+
+
+def save_marked_animation(
+    path: Path, frames: Sequence[Image.Image], description: str, record: Mapping[str, Any], seconds: float
+) -> None:
+    """Write an endless GIF of RGB pictures whose comment is the mark of `save_marked`.
+
+    Args:
+        seconds: that each picture is shown.
+    Raises:
+        OSError: it cannot be written.
+    """
+    comment = f"{_RECORD} {json.dumps({**record, 'description': description})}".encode()
+    colours = [frame.quantize(dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    options: dict[str, Any] = {"save_all": True, "append_images": colours[1:], "loop": 0, "comment": comment}
+    options |= {"duration": round(1000 * seconds), "disposal": 1}
+    write_atomically(path, lambda temporary: colours[0].save(temporary, "GIF", **options))
 
 
 def _text_chunks(description: str, record: Mapping[str, Any]) -> PngInfo:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
+from models.editing.face_choice import FaceChoice
+
 ALIGNED_ALREADY = "aligned already, used as it is"
-FaceChoice = Literal["all", "largest"] | int  # a number: so many, highest score first
 
 
 class AlignmentError(ValueError):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from models.editing.inversion import Edited, Inversion
+from models.editing.measures import measured_edit, measured_inversion
 from models.editing.pipeline import EditingPipeline
 from models.editing.records import ALIGNED, INPUT, INVERSION, Face, Result, Settings
 from models.editing.requests.base import Request
@@ -57,7 +57,7 @@ class FaceEditor:
                 if not finite[index]:
                     face.fail(f"{request.label}: the result is not finite; choose a target nearer to the face")
                     continue
-                face.entry["edits"][request.label] = self._measure_edit(edited, index, request.label)
+                face.entry["edits"][request.label] = self._measured_edit(edited, index, request.label)
                 results[index].pictures[request.label] = to_pillow(edited.picture[index])
                 results[index].codes[request.label] = edited.latent[index]
         return [(face, result) for face, result in zip(faces, results, strict=True) if not face.has_failed]
@@ -88,39 +88,19 @@ class FaceEditor:
         )
 
     def _measure_inversion(self, face: Face, inversion: Inversion, index: int) -> None:
-        distance, name = float(inversion.distance[index]), self.pipeline.editor.condition
-        face.entry.update(
-            status="not done",
-            reconstruction_distance=_rounded(distance),
-            identity_of_inversion=_rounded(inversion.identity()[index]),
-            **self._named(name, inversion.condition[index]),
-            **self._named(f"{name}_of_inversion", inversion.condition_of_inversion[index]),
-            edits={},
-        )
-        foreign = self.pipeline.foreign(distance)
+        measured = measured_inversion(inversion, index, self.pipeline.editor)
+        face.entry.update(status="not done", **measured, edits={})
+        foreign = self.pipeline.foreign(float(inversion.distance[index]))
         if foreign and not self.settings.force:
             face.fail(f"{foreign} (--force edits it anyway)")
         elif foreign:
             face.entry["warning"] = "; ".join([*filter(None, [face.entry.get("warning")]), foreign])
 
-    def _measure_edit(self, edited: Edited, index: int, label: str) -> dict[str, Any]:
-        identity = float(edited.identity_to_inversion[index])
-        warning = (
-            f"{label}: identity {identity:.2f} is left, below {IDENTITY_LIMIT}: choose a target nearer to the face"
-        )
-        return {
-            **self._named("wanted", edited.target[index]),
-            **self._named(self.pipeline.editor.condition, edited.condition[index]),
-            "identity": _rounded(edited.identity[index]),
-            "identity_to_inversion": _rounded(identity),
-            **({"warning": warning} if identity < IDENTITY_LIMIT else {}),
-        }
-
-    def _named(self, entry: str, condition: Tensor) -> dict[str, dict[str, float]]:
-        """The report's entry for a condition, where the editor names its numbers."""
-        numbers = self.pipeline.editor.named(condition)
-        return {entry: {name: _rounded(value) for name, value in numbers.items()}} if numbers else {}
-
-
-def _rounded(value: float | Tensor) -> float:
-    return round(float(value), 5)
+    def _measured_edit(self, edited: Edited, index: int, label: str) -> dict[str, Any]:
+        measured = measured_edit(edited, index, self.pipeline.editor)
+        identity = measured["identity_to_inversion"]
+        if identity < IDENTITY_LIMIT:
+            measured["warning"] = (
+                f"{label}: identity {identity:.2f} is left, below {IDENTITY_LIMIT}: choose a target nearer to the face"
+            )
+        return measured

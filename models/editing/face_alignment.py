@@ -18,9 +18,9 @@ from models.editing.alignment import (
     AlignedFace,
     AlignerMissing,
     AlignmentError,
-    FaceChoice,
     ResizeAligner,
 )
+from models.editing.face_choice import FaceChoice, Only
 from models.editing.ffhq_crop import crop_frame, crop_quad, cut_out
 from utils.photos import Box
 
@@ -353,6 +353,10 @@ class DlibAligner:
             return [replace(self._whole.faces(picture)[0], remark=ALIGNED_ALREADY)]
         if choice == "largest":
             finds = [largest]
+        elif isinstance(choice, Only):
+            if choice.number > len(finds):
+                raise AlignmentError(f"has no face {choice.number}: {len(finds)} found")
+            finds = [finds[choice.number - 1]]
         elif choice != "all":
             finds = finds[:choice]
         return [

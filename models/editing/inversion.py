@@ -68,6 +68,10 @@ class Edited:
     identity: Tensor
     identity_to_inversion: Tensor
 
+    def row(self, index: int) -> Edited:
+        """One of the faces, with one row."""
+        return Edited(**{name: value[index : index + 1] for name, value in vars(self).items()})
+
     def finite(self) -> Tensor:
         """Which faces (B,) came out as numbers: far targets can leave what the networks can represent."""
         return torch.isfinite(self.picture).flatten(1).all(1) & torch.isfinite(self.latent).flatten(1).all(1)

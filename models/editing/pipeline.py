@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.domain import Domain
 from models.editing.aligners import build_aligner
-from models.editing.alignment import AlignedFace, Aligner, FaceChoice, ResizeAligner
+from models.editing.alignment import AlignedFace, Aligner, ResizeAligner
+from models.editing.face_choice import FaceChoice
 from models.editing.inversion import Edited, Inversion
 from models.editing.reconstruction import reconstruction_distance
 from models.editing.requests.base import Request

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from models.editing.alignment import FaceChoice
+from models.editing.face_choice import FaceChoice
 from models.editing.paste_back import PasteMode
 from models.editing.saved_latents import LATENT_SUFFIXES, SUFFIX, SavedLatent
 from utils.photos import Photo

@@ -21,7 +21,7 @@ FOLDER = ROOT / "scripts/help"
 COMMANDS = (
     *("train.py", "edit.py", "evaluate.py", "scripts/demo.py", "scripts/download.py", "scripts/encode_dataset.py"),
     *("scripts/inspect_checkpoint.py", "scripts/convert_checkpoint.py", "scripts/build_avatars.py"),
-    *("scripts/benchmark.py", "scripts/study_avatars.py", "scripts/check_golden.py"),
+    *("scripts/benchmark.py", "scripts/study_avatars.py", "scripts/check_golden.py", "scripts/page.py"),
 )
 WIDTH = 120  # characters, whatever the terminal's width
 

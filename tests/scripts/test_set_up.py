@@ -38,7 +38,7 @@ class Project:
     def pip(self, command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         self.pip_calls.append(command)
         if "-e" in command:
-            (self.root / "sdflow.egg-info").mkdir()
+            (self.root / "sdflow.egg-info").mkdir(exist_ok=True)
         return subprocess.CompletedProcess(command, self.status, self.output)
 
 
@@ -55,6 +55,18 @@ def test_packages_and_the_project_are_installed_once(project: Project) -> None:
     assert sorted(path.name for path in project.root.iterdir()) == [".venv", "pyproject.toml", "requirements.txt"]
     set_up.main([])
     assert len(project.pip_calls) == 2
+
+
+def test_the_packages_of_an_extra_come_in_addition_and_stay(project: Project) -> None:
+    set_up.main([])
+    set_up.main(["--with", "page"])
+    assert len(project.pip_calls) == 5 and project.pip_calls[-1][-1] == f"{project.root}[page]"
+    set_up.main(["--with", "page"])
+    set_up.main([])
+    assert len(project.pip_calls) == 5
+    (project.root / "requirements.txt").write_text("changed\n")
+    set_up.main([])
+    assert project.pip_calls[-1][-1] == f"{project.root}[page]"
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "pyproject.toml"])

@@ -147,6 +147,17 @@ def attribute_requests(
     return requests
 
 
+def sweep_values(first: float, last: float, count: int) -> list[float]:
+    """The values of a sweep, in equal steps.
+
+    Raises:
+        RequestError: too few or too many.
+    """
+    if not 2 <= count <= _SWEEP_LIMIT:
+        raise RequestError(f"a sweep takes 2 to {_SWEEP_LIMIT} values, not {count}")
+    return [round(first + (last - first) * index / (count - 1), 6) for index in range(count)]
+
+
 def describe(target: Target) -> str:
     """`1`, `-0.25`, `flip` or `flip0.2`."""
     if isinstance(target, SetTo):
@@ -208,6 +219,4 @@ def _parse_sweep(text: str, attributes: Sequence[str]) -> tuple[str, list[float]
     first, last = _number(parts[0], text), _number(parts[1], text)
     if not parts[2].isdecimal() or not 2 <= int(parts[2]) <= _SWEEP_LIMIT:
         raise RequestError(f"--sweep '{_cut(text)}': the count must be a whole number from 2 to {_SWEEP_LIMIT}")
-    count = int(parts[2])
-    values = [round(first + (last - first) * index / (count - 1), 6) for index in range(count)]
-    return _known(name, attributes), values
+    return _known(name, attributes), sweep_values(first, last, int(parts[2]))

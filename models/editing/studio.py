@@ -1,0 +1,397 @@
+"""Editing faces from Python: pictures in, faces, edits and edited photographs out.
+
+    >>> studio = Studio.open()                                                  # the shipped editor of drawn faces
+    >>> [face] = studio.find("pretrained/avatars/samples/face-01.png")
+    >>> edit = face.edit(Smiling=1, Young=0.2)
+    >>> edit.picture.size, edit.attributes["Smiling"] > 0.5, edit.identity > 0.5
+    ((64, 64), True, True)
+
+Everything here may be called from several threads at once, after `Studio.prepare()` was called in one of them. The
+results are views of tensors and pictures that no method changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.editing.aligners import build_aligner
+from models.editing.alignment import AlignedFace, AlignmentError, Frame
+from models.editing.face_alignment import Detector
+from models.editing.face_choice import FaceChoice
+from models.editing.inversion import Edited, Inversion
+from models.editing.measures import measured_edit, measured_inversion
+from models.editing.paste_back import PasteMode, paste_back
+from models.editing.pipeline import EditingPipeline
+from models.editing.requests.attributes import AttributeRequest, sweep_values
+from models.editing.requests.base import Request, RequestError
+from models.editing.sources import AnyPicture, Source, source_of
+from models.editors.base import AttributeEditor
+from models.editors.loading import load_editor
+from models.editors.targets import Flip, SetTo, Target
+from utils.devices import pick_device
+from utils.images import to_pillow, to_tensor
+from utils.options import Precision
+from utils.provenance import save_marked
+
+Wanted = float | str | Target  # of one attribute: a value, "flip", or a target
+Asked = Request | Mapping[str, Wanted]
+
+
+class ForeignFace(AlignmentError):
+    """The picture does not look like a face of the editor's domain; `force=True` edits it anyway."""
+
+
+class Studio:
+    """An editor with everything that it needs to edit pictures.
+
+    Args:
+        pipeline: domain, editor and aligner.
+        metadata: the editor's, see `load_editor`.
+        batch_size: faces that are computed at once.
+    """
+
+    def __init__(self, pipeline: EditingPipeline, metadata: Mapping[str, Any], batch_size: int = 16) -> None:
+        self.pipeline, self.metadata, self.batch_size = pipeline, dict(metadata), batch_size
+
+    @classmethod
+    def open(
+        cls,
+        checkpoint: str | Path | None = None,
+        *,
+        semantic_encoder: str | Path | None = None,
+        domain: str | Path | None = None,
+        device: str = "auto",
+        precision: Precision | None = None,
+        detector: Detector | None = None,
+        batch_size: int = 16,
+        without: Collection[str] = (),
+    ) -> Studio:
+        """The studio of an editor; the arguments are the options of edit.py.
+
+            >>> Studio.open(device="cpu").requests
+            ('attributes',)
+
+        Args:
+            checkpoint: run folder or editor file; by default the shipped editor of drawn faces.
+            semantic_encoder, domain: for a checkpoint that is a flow alone, as SDFlow publishes it.
+            device: `auto`, `cuda`, `cuda:1`, `cpu` or `mps`.
+            precision: of generator and encoder; by default the domain's.
+            detector: that searches photographs for faces; by default the domain's.
+            without: parts of the domain that will not be used: their files need not be there.
+        Raises:
+            WeightsError: missing or damaged file, or one of another domain.
+            ValueError: an argument that does not fit, among them a detector where pictures are not searched.
+        """
+        editor, built, metadata = load_editor(checkpoint, pick_device(device), semantic_encoder, domain, without)
+        built.precision = precision or built.precision
+        aligner = build_aligner(built)
+        if detector and not aligner.cuts_photographs:
+            raise RequestError(
+                f"--detector: domain {built.name} takes pictures whole and does not search them for faces"
+            )
+        if detector:
+            aligner = build_aligner(built, detector=detector)
+        return cls(EditingPipeline(built, editor, aligner), metadata, batch_size)
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Kinds of request that the editor takes, see `models.editing.requests`."""
+        return self.pipeline.editor.requests
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes that can be edited; none where the editor's condition is something else."""
+        editor = self.pipeline.editor
+        return editor.attributes if isinstance(editor, AttributeEditor) else ()
+
+    def prepare(self) -> None:
+        """Load and build now what is otherwise loaded at the first edit: before several threads share the studio, or
+        before somebody waits. Takes as long as the edit of one face."""
+        side = self.pipeline.domain.image_side
+        with torch.no_grad():
+            inversion = self.pipeline.invert(torch.zeros(1, 3, side, side))
+            picture = self.pipeline.domain.synthesise_full(inversion.latent)
+            editor = self.pipeline.editor
+            editor.move(inversion.rest, inversion.condition, inversion.condition)
+            editor.read(inversion.latent, self.pipeline.domain.resized(picture))
+
+    def find(self, picture: AnyPicture, faces: FaceChoice = "all", aligned: bool = False) -> list[Face]:
+        """The faces of a picture, highest score first; they are inverted together when they are first needed.
+
+            >>> import numpy as np
+            >>> noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            >>> Studio.open().find(noise)[0].foreign
+            'does not look like a face of this domain: ...'
+
+        Args:
+            picture: file, bytes of a file, Pillow picture, array (H, W[, 3 or 4]) or tensor (3, H, W) in [−1, 1].
+            faces: `all`, `largest`, a number (so many), or `Only(number)`.
+            aligned: the picture is an aligned face: it is not searched.
+        Raises:
+            PhotoError: the picture cannot be read.
+            AlignmentError: it is too small or shows no face.
+        """
+        aligner = self.pipeline.aligner
+        source = source_of(picture, 1 << 30 if aligner.cuts_photographs else aligner.enough)
+        found = self.pipeline.faces(source.picture, faces, aligned or source.is_aligned)
+        return [Face(self, source, one, number) for number, one in enumerate(found, start=1)]
+
+    def invert(self, faces: Sequence[Face]) -> None:
+        """Invert those faces that are not inverted yet, in batches: faster than one by one."""
+        for chunk in _chunks([face for face in faces if face._inverted is None], self.batch_size):
+            inversion = self.pipeline.invert(torch.stack([to_tensor(face.picture) for face in chunk]))
+            for index, face in enumerate(chunk):
+                face._inverted = inversion.rows([index])
+
+    def edit(
+        self, faces: Sequence[Face], asked: Asked | None = None, /, *, force: bool = False, **targets: Wanted
+    ) -> list[Edit]:
+        """The same edit of several faces, in batches.
+
+            >>> studio = Studio.open()
+            >>> faces = [face for n in (1, 2) for face in studio.find(f"pretrained/avatars/samples/face-0{n}.png")]
+            >>> [round(edit.wanted["Smiling"]) for edit in studio.edit(faces, Smiling=1)]
+            [1, 1]
+
+        Args:
+            asked: a request, or attribute → what is wanted of it.
+            force: edit pictures that do not look like faces of this domain.
+            targets: attribute → value (0 absent, 1 present, may leave [0, 1]), "flip" or a target.
+        Raises:
+            ForeignFace: a picture does not look like a face of this domain.
+            RequestError: nothing is asked for, or something that the editor does not take.
+        """
+        request = self.request(asked, **targets)
+        self.invert(faces)
+        if not force and (foreign := next((face.foreign for face in faces if face.foreign), None)):
+            raise ForeignFace(foreign)
+        edits = []
+        for chunk in _chunks(faces, self.batch_size):
+            edited = self.pipeline.edit(_joined([face.inverted for face in chunk]), request)
+            edits += [Edit(face, request, edited.row(index)) for index, face in enumerate(chunk)]
+        for edit in edits:
+            if not bool(edit.result.finite()):
+                raise RequestError(f"{request.label}: the result is not finite; choose a target nearer to the face")
+        return edits
+
+    def request(self, asked: Asked | None = None, /, **targets: Wanted) -> Request:
+        """The request that the arguments of `edit` stand for.
+
+        Raises:
+            RequestError: nothing is asked for, or something that the editor does not take.
+        """
+        if isinstance(asked, Request):
+            if targets:
+                raise RequestError(f"a request and attributes ({', '.join(targets)}) at once; choose one")
+            return asked
+        wanted = {**(asked or {}), **targets}
+        if not self.attributes:
+            raise RequestError(f"this editor takes no attribute requests; it takes: {', '.join(self.requests)}")
+        if not wanted:
+            raise RequestError(f"no edit is asked for; this editor has the attributes {', '.join(self.attributes)}")
+        return AttributeRequest.of({name: _target(name, value) for name, value in wanted.items()})
+
+
+@dataclass(eq=False)
+class Face:
+    """One face of a picture.
+
+    Attributes:
+        source: the picture.
+        found: where the face lies, and the aligned square.
+        number: among those found, from 1.
+    """
+
+    studio: Studio
+    source: Source
+    found: AlignedFace
+    number: int = 1
+    _inverted: Inversion | None = field(default=None, repr=False)
+
+    @property
+    def picture(self) -> Image.Image:
+        """The aligned face, S × S."""
+        return self.found.picture
+
+    @property
+    def frame(self) -> Frame:
+        """Where the aligned square lies in the picture, rounded as in reports: pasting agrees with edit.py's."""
+        return Frame.of(self.found.frame.numbers())
+
+    @property
+    def inverted(self) -> Inversion:
+        """Its code and what is known of it, with one row."""
+        if self._inverted is None:
+            self.studio.invert([self])
+        assert self._inverted is not None
+        return self._inverted
+
+    @cached_property
+    def inversion(self) -> Image.Image:
+        """What the generator makes of the face unedited, R × R."""
+        return to_pillow(self.inverted.picture[0])
+
+    @property
+    def attributes(self) -> dict[str, float]:
+        """What the editor estimates from the picture, by name: 0 absent, 1 present."""
+        return self.studio.pipeline.editor.named(self.inverted.condition[0])
+
+    @property
+    def attributes_of_inversion(self) -> dict[str, float]:
+        """The same from the inversion, to which edits are compared: what the inversion misses is no edit's fault."""
+        return self.studio.pipeline.editor.named(self.inverted.condition_of_inversion[0])
+
+    @property
+    def foreign(self) -> str | None:
+        """Why this does not look like a face of the editor's domain; None if it does."""
+        return self.studio.pipeline.foreign(float(self.inverted.distance[0]))
+
+    @property
+    def identity(self) -> float:
+        """Cosine between the identity embeddings of face and inversion."""
+        return float(self.inverted.identity()[0])
+
+    def edit(self, asked: Asked | None = None, /, *, force: bool = False, **targets: Wanted) -> Edit:
+        """The face with other attributes, see `Studio.edit`.
+
+            >>> [face] = Studio.open().find("pretrained/avatars/samples/face-02.png")
+            >>> edit = face.edit({"Smiling": "flip"}, Young=1)
+            >>> edit.request.label
+            'Smiling=flip0.2,Young=1'
+        """
+        return self.studio.edit([self], asked, force=force, **targets)[0]
+
+    def sweep(
+        self,
+        attribute: str,
+        first: float = -0.2,
+        last: float = 1.2,
+        count: int = 7,
+        *,
+        force: bool = False,
+        **targets: Wanted,
+    ) -> list[Edit]:
+        """Edits in which one attribute goes from a value to another in equal steps.
+
+            >>> [face] = Studio.open().find("pretrained/avatars/samples/face-01.png")
+            >>> [edit.wanted["Smiling"] for edit in face.sweep("Smiling", 0, 1, 3)]
+            [0.0, 0.5, 1.0]
+
+        Args:
+            count: number of edits, 2 or more.
+            targets: the same in all of them.
+        """
+        values = sweep_values(first, last, count)
+        return [self.edit({**targets, attribute: value}, force=force) for value in values]
+
+
+@dataclass(eq=False)
+class Edit:
+    """An edited face.
+
+    Attributes:
+        face: unedited.
+        request: what was asked for.
+        result: what was computed, with one row.
+    """
+
+    face: Face
+    request: Request
+    result: Edited
+
+    @cached_property
+    def picture(self) -> Image.Image:
+        """The edited face, R × R with the generator's side R."""
+        return to_pillow(self.result.picture[0])
+
+    @cached_property
+    def photograph(self) -> Image.Image:
+        """The whole photograph with the edit pasted back, upright, at full size; as `pasted()`."""
+        return self.pasted()
+
+    def pasted(self, mode: PasteMode = "difference") -> Image.Image:
+        """The whole photograph with the edit pasted back; computed at each call.
+
+        Args:
+            mode: `difference` adds the change between inversion and edit, `crop` puts the edited face over it.
+        """
+        photograph = self.face.source.photograph()
+        photograph = replace(photograph, own=photograph.own.copy())
+        paste_back(photograph, self.face.frame, self.picture, self.face.inversion, mode)
+        return photograph.own
+
+    @property
+    def latent(self) -> Tensor:
+        """The edited code (L, D)."""
+        return self.result.latent[0]
+
+    @property
+    def wanted(self) -> dict[str, float]:
+        """The attribute values that were asked for, by name; of attributes without a target the estimates."""
+        return self.face.studio.pipeline.editor.named(self.result.target[0])
+
+    @property
+    def attributes(self) -> dict[str, float]:
+        """What the editor estimates from the edited picture, by name."""
+        return self.face.studio.pipeline.editor.named(self.result.condition[0])
+
+    @property
+    def moved(self) -> dict[str, float]:
+        """Change of each attribute without a target, from the inversion to the edit: what else moved."""
+        asked = self.request.described()
+        before = self.face.attributes_of_inversion
+        return {name: value - before[name] for name, value in self.attributes.items() if name not in asked}
+
+    @property
+    def identity(self) -> float:
+        """Cosine between the identity embeddings of the edited face and the photograph's."""
+        return float(self.result.identity[0])
+
+    def save(self, path: str | Path) -> None:
+        """Write the edited face as PNG that states how it was edited.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        studio, editor = self.face.studio, self.face.studio.pipeline.editor
+        record = {
+            "editor": studio.metadata["hash"],
+            "label": self.request.label,
+            "face": measured_inversion(self.face.inverted, 0, editor),
+            "edit": measured_edit(self.result, 0, editor),
+            "aligned": True,
+        }
+        save_marked(Path(path), self.picture, f"Face edited with SDFlow: {self.request.label}", record)
+
+
+def _target(name: str, wanted: Wanted) -> Target:
+    if isinstance(wanted, SetTo | Flip):
+        return wanted
+    if wanted == "flip":
+        return Flip()
+    try:
+        value = float(wanted)
+    except ValueError:
+        value = float("nan")
+    if value != value or value in (float("inf"), -float("inf")):
+        raise RequestError(f"{name}: '{wanted}' is neither a finite number nor \"flip\"")
+    return SetTo(value)
+
+
+def _joined(inversions: Sequence[Inversion]) -> Inversion:
+    """The rows of several."""
+    if len(inversions) == 1:
+        return inversions[0]
+    return Inversion(**{name: torch.cat([getattr(one, name) for one in inversions]) for name in vars(inversions[0])})
+
+
+def _chunks(faces: Sequence[Face], size: int) -> Iterator[Sequence[Face]]:
+    return (faces[start : start + size] for start in range(0, len(faces), size))
