@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.options import add_device_option
+from utils.options import add_device_option, output_folder, written
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -27,14 +27,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml")
     source.add_argument(
-        "--resume", metavar="RUN", help="run folder to continue from its last checkpoint, with the config saved there"
+        "--config", type=written, metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml"
+    )
+    source.add_argument(
+        "--resume",
+        type=output_folder,
+        metavar="RUN",
+        help="run folder to continue from its last checkpoint, with the config saved there",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="override a key of the config: training.steps=50"
     )
-    parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/<run of the config>)")
+    parser.add_argument(
+        "--run", type=output_folder, metavar="FOLDER", help="run folder (default: runs/<run of the config>)"
+    )
     add_device_option(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="build everything, print config, networks and sizes, then exit"
@@ -57,28 +64,39 @@ from training.dry_run import describe
 from training.loop import Interrupted, NonFiniteLoss, Trainer
 from training.methods import METHODS
 from training.settings import SECTIONS, TrainingSettings
-from utils.config import ConfigError, Section, load_config, nearest
+from utils.config import ConfigError, Section, check_arguments, load_config, nearest
 from utils.devices import keep_freed_memory, pick_device
 from utils.files import write_text
-from utils.paths import ROOT, displayed
+from utils.paths import ROOT, displayed, resolve
+from utils.ranges import Text
 from utils.weights import WeightsError
 
 
 def read_config(options: argparse.Namespace) -> Section:
-    """The resolved config: the named domain file is read into it, so that it stands alone."""
-    if options.resume:
-        path = Path(options.resume) / "config.yaml"
-        if not path.is_file():
-            raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
-        return load_config(path, options.overrides)
+    """The resolved config: the named domain file is read into it, so that it stands alone.
+
+    Raises:
+        ConfigError: unreadable, no section, or a section that is unknown.
+    """
+    path = options.resume / "config.yaml" if options.resume else options.config
+    if options.resume and not path.is_file():
+        raise ConfigError(f"{displayed(options.resume)}: no run to resume (it has no config.yaml)")
     of_domain = [override for override in options.overrides if override.startswith("domain.")]
-    config = load_config(options.config, [override for override in options.overrides if override not in of_domain])
+    config = load_config(path, [override for override in options.overrides if override not in of_domain])
     if not isinstance(config.get("domain"), str):
-        return load_config(options.config, options.overrides)
-    domain = load_config(ROOT / config["domain"], [override.removeprefix("domain.") for override in of_domain])
-    config["domain"] = domain.plain()
-    config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
+        config = load_config(path, options.overrides)
+    else:
+        domain = load_config(resolve(config["domain"]), [override.removeprefix("domain.") for override in of_domain])
+        config["domain"] = domain.plain()
+        config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
+    for key in config:
+        if key not in SECTIONS:
+            raise ConfigError(f"{config.where(key)}: no such section{nearest(key, SECTIONS)}")
     return config
+
+
+def _run(run: Text | int) -> None:
+    """The key of a config beside its sections."""
 
 
 def run_folder(options: argparse.Namespace, config: Section) -> Path:
@@ -88,8 +106,10 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
         ConfigError: a new run would write into the folder of an old one.
     """
     if options.resume:
-        return Path(options.resume)
-    folder = Path(options.run) if options.run else ROOT / "runs" / str(config.get("run", "unnamed"))
+        given: Path = options.resume
+        return given
+    name = check_arguments(Section({"run": config.get("run", "unnamed")}, "", config.sources), _run)["run"]
+    folder = options.run or ROOT / "runs" / str(name)
     if checkpoint_names(folder / "checkpoints") and not options.dry_run:
         raise ConfigError(
             f"{displayed(folder)} already holds a run: continue it with --resume {displayed(folder)}, "
@@ -100,9 +120,6 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
 
 def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bool) -> tuple[Trainer, Domain]:
     """Config → domain, data, method → trainer."""
-    for key in config:
-        if key not in SECTIONS:
-            raise ConfigError(f"{config.where(key)}: no such section{nearest(key, SECTIONS)}")
     settings = TrainingSettings.from_section(config.section("training"))
     if settings.threads:
         torch.set_num_threads(settings.threads)

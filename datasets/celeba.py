@@ -11,6 +11,7 @@ from datasets.attribute_table import AttributeTable, Row, TableError, check_colu
 from datasets.pictures import LabelledPictures, PictureIndex, find_pictures, number_in, report_unmatched
 from models.domain import Domain
 from utils.paths import displayed, resolve
+from utils.ranges import Count, PictureBox, Text
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 _VALUES = {"1": 1.0, "-1": 0.0}
@@ -120,13 +121,13 @@ class CelebA(LabelledPictures):
     def __init__(
         self,
         domain: Domain,
-        folder: str,
-        labels: str,
+        folder: Text,
+        labels: Text,
         split: Literal["train", "validation", "test", "all"] = "train",
-        partition: str | None = None,
-        mapping: str | None = None,
-        crop: tuple[int, ...] | None = None,
-        count: int | None = None,
+        partition: Text | None = None,
+        mapping: Text | None = None,
+        crop: PictureBox | None = None,
+        count: Count | None = None,
         mirror: bool = False,
     ) -> None:
         if split != "all" and partition is None:

@@ -15,6 +15,7 @@ from datasets.latent_shards import ShardError, ShardFile, output_columns, shard_
 from models.domain import Domain
 from utils.files import write_text
 from utils.paths import displayed, resolve
+from utils.ranges import Count, Text, Whole
 
 MANIFEST = "manifest.json"
 
@@ -59,7 +60,7 @@ class EncodedFaces(Dataset):
         ShardError: no such folder, an encoding that is not finished, of another encoder or image side, or no face.
     """
 
-    def __init__(self, domain: Domain, folder: str, first: int = 0, count: int | None = None) -> None:
+    def __init__(self, domain: Domain, folder: Text, first: Whole = 0, count: Count | None = None) -> None:
         self.folder = resolve(folder)
         manifest = read_manifest(self.folder)
         if manifest is None:

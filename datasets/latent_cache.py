@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,8 +21,10 @@ from datasets.latent_shards import Shard, ShardFile, encode_faces, output_column
 from models.domain import Domain
 from utils.config import as_section
 from utils.paths import resolve
+from utils.ranges import Between, Text
 
 PORTION = 1024  # items a file
+BatchSize = Annotated[int, Between(1, 65536)]
 
 
 class LatentCache(Dataset):
@@ -36,7 +39,9 @@ class LatentCache(Dataset):
         batch_size: faces encoded at once.
     """
 
-    def __init__(self, domain: Domain, faces: dict, cache: str = "cache/latents", batch_size: int = 32) -> None:
+    def __init__(
+        self, domain: Domain, faces: dict[str, Any], cache: Text = "cache/latents", batch_size: BatchSize = 32
+    ) -> None:
         self.domain, self.batch_size = domain, batch_size
         self.faces = DATASETS.build(as_section(faces, "data.faces"), domain=domain)
         contents = [self.faces.fingerprint(), len(self.faces)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from utils.celeba import CELEBA_ATTRIBUTES
 from utils.config import ConfigError, Section, check_arguments, load_config
 from utils.options import Precision
 from utils.paths import displayed, resolve
+from utils.ranges import Count, Long, Positive, Size, Text
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, fingerprint, freeze
 
@@ -51,18 +52,18 @@ class DomainSettings:
         latent_space: section of a map between the codes of generator and encoder and those of the domain.
     """
 
-    name: str
-    attributes: tuple[str, ...]
-    image_side: int
+    name: Text
+    attributes: Annotated[tuple[Text, ...], Long(1, 1000)]
+    image_side: Size
     aligner: dict[str, Any] = field(default_factory=lambda: {"name": "resize"})
-    classifier_outputs: Literal["celeba"] | tuple[str, ...] | None = None
-    synthesis_resize: str = "nearest"
+    classifier_outputs: Literal["celeba"] | tuple[Text, ...] | None = None
+    synthesis_resize: Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"] = "nearest"
     weights_hint: str = ""
-    reconstruction_limit: float | None = None
+    reconstruction_limit: Positive | None = None
     foreign_face_hint: str = ""
     precision: Precision = "float32"
-    recompute_from: int | None = None
-    synthesis_batch: int | None = None
+    recompute_from: Size | None = None
+    synthesis_batch: Count | None = None
     latent_space: dict[str, Any] | None = None
 
     @classmethod
@@ -73,10 +74,6 @@ class DomainSettings:
             ConfigError: unknown or missing key, wrong type or impossible value.
         """
         settings = cls(**check_arguments(section, cls, what="domain", others=parts))
-        for key in ("image_side", "recompute_from", "synthesis_batch"):
-            value = getattr(settings, key)
-            if value is not None and value < 1:
-                raise ConfigError(f"{section.where(key)}: must be at least 1, not {value}")
         unknown = [name for name in settings.attributes if name not in settings.outputs]
         if unknown:
             raise ConfigError(f"{section.where('attributes')}: the classifier has no output '{unknown[0]}'")
@@ -94,12 +91,13 @@ class Part(Generic[Network]):
     """A frozen network of a domain, loaded when it is first used and kept until `Domain.forget`.
 
     Args:
+        interface: protocol of `models.protocols` that the network has.
         beside_weights: tensors that the weight file must hold beside the network's own.
         channels_last: memory format of its weights.
     """
 
-    def __init__(self, beside_weights: Sequence[str] = (), channels_last: bool = False) -> None:
-        self.beside_weights, self.channels_last = beside_weights, channels_last
+    def __init__(self, interface: Any, beside_weights: Sequence[str] = (), channels_last: bool = False) -> None:
+        self.interface, self.beside_weights, self.channels_last = interface, beside_weights, channels_last
 
     def __set_name__(self, owner: type[Domain], name: str) -> None:
         self.name = name
@@ -143,11 +141,11 @@ class Domain:
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
-    generator = Part[protocols.Generator]()
-    encoder = Part[protocols.Encoder](beside_weights=["latent_avg"], channels_last=True)
-    teacher = Part[protocols.Classifier]()
-    judge = Part[protocols.Classifier]()
-    identity = Part[protocols.RecognitionNetwork]()
+    generator = Part[protocols.Generator](protocols.Generator)
+    encoder = Part[protocols.Encoder](protocols.Encoder, beside_weights=["latent_avg"], channels_last=True)
+    teacher = Part[protocols.Classifier](protocols.Classifier)
+    judge = Part[protocols.Classifier](protocols.Classifier)
+    identity = Part[protocols.RecognitionNetwork](protocols.RecognitionNetwork)
 
     def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:
         settings = DomainSettings.from_section(config, self.parts)
@@ -194,7 +192,17 @@ class Domain:
         """The network of a part with initial weights, to train that part."""
         section = self.config.section(part)
         section.pop("weights", None)
-        network: nn.Module = NETWORKS.build(section)
+        return self._fitting(part, NETWORKS.build(section))
+
+    def _fitting(self, part: str, network: nn.Module) -> nn.Module:
+        """The network, if it can be this part.
+
+        Raises:
+            ConfigError: it is of another kind.
+        """
+        section, interface = self.config.section(part), getattr(type(self), part).interface
+        if not isinstance(network, interface):
+            raise ConfigError(f"{section.where('name')}: '{section['name']}' cannot be the domain's {part}")
         return network
 
     def from_weights(self, part: str, path: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -223,7 +231,7 @@ class Domain:
             else:
                 section.pop("weights")
                 loaded = network_in(checkpoint, section.get("name"), section)
-                network, extra = loaded.module, loaded.extra
+                network, extra = self._fitting(part, loaded.module), loaded.extra
         return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
 
     @property
@@ -260,10 +268,12 @@ class Domain:
         """The map between the codes of generator and encoder and those of the domain; None where they are the same."""
         if self.settings.latent_space is None:
             return None
-        space = NETWORKS.build(self.config.section("latent_space"), style_dim=self.style_dim)
-        frozen: Any = freeze(space.to(self.device))
-        network: protocols.LatentSpace = frozen
-        return network
+        section = self.config.section("latent_space")
+        space: nn.Module = NETWORKS.build(section, style_dim=self.style_dim)
+        frozen = freeze(space.to(self.device))
+        if not isinstance(frozen, protocols.LatentSpace):
+            raise ConfigError(f"{section.where('name')}: '{section['name']}' is no map between latent spaces")
+        return frozen
 
     def encode(self, image: Tensor) -> Tensor:
         """Latent codes (B, L, D) of images (B, 3, S, S) in [−1, 1]."""

@@ -29,9 +29,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from utils.options import output_folder, value_of, written
 from utils.paths import ROOT
+from utils.ranges import Between
 
 STAGES = ("tuning", "comparison", "ablation", "beyond", "correlation")
 BASELINE = "SDFlow"
@@ -43,21 +45,22 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}")
-    parser.add_argument("--without", nargs="+", default=[], metavar="METHOD", help="methods to leave out")
+    parser.add_argument("--without", type=written, nargs="+", default=[], metavar="METHOD", help="methods to leave out")
     parser.add_argument("--quick", action="store_true", help="two steps and eight faces everywhere")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
     parser.add_argument(
-        "--study", type=Path, default=ROOT / "configs/study.yaml", metavar="FILE",
+        "--jobs", type=value_of(Annotated[int, Between(1, 256)]), default=os.cpu_count() or 1, metavar="N",
+        help="runs at a time",
+    )  # fmt: skip
+    parser.add_argument(
+        "--study", type=written, default=ROOT / "configs/study.yaml", metavar="FILE",
         help="what is trained and measured (default: configs/study.yaml)",
     )  # fmt: skip
-    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="of trainings (default: runs/study)")
+    parser.add_argument("--runs", type=output_folder, metavar="FOLDER", help="of trainings (default: runs/study)")
     parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "results/avatars/study", metavar="FOLDER",
+        "-o", "--output", type=output_folder, default=ROOT / "results/avatars/study", metavar="FOLDER",
         help="for results (default: results/avatars/study)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if options.jobs < 1:
-        parser.error("--jobs counts from 1")
     if options.quick and options.output == ROOT / "results/avatars/study":
         parser.error("--quick: numbers without meaning go elsewhere, say -o output/study")
     return options

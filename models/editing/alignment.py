@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from utils.ranges import Size
+
 ALIGNED_ALREADY = "aligned already, used as it is"
 FaceChoice = Literal["all", "largest"] | int  # a number: so many, highest score first
 
@@ -120,7 +122,7 @@ class ResizeAligner:
 
     cuts_photographs = False
 
-    def __init__(self, image_side: int, minimum_side: int | None = None) -> None:
+    def __init__(self, image_side: int, minimum_side: Size | None = None) -> None:
         self.image_side = image_side
         self.minimum_side = minimum_side if minimum_side is not None else max(1, image_side // 2)
         self.enough = 4 * image_side

@@ -19,7 +19,7 @@ from models.semantic_encoder import SemanticEncoder
 from models.weight_files import load_network, network_in
 from models.weight_files.kinds import title_of
 from utils.config import ConfigError, Section
-from utils.paths import ROOT, displayed
+from utils.paths import ROOT, displayed, expanded
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, freeze, load_strict
 
@@ -34,7 +34,7 @@ def editor_path(path: str | Path | None) -> Path:
     Raises:
         WeightsError: the folder holds no finished editor.
     """
-    path = SHIPPED_EDITOR if path is None else Path(path).expanduser()
+    path = SHIPPED_EDITOR if path is None else expanded(path)
     if not path.is_dir():
         return path
     if not (path / _FILE).is_file():
@@ -70,7 +70,7 @@ def load_editor(
     if semantic_encoder is not None:
         if path is None:
             raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
-        files = Path(path).expanduser(), Path(semantic_encoder).expanduser()
+        files = expanded(path), expanded(semantic_encoder)
         return _load_pair(*files, domain_config, device, without)
     if domain_config is not None:
         raise ConfigError("a domain is named for a flow and its semantic encoder only; an editor's file names its own")

@@ -23,6 +23,7 @@ from models.evaluation.sweep import Sweep, TestSet
 from utils.config import ConfigError
 from utils.files import write_atomically
 from utils.images import to_pillow
+from utils.paths import expanded
 from utils.sheets import SheetWriter
 
 REFERENCES = ("inversion", "photo")
@@ -46,7 +47,7 @@ def named_run(text: str) -> tuple[str | None, str]:
         ConfigError: a name that tables and figures cannot show.
     """
     name, separator, path = text.partition("=")
-    if not separator or Path(text).expanduser().exists():
+    if not separator or expanded(text).exists():
         return None, text
     if not name.strip() or not name.isprintable() or set(name) & set("|$"):
         raise ConfigError(f"--compare {text!r}: NAME=RUN takes a name without |, $ and line breaks")

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 import edit
 from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
+from utils.options import output_file
 from utils.paths import ROOT, displayed
 from utils.provenance import save_marked
 from utils.sheets import font
@@ -35,7 +36,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--faces", nargs="+", type=int, choices=range(1, 13), default=CHOSEN, metavar="N", help="sample faces, 1 to 12"
     )
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "results/avatars/edits.png", help="PNG to write")
+    parser.add_argument(
+        "-o", "--output", type=output_file, default=ROOT / "results/avatars/edits.png", help="PNG to write"
+    )
     return parser.parse_args(arguments)
 
 

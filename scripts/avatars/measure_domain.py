@@ -20,7 +20,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from models.domain import Domain
 from scripts.avatars.measures.bars import bars, card
@@ -32,8 +32,9 @@ from scripts.avatars.measures.identity import measure_identity
 from utils.config import ConfigError
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.options import add_device_option
+from utils.options import add_device_option, output_file, output_folder, value_of, written
 from utils.paths import ROOT, displayed
+from utils.ranges import Between, Seed
 from utils.weights import WeightsError, fingerprint
 
 ORDER = ("judge", "teacher", "identity", "generator", "encoder")
@@ -47,6 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--domain",
+        type=written,
         default="configs/domains/avatars.yaml",
         metavar="FILE",
         help="config of the domain (default: configs/domains/avatars.yaml)",
@@ -54,21 +56,26 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=ORDER, metavar="NETWORK", help=f"measure only these, of {', '.join(ORDER)}"
     )
-    parser.add_argument("--faces", type=int, default=5000, help="faces per set, at least 100 (default: 5000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the generated faces (default: 0)")
+    parser.add_argument(
+        "--faces", type=value_of(Annotated[int, Between(100, 1_000_000)]), default=5000, metavar="N",
+        help="faces per set, at least 100 (default: 5000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=value_of(Seed), default=0, metavar="N", help="seed of the generated faces (default: 0)"
+    )
     parser.add_argument(
         "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=output_file,
         default=ROOT / "pretrained/avatars/quality.json",
         metavar="FILE",
         help="JSON file for the numbers (default: pretrained/avatars/quality.json)",
     )
     parser.add_argument(
         "--pictures",
-        type=Path,
+        type=output_folder,
         default=ROOT / "results/avatars",
         metavar="FOLDER",
         help="folder for sheets of faces (default: results/avatars)",
@@ -78,10 +85,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--card", action="store_true", help="print the numbers of the output file as Markdown, then exit"
     )
     parser.add_argument("--strict", action="store_true", help="exit status 1 if a quality bar is missed")
-    options = parser.parse_args(arguments)
-    if options.faces < 100:
-        parser.error(f"--faces {options.faces}: must be at least 100")
-    return options
+    return parser.parse_args(arguments)
 
 
 def measurable(domain: Domain, only: list[str] | None) -> list[str]:
