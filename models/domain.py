@@ -192,7 +192,8 @@ class Domain:
         """The network of a part with initial weights, to train that part."""
         section = self.config.section(part)
         section.pop("weights", None)
-        return self._fitting(part, NETWORKS.build(section))
+        network: nn.Module = self._fitting(part, NETWORKS.build(section))
+        return network
 
     def _fitting(self, part: str, network: nn.Module) -> nn.Module:
         """The network, if it can be this part.
@@ -200,8 +201,8 @@ class Domain:
         Raises:
             ConfigError: it is of another kind.
         """
-        section, interface = self.config.section(part), getattr(type(self), part).interface
-        if not isinstance(network, interface):
+        section, description = self.config.section(part), getattr(type(self), part)
+        if not isinstance(network, description.interface):
             raise ConfigError(f"{section.where('name')}: '{section['name']}' cannot be the domain's {part}")
         return network
 

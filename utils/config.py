@@ -94,17 +94,19 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Section:
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str]]:
-    path = path.resolve()
-    if path in chain:
-        raise ConfigError(f"{displayed(path)}: base files form a circle")
     try:
+        path = path.resolve()
+        if path in chain:
+            raise ConfigError(f"{displayed(path)}: base files form a circle")
+        if path.exists() and not path.is_file():  # a device would be read for ever
+            raise ConfigError(f"{displayed(path)}: cannot be read: it is a {'folder' if path.is_dir() else 'device'}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
         raise ConfigError(f"{displayed(path)}: no such config file{_suggest(near)}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # the latter: a circle of links
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{displayed(path)}: cannot be read: {reason}") from error
+        raise ConfigError(f"{str(path)[:QUOTED]}: cannot be read: {reason[:QUOTED]}") from error
     values = _parsed(text, displayed(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{displayed(path)}: must hold sections, not {type(values).__name__}")

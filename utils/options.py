@@ -44,6 +44,11 @@ def output_folder(text: str) -> Path:
     return path
 
 
+def folder_or_none(text: str) -> str | None:
+    """`type=` of a folder that is there or can be made, or an empty text for none."""
+    return str(output_folder(text)) if text else None
+
+
 def output_file(text: str) -> Path:
     """`type=` of a file to write: it is no folder, and lies in one that is there or can be made."""
     path = _path(text)

@@ -30,7 +30,7 @@ from scripts.avatars.measures.common import collect, drawn, pictures_of_random
 from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader, thirds, true_factors
 from utils.config import ConfigError, load_config
 from utils.devices import pick_device
-from utils.options import add_device_option, input_file, output_file, value_of, written
+from utils.options import add_device_option, folder_or_none, input_file, output_file, value_of, written
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Depth
 from utils.weights import WeightsError, save_weights
@@ -129,8 +129,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--rounds", type=value_of(Depth), default=3, metavar="N", help="rounds of regression and change (default: 3)"
     )
     parser.add_argument(
-        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
-    )
+        "--cache", type=folder_or_none, default="cache/avatars", metavar="FOLDER",
+        help="folder of drawn faces (default: cache/avatars; '': do not cache)",
+    )  # fmt: skip
     add_device_option(parser)
     options = parser.parse_args(arguments)
     if options.faces < 10 * _BINS:
@@ -148,9 +149,9 @@ def main(arguments: list[str] | None = None) -> int:
         generator.eval().to(domain.device)
         sections = [training.section("data"), load_config(ROOT / "configs/avatars/judge.yaml").section("data")]
         for section in sections:
-            section["cache"] = options.cache or None
+            section["cache"] = options.cache
         faces, judge_faces = (DATASETS.build(section) for section in sections)
-        reader = nuisance_reader(judge_faces, options.cache or None, domain.device)
+        reader = nuisance_reader(judge_faces, options.cache, domain.device)
     except (ConfigError, WeightsError) as error:
         print(f"calibrate_generator.py: {error}", file=sys.stderr)
         return 2

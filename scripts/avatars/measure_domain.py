@@ -32,7 +32,7 @@ from scripts.avatars.measures.identity import measure_identity
 from utils.config import ConfigError
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.options import add_device_option, output_file, output_folder, value_of, written
+from utils.options import add_device_option, folder_or_none, output_file, output_folder, value_of, written
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Seed
 from utils.weights import WeightsError, fingerprint
@@ -64,8 +64,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--seed", type=value_of(Seed), default=0, metavar="N", help="seed of the generated faces (default: 0)"
     )
     parser.add_argument(
-        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
-    )
+        "--cache", type=folder_or_none, default="cache/avatars", metavar="FOLDER",
+        help="folder of drawn faces (default: cache/avatars; '': do not cache)",
+    )  # fmt: skip
     parser.add_argument(
         "--output",
         type=output_file,
@@ -141,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         print(card(report), end="")
         return 0
-    sizes = Sizes(options.faces, options.seed, options.cache or None)
+    sizes = Sizes(options.faces, options.seed, options.cache)
     try:
         domain = Domain.from_file(options.domain, pick_device(options.device))
         for part in measurable(domain, options.only):

@@ -12,7 +12,7 @@ from models.domain import Domain
 from models.editors.latent_transformer import LatentTransformerEditor, attribute_columns
 from models.editors.loading import check_fingerprints
 from models.editors.stored import build_network
-from models.latent_transformer import amount_to_other_side
+from models.latent_transformer import LatentTransformer, amount_to_other_side
 from models.weight_files import load_network
 from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Batch, Items, Phase
