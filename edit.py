@@ -9,29 +9,34 @@
     python edit.py PHOTOS -o OUT --checkpoint prior-0010000 --semantic-encoder labeldist-0010000    SDFlow's own files
     python edit.py PHOTOS -o OUT --save-latents                                   then, without photos or encoder:
     python edit.py OUT/latents -o MORE --sweep Smiling=0:1:5
+    python edit.py latents.pt projected_w.npz -o OUT --set Smiling=1              codes of e4e, PTI, NVIDIA …
 
 OUT gets faces/NAME--input.png (the aligned face), faces/NAME--inversion.png (what the generator makes of it unedited),
 faces/NAME--EDIT.png, sheet.png with all of them side by side, and report.json with what was measured. Where faces are
 cut out of photographs, photos/NAME--EDIT is the photograph with all its edited faces pasted back, a JPEG or PNG as it
-was; the second face of a photograph is NAME--face2-EDIT. Finished pictures are kept when the command runs again. Exit
-status: 0 all done, 1 some failed, 2 wrong usage.
+was; the second face of a photograph is NAME--face2-EDIT. Finished pictures are kept when the command runs again, so
+that a stopped one goes on. One process at a time may write into OUT. Exit status: 0 all done, 1 some failed or stopped,
+2 wrong usage.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from models.editing.requests import add_request_options, parse_requests, request_settings
 from models.editing.requests.base import RequestError
-from utils.options import add_device_option, add_editor_options
+from utils.options import add_device_option, add_editor_options, not_empty
 
 
 def face_choice(text: str) -> FaceChoice:
@@ -54,10 +59,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "photos",
         nargs="+",
+        type=not_empty,
         metavar="PHOTOS",
-        help="picture files, folders, patterns ('a/*.jpg'), or saved latents",
+        help="picture files, folders, patterns ('a/*.jpg'), or latent codes: saved ones, .pt, .npy, .npz",
     )
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="folder for the results")
+    parser.add_argument("-o", "--output", required=True, type=not_empty, metavar="OUT", help="folder for the results")
     add_editor_options(parser, "the shipped editor of drawn faces")
     add_request_options(parser)
     photographs = parser.add_argument_group("photographs", "for domains that cut faces out of photographs")
@@ -73,6 +79,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         choices=("hog", "cnn"),
         help="hog: fast, with the CNN where it finds nothing; cnn: also heads turned to the side, slow on a CPU "
         "(default: hog)",
+    )
+    photographs.add_argument(
+        "--smallest-face",
+        type=int,
+        metavar="PIXELS",
+        help="height of the smallest face to search for (default: hog 80, in small pictures 40; cnn 80 in a copy of "
+        "1024 pixels); smaller ones take more time",
     )
     photographs.add_argument("--aligned", action="store_true", help="the pictures are aligned faces: do not search")
     photographs.add_argument(
@@ -98,6 +111,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options = parser.parse_intermixed_args(arguments)
     if options.batch_size < 1:
         parser.error(f"argument --batch-size: {options.batch_size} is less than 1")
+    options.output = Path(options.output)
     return options
 
 
@@ -109,17 +123,24 @@ from tqdm import tqdm
 from models.domain import Domain
 from models.editing.aligners import build_aligner
 from models.editing.alignment import Aligner, FaceChoice
+from models.editing.outputs import FOLDERS
 from models.editing.paste_back import PasteMode
 from models.editing.pipeline import EditingPipeline
 from models.editing.records import Job, Settings
 from models.editing.report import edit_report
 from models.editing.run import EditRun
-from models.editing.saved_latents import SUFFIX
+from models.editing.saved_latents import LATENT_SUFFIXES
 from models.editors.loading import load_editor
 from utils.devices import keep_freed_memory, pick_device
-from utils.files import write_text
+from utils.files import remove_litter, unwritable, write_text
+from utils.locks import only_writer
 from utils.paths import displayed
-from utils.photos import SUFFIXES, Photo, find_photos
+from utils.photo_files import SUFFIXES, find_photos
+from utils.photos import Photo
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal; the message is its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,33 +149,73 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     options = parse_arguments(arguments)
     keep_freed_memory()
-    try:
-        photos, empty = find_photos(options.photos, options.output, SUFFIXES | {SUFFIX})
-        if not photos:
-            raise RequestError("; ".join(empty))
-        pipeline, metadata = load_pipeline(options, photos)
-        requests = parse_requests(options, pipeline)
-        check_output(options.output)
-    except ValueError as error:  # of configs, weights and requests
-        print(f"edit.py: {error}", file=sys.stderr)
-        return 2
-    for problem in empty:
-        say(problem)
-    run = EditRun(pipeline, metadata, requests, options.output, settings_of(options, pipeline))
+    with stopping_on_signals():
+        try:
+            found = find_photos(options.photos, options.output, SUFFIXES | LATENT_SUFFIXES)
+            if not found.photos:
+                raise RequestError("; ".join(found.problems))
+            pipeline, metadata = load_pipeline(options, found.photos)
+            requests = parse_requests(options, pipeline)
+            check_output(options.output)
+            with only_writer(options.output, "edit.py"):
+                remove_litter(options.output)
+                for folder in FOLDERS:
+                    remove_litter(options.output / folder, recursive=True)
+                for remark in [*found.problems, *found.remarks()]:
+                    say(remark)
+                run = EditRun(pipeline, metadata, requests, options.output, settings_of(options, pipeline))
+                settings = request_settings(options, pipeline) | {"passed_over": dict(found.passed_over)}
+                done = edit_and_report(run, found.photos, settings, options.quiet)
+            return 0 if done and not found.problems else 1
+        except ValueError as error:  # of configs, weights and requests, or another process writes into the folder
+            say(str(error))
+            return 2
+        except OSError as error:
+            say(unwritable(error, options.output))
+            return 1
+        except KeyboardInterrupt as stop:
+            say(f"stopped{f' by {stop}' if str(stop) else ''} before anything was edited")
+            return 1
+
+
+def edit_and_report(run: EditRun, photos: Sequence[Photo], settings: dict[str, Any], quiet: bool) -> bool:
+    """Edit everything, write report.json and say what it holds; returns whether all is done."""
     jobs = run.jobs(photos)
-    stopped = edit_all(run, jobs, options.quiet)
-    report = edit_report(run, jobs, request_settings(options, pipeline))
+    stopped = edit_all(run, jobs, quiet)
+    report, folder = edit_report(run, jobs, settings), run.outputs.folder
     try:
-        write_text(options.output / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        write_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        stopped = stopped or f"the report cannot be written: {error.strerror or error}"
+        stopped = stopped or unwritable(error, folder / "report.json")
     if stopped:
         say(stopped)
     counts = ", ".join(f"{count} {status}" for status, count in report["counts"].items())
     files = ", ".join([*report["sheets"], "report.json"])
-    print(f"{len(jobs)} photos: {counts}. Results in {displayed(options.output)}: {files}")
-    done = set(report["counts"]) <= {"edited", "kept"}
-    return 0 if done and not stopped and not empty else 1
+    print(f"{len(jobs)} photos: {counts}. Results in {displayed(folder)}: {files}")
+    return not stopped and set(report["counts"]) <= {"edited", "kept"}
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Let SIGTERM, and SIGHUP of a closed terminal, end the command as Ctrl-C does: with a report."""
+
+    def stop(number: int, _: Any) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)  # once is enough: the report is being written
+        raise Stopped(signal.Signals(number).name)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: handler for number, handler in before.items() if handler is signal.SIG_DFL}  # not of nohup
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def load_pipeline(options: argparse.Namespace, photos: Sequence[Photo]) -> tuple[EditingPipeline, dict[str, Any]]:
@@ -163,13 +224,14 @@ def load_pipeline(options: argparse.Namespace, photos: Sequence[Photo]) -> tuple
     Raises:
         ValueError: an option, a weight file or a config that cannot be used.
     """
-    only_latents = all(photo.path.suffix.lower() == SUFFIX for photo in photos)
+    only_latents = all(photo.path.suffix.lower() in LATENT_SUFFIXES for photo in photos)
     editor, domain, metadata = load_editor(
         options.checkpoint,
         pick_device(options.device),
         options.semantic_encoder,
         options.domain,
         without=("encoder",) if only_latents else (),
+        weights=options.weights,
     )
     domain.precision = options.precision or domain.precision
     return EditingPipeline(domain, editor, aligner_of(options, domain)), metadata
@@ -182,9 +244,11 @@ def aligner_of(options: argparse.Namespace, domain: Domain) -> Aligner:
         RequestError: it has no detector.
     """
     aligner = build_aligner(domain)
-    if options.detector and not aligner.cuts_photographs:
-        raise RequestError(f"--detector: domain {domain.name} takes pictures whole and does not search them for faces")
-    return build_aligner(domain, detector=options.detector) if options.detector else aligner
+    changes = {name: getattr(options, name) for name in ("detector", "smallest_face") if getattr(options, name)}
+    if changes and not aligner.cuts_photographs:
+        option = f"--{next(iter(changes)).replace('_', '-')}"
+        raise RequestError(f"{option}: domain {domain.name} takes pictures whole and does not search them for faces")
+    return build_aligner(domain, **changes) if changes else aligner
 
 
 def settings_of(options: argparse.Namespace, pipeline: EditingPipeline) -> Settings:
@@ -200,14 +264,18 @@ def check_output(output: Path) -> None:
     """Find out before the work whether results can be written.
 
     Raises:
-        RequestError: they cannot.
+        RequestError: no folder can have this name.
+        OSError: it cannot be written.
     """
     try:
         (output / "faces").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
-        raise RequestError(f"cannot write to {displayed(output)}: {error.strerror or error}") from None
+        if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP):
+            raise RequestError(f"cannot write to {displayed(output)}: {error.strerror}") from None
+        error.filename = str(output)
+        raise
 
 
 def edit_all(run: EditRun, jobs: Sequence[Job], quiet: bool) -> str:
@@ -218,10 +286,11 @@ def edit_all(run: EditRun, jobs: Sequence[Job], quiet: bool) -> str:
                 for problem in batch.problems:
                     say(problem)
                 bar.update(len(batch.jobs))
-    except KeyboardInterrupt:
-        return "interrupted; run the same command again to continue"
+    except KeyboardInterrupt as stop:
+        by = f"stopped by {stop}" if isinstance(stop, Stopped) else "interrupted"
+        return f"{by}; finished pictures are kept: run the same command again to continue"
     except OSError as error:
-        return f"cannot write to the output folder: {error.strerror or error}"
+        return f"{unwritable(error, run.outputs.folder)}; make room and run the same command again to continue"
     return ""
 
 

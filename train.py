@@ -6,7 +6,7 @@
     python train.py --resume runs/sdflow-avatars                          continue after a stop or a crash, bit for bit
     python train.py --config configs/sdflow/ffhq.yaml --dry-run           print config, networks and sizes, do not train
 
-Exit status: 0 done, 1 stopped (interrupted, or a loss was not finite), 2 wrong usage.
+Exit status: 0 done, 1 stopped (interrupted, a loss was not finite, or data went bad), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from utils.options import add_device_option, output_folder, written
+from utils.options import add_device_option, not_empty, output_folder
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -28,7 +28,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--config", type=written, metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml"
+        "--config", type=not_empty, metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml"
     )
     source.add_argument(
         "--resume",
@@ -58,10 +58,11 @@ import yaml
 
 from datasets import DATASETS
 from datasets.latent_cache import LatentCache
+from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
 from training.checkpoints import checkpoint_names
 from training.dry_run import describe
-from training.loop import Interrupted, NonFiniteLoss, Trainer
+from training.loop import Interrupted, NonFiniteLoss, Trainer, UnreadableItem
 from training.methods import METHODS
 from training.settings import SECTIONS, TrainingSettings
 from utils.config import ConfigError, Section, check_arguments, load_config, nearest
@@ -139,22 +140,31 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config(options)
         folder = run_folder(options, config)
         trainer, domain = build_trainer(config, folder, pick_device(options.device), options.quiet)
+        check_pictures(trainer.data, trainer.validation)
         if options.dry_run:
             print(describe(trainer, domain))
             return 0
         for data in (trainer.data, trainer.validation):
             if isinstance(data, LatentCache):
-                data.prepare()
+                data.prepare(checked=True)
         if options.resume:
             print(f"resuming {displayed(folder)} after step {trainer.resume()}")
         else:
             write_text(folder / "config.yaml", yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
         trainer.run()
+    except UnreadablePictures as error:
+        print(f"train.py: {error.message(folder)}", file=sys.stderr)
+        return 2
     except (ConfigError, WeightsError, FileNotFoundError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except NonFiniteLoss as error:
         print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except UnreadableItem as stop:
+        print(f"train.py: {stop}", file=sys.stderr)
+        if checkpoint_names(trainer.checkpoints):
+            print(f"everything is saved. Continue with: python train.py --resume {displayed(folder)}", file=sys.stderr)
         return 1
     except Interrupted as stop:
         print(f"{stop}; everything is saved. Continue with: python train.py --resume {displayed(folder)}")

@@ -36,3 +36,5 @@ Networks of a domain:
 Terms that are one call of PyTorch (`class`, `attributes`, `image`, `latent`, …) stand in the methods themselves
 (`training/methods/`).
 """
+
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)

@@ -7,15 +7,23 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from utils.config import nearest
+from utils.excerpts import excerpt, shortened
 from utils.paths import displayed
 
+TABLE_FORMS = (
+    'a .csv or .tsv whose first column names the picture, or a .json such as {"a.png": {"Smiling": 1, "Male": 0}} or '
+    '[{"picture": "a.png", "Smiling": 1, "Male": 0}]'
+)
+_LONGEST_REASON, _LONGEST_NAME = 400, 60  # characters of a message that may come from a file
 MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", "?"))  # how people write that a value is not known
 
 
@@ -27,8 +35,8 @@ class TableError(ValueError):
         if line is not None:
             place.append(f"line {line}")
         if column is not None:
-            place.append(f"column '{column}'")
-        super().__init__(f"{', '.join(place)}: {reason}")
+            place.append(f"column '{shortened(column, _LONGEST_NAME)}'")
+        super().__init__(f"{', '.join(place)}: {shortened(reason, _LONGEST_REASON)}")
 
     def __reduce__(self) -> tuple[type[ValueError], tuple[object, ...]]:
         return ValueError, self.args  # worker processes hand errors on
@@ -52,12 +60,14 @@ class AttributeTable:
         attributes: A names of attributes.
         names: N names of pictures as the file has them.
         values: (N, A) float32 in [0, 1]; NaN where a value is not known.
+        remark: what a person should know of how it was read.
     """
 
     path: Path
     attributes: tuple[str, ...]
     names: tuple[str, ...]
     values: np.ndarray
+    remark: str = ""
 
 
 def read_text(path: Path) -> str:
@@ -82,11 +92,12 @@ def check_columns(path: Path, line: int, columns: Sequence[str], attributes: Ite
     Raises:
         TableError: naming the column, or the attribute and the nearest column.
     """
-    twice = next((name for name in columns if name and columns.count(name) > 1), None)  # '': spreadsheets leave such
+    counts = Counter(columns)
+    twice = next((name for name in columns if name and counts[name] > 1), None)  # '': spreadsheets leave such
     if twice is not None:
         raise TableError(path, line, "this column occurs twice", twice)
     for attribute in attributes:
-        if attribute not in columns:
+        if attribute not in counts:
             raise TableError(path, line, f"no column for the attribute '{attribute}'{nearest(attribute, columns)}")
 
 
@@ -104,14 +115,16 @@ def collect(
     values = []
     for row in rows:
         if row.name in lines:
-            raise TableError(path, row.line, f"'{row.name}' is also in line {lines[row.name]}")
+            name = shortened(row.name, _LONGEST_NAME)
+            raise TableError(path, row.line, f"'{name}' is also in line {lines[row.name]}")
         lines[row.name] = row.line
         numbers = []
         for attribute in attributes:
             try:
                 numbers.append(value_of(attribute, row.cells.get(attribute)))
             except ValueError as error:
-                raise TableError(path, row.line, str(error), attribute) from None
+                reason = f"{error}; picture '{shortened(row.name, _LONGEST_NAME)}'"
+                raise TableError(path, row.line, reason, attribute) from None
         values.append(numbers)
     if not values:
         raise TableError(path, None, "has no row of values")
@@ -124,8 +137,9 @@ def read_table(
     """A `.csv` (comma, semicolon or tab), `.tsv` or `.json` file.
 
     The first column names the picture, whatever it is called; the others are attributes, of which only the chosen ones
-    are read. JSON is a list of objects, whose first key names the picture, or an object {picture: {attribute: value}}.
-    Empty cells, `NA`, `nan`, `null`, `?` and absent keys are values that are not known.
+    are read. JSON is a list of objects, whose first key names the picture, an object {picture: {attribute: value}}, or
+    the `dataset.json` of NVIDIA's dataset tool, {"labels": [[picture, [value, …]], …]} with as many values as
+    `attributes`, in their order. Empty cells, `NA`, `nan`, `null`, `?` and absent keys are values that are not known.
 
     Args:
         attributes: the chosen columns, in order.
@@ -146,10 +160,20 @@ def read_table(
     def value_of(attribute: str, cell: object) -> float:
         return _number(cell, *limits.get(attribute, (0.0, 1.0)))
 
-    read = {".csv": _separated, ".tsv": _separated, ".txt": _separated, ".json": _json}.get(path.suffix.lower())
-    if read is None:
+    suffix, remark = path.suffix.lower(), ""
+    if suffix not in (".csv", ".tsv", ".txt", ".json"):
         raise TableError(path, None, "must be a .csv, .tsv or .json file")
-    return collect(path, read(path, read_text(path), attributes), attributes, value_of)
+    text = read_text(path)
+    document = _document(path, text) if suffix == ".json" else None
+    rows: Iterable[Row]
+    if document is None:
+        rows = _separated(path, text, attributes)
+    elif isinstance(document, dict) and isinstance(document.get("labels", {}), list | None):
+        rows = _dataset_tool_rows(path, document["labels"], attributes)
+        remark = f"the numbers of each picture are taken as {', '.join(attributes)}, in this order"
+    else:
+        rows = _json(path, text, attributes)
+    return replace(collect(path, rows, attributes, value_of), remark=remark)
 
 
 def _number(cell: object, low: float, high: float) -> float:
@@ -158,60 +182,93 @@ def _number(cell: object, low: float, high: float) -> float:
     try:
         number = float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{cell!r} is not a number (leave the cell empty if the value is unknown)") from None
+        raise ValueError(f"{excerpt(cell)} is not a number (leave the cell empty if the value is unknown)") from None
     if math.isnan(number):
         return number
     if not low <= number <= high:
-        raise ValueError(f"{cell} lies outside [{low:g}, {high:g}]; state the column's range (data.ranges)")
+        said = shortened(str(cell), _LONGEST_NAME)
+        raise ValueError(f"{said} lies outside [{low:g}, {high:g}]; state the column's range (data.ranges)")
     return (number - low) / (high - low)
+
+
+def separated_cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each row with anything in it; quotes and blanks around cells are taken off.
+
+    Raises:
+        TableError: quotes that do not close, or a cell without end.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    while True:
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise TableError(path, reader.line_num, f"cannot be read: {error}") from None
+        if any(cells):
+            yield reader.line_num, cells
 
 
 def _separated(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
     header_line = text.lstrip().partition("\n")[0]
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header_line.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise TableError(path, reader.line_num, f"cannot be read: {error}") from None
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not header:
-            header = [cell.strip() for cell in cells]
-            if len(header) == 1:
-                raise TableError(path, reader.line_num, f"has one column only; here {delimiter!r} separates columns")
-            if header[0] in attributes:
-                raise TableError(path, reader.line_num, "the first column must name the picture", header[0])
-            check_columns(path, reader.line_num, header[1:], attributes)
-            continue
+    rows = separated_cells(path, text, delimiter)
+    line, header = next(rows, (1, [""]))
+    if header == [""]:
+        return
+    if len(header) == 1:
+        raise TableError(path, line, f"has one column only; here {delimiter!r} separates columns")
+    if header[0] in attributes:
+        raise TableError(path, line, "the first column must name the picture", header[0])
+    check_columns(path, line, header[1:], attributes)
+    for line, cells in rows:
         if len(cells) != len(header):
-            raise TableError(path, reader.line_num, f"has {len(cells)} cells, but the header has {len(header)}")
-        name = cells[0].strip()
-        if not name:
-            raise TableError(path, reader.line_num, "names no picture", header[0])
-        yield Row(reader.line_num, name, dict(zip(header[1:], cells[1:], strict=True)))
+            raise TableError(path, line, f"has {len(cells)} cells, but the header has {len(header)}")
+        if not cells[0]:
+            raise TableError(path, line, "names no picture", header[0])
+        yield Row(line, cells[0], dict(zip(header[1:], cells[1:], strict=True)))
 
 
 _SPACE = re.compile(r"\s*")
 
 
-def _json(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
+def _document(path: Path, text: str) -> dict[str, Any] | list[Any]:
     try:
-        whole = json.loads(text)
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise TableError(path, error.lineno, f"is not valid JSON: {error.msg} (character {error.colno})") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise TableError(path, None, f"cannot be read: {error}") from None
-    if not isinstance(whole, dict | list):
-        raise TableError(path, 1, "must be a list of objects or an object of objects")
+    if not isinstance(document, dict | list):
+        raise TableError(path, 1, f"must be a list of objects or an object of objects: {TABLE_FORMS}")
+    return document
+
+
+def _json(path: Path, text: str, attributes: Sequence[str]) -> Iterator[Row]:
     rows = list(_json_rows(path, text))
     columns = dict.fromkeys(column for row in rows for column in row.cells)
     check_columns(path, 1, list(columns), attributes)
     yield from rows
+
+
+def _dataset_tool_rows(path: Path, labels: list[Any] | None, attributes: Sequence[str]) -> Iterator[Row]:
+    """Entries of the `dataset.json` of NVIDIA's dataset tool: [picture, class] or [picture, list of numbers]."""
+    if labels is None:
+        raise TableError(path, None, f'its "labels" are null: no picture has a value; wanted is {TABLE_FORMS}')
+    for number, entry in enumerate(labels, start=1):
+        if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str) or not entry[0]:
+            reason = f"entry {number} of its \"labels\" should be a picture and its numbers, is {excerpt(entry)}"
+            raise TableError(path, None, reason)
+        numbers = entry[1] if isinstance(entry[1], list) else [entry[1]]
+        if len(numbers) != len(attributes):
+            reason = f"'{shortened(entry[0], _LONGEST_NAME)}' has {_counted(entry[1])} in its \"labels\", but "
+            reason += f"{len(attributes)} attributes are wanted; {TABLE_FORMS}"
+            raise TableError(path, None, reason)
+        yield Row(1, entry[0], dict(zip(attributes, numbers, strict=True)))
+
+
+def _counted(label: object) -> str:
+    return f"{len(label)} numbers" if isinstance(label, list) else f"a class ({excerpt(label)})"
 
 
 def _json_rows(path: Path, text: str) -> Iterator[Row]:
@@ -237,11 +294,11 @@ def _json_rows(path: Path, text: str) -> Iterator[Row]:
             at = skipped(skipped(at) + 1)
         entry, at = decoder.raw_decode(text, at)
         if not isinstance(entry, dict):
-            raise TableError(path, line, f"must be an object of attribute values, not {entry!r}")
+            raise TableError(path, line, f"must be an object of attribute values, not {excerpt(entry)}: {TABLE_FORMS}")
         if not named:
             name = entry.pop(next(iter(entry), ""), None)
         if not isinstance(name, str) or not name:
-            raise TableError(path, line, f"the first key must name the picture, not {name!r}")
+            raise TableError(path, line, f"the first key must name the picture, not {excerpt(name)}")
         yield Row(line, name, entry)
         at = skipped(at)
         at = skipped(at + 1) if text[at] == "," else at

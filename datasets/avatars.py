@@ -28,7 +28,7 @@ from datasets.avatar_factors import (
 )
 from datasets.avatar_renderer import RENDERER_VERSION, render
 from utils.paths import resolve
-from utils.ranges import Between, Count, Fraction, Text, Whole
+from utils.ranges import Between, Count, Fraction, NewFolder, Whole
 
 __all__ = ["ATTRIBUTES", "SPLITS", "AvatarFaces", "AvatarIdentities", "Factors", "annotate", "draw_factors", "render"]
 
@@ -159,7 +159,7 @@ class AvatarFaces(_Avatars):
 
     def __init__(
         self, count: Count, split: Split = "train", first: Whole = 0, correlation: Fraction = 0.6, side: Drawn = 64,
-        cache: Text | None = None, mirror: bool = False, normals: bool = False,
+        cache: NewFolder | None = None, mirror: bool = False, normals: bool = False,
     ) -> None:  # fmt: skip
         if mirror and normals:
             raise ValueError("normals: mirrored faces have no such numbers; use either mirror or normals")
@@ -209,7 +209,7 @@ class AvatarIdentities(_Avatars):
 
     def __init__(
         self, identities: Identities, views: Views, split: Split = "identity_train", first: Whole = 0,
-        correlation: Fraction = 0.0, side: Drawn = 64, cache: Text | None = None,
+        correlation: Fraction = 0.0, side: Drawn = 64, cache: NewFolder | None = None,
     ) -> None:  # fmt: skip
         self.identities, self.views, self.first, self.correlation = identities, views, first, correlation
         arguments: dict[str, object] = {"views": views, "first": first, "correlation": correlation}

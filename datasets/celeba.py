@@ -2,98 +2,136 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from datasets.attribute_table import AttributeTable, Row, TableError, check_columns, collect, read_text
+from datasets.attribute_table import (
+    AttributeTable,
+    Row,
+    TableError,
+    check_columns,
+    collect,
+    read_text,
+    separated_cells,
+)
 from datasets.pictures import LabelledPictures, PictureIndex, find_pictures, number_in, report_unmatched
 from models.domain import Domain
+from utils.celeba import CELEBA_ATTRIBUTES
+from utils.excerpts import excerpt
 from utils.paths import displayed, resolve
-from utils.ranges import Count, PictureBox, Text
+from utils.ranges import Count, FileName, PictureBox
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
-_VALUES = {"1": 1.0, "-1": 0.0}
+_PICTURE = "image_id"  # Kaggle's name of the column of the pictures' names
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Number, text and words of each line that is not blank."""
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if words := line.split():
-            yield number, line.strip(), words
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each row, in either form: cells between blanks (CelebA's page) or a CSV (Kaggle)."""
+    text = read_text(path)
+    first_line = text.lstrip().partition("\n")[0]
+    delimiter = max(",;", key=first_line.count)
+    if delimiter in first_line:
+        yield from separated_cells(path, text, delimiter)
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
+        if cells := line.split():
+            yield number, cells
+
+
+def _found(cells: Sequence[str]) -> str:
+    return excerpt(" ".join(cells))
+
+
+def _value(attribute: str, cell: object) -> float:
+    try:
+        number = float(str(cell))
+    except ValueError:
+        number = math.nan
+    if number not in (-1, 1):
+        raise ValueError(f"{excerpt(cell)} is neither 1 nor -1")
+    return (number + 1) / 2
 
 
 def read_celeba_attributes(path: Path, attributes: Sequence[str]) -> AttributeTable:
-    """`list_attr_celeba.txt`, or `CelebAMask-HQ-attribute-anno.txt` of CelebA-HQ, which has the same form.
+    """`list_attr_celeba.txt` or `.csv`, or `CelebAMask-HQ-attribute-anno.txt` of CelebA-HQ.
 
-    The first line counts the pictures, the second names the attributes, each further one has a picture's name and −1 or
-    1 an attribute; any number of blanks stands between.
+    Each row is a picture's name and −1 or 1 for each attribute. In the text form, blanks separate them, the first line
+    counts the pictures and the second names the attributes. A CSV begins with its header; the pictures' column is
+    `image_id`, or else the first one.
 
     Raises:
         FileNotFoundError: no such file.
         TableError: another form, an unknown attribute, or a file that was cut off.
     """
-    lines = _lines(path)
-    _, first, _ = next(lines, (1, "", []))
-    if not first.isdecimal():
-        reason = "CelebA's list begins with the number of its pictures; this does not (the data set for a CSV is "
-        raise TableError(path, 1, reason + "labelled_folder, here with the range [-1, 1] for each attribute)")
-    header_line, _, header = next(lines, (2, "", []))
-    if not header:
-        raise TableError(path, 2, "the names of the attributes are missing")
-    check_columns(path, header_line, header, attributes)
+    rows = _rows(path)
+    line, header = next(rows, (1, [""]))
+    count = int(header[0]) if len(header) == 1 and header[0].isdecimal() else None
+    if count is not None:
+        line, header = next(rows, (2, []))
+        if not header:
+            raise TableError(path, 2, "the names of the attributes are missing")
+        header = [_PICTURE, *header]
+    elif len(header) == 1 or header[0] in CELEBA_ATTRIBUTES:
+        reason = "CelebA's list begins with the number of its pictures, or is a CSV that begins with image_id; this is "
+        raise TableError(path, line, reason + "neither (the data set for another CSV is labelled_folder)")
+    named = header.index(_PICTURE) if _PICTURE in header else 0
+    columns = header[:named] + header[named + 1 :]
+    check_columns(path, line, columns, attributes)
 
-    def rows() -> Iterator[Row]:
-        for number, _, words in lines:
-            if len(words) != len(header) + 1:
-                raise TableError(path, number, f"has {len(words) - 1} values for {len(header)} attributes")
-            yield Row(number, words[0], dict(zip(header, words[1:], strict=True)))
+    def entries() -> Iterator[Row]:
+        for line, cells in rows:
+            if len(cells) != len(header):
+                raise TableError(path, line, f"has {len(cells) - 1} values for {len(columns)} attributes")
+            yield Row(line, cells.pop(named), dict(zip(columns, cells, strict=True)))
 
-    def value_of(attribute: str, cell: object) -> float:
-        if cell not in _VALUES:
-            raise ValueError(f"'{cell}' is neither 1 nor -1")
-        return _VALUES[str(cell)]
-
-    table = collect(path, rows(), attributes, value_of)
-    if len(table.names) != int(first):
-        raise TableError(path, 1, f"says {first} pictures, but {len(table.names)} follow; was the file cut off?")
+    table = collect(path, entries(), attributes, _value)
+    if count is not None and len(table.names) != count:
+        raise TableError(path, 1, f"says {count} pictures, but {len(table.names)} follow; was the file cut off?")
     return table
 
 
 def read_partition(path: Path) -> dict[str, int]:
-    """`list_eval_partition.txt`: picture → 0 train, 1 validation, 2 test.
+    """`list_eval_partition.txt` or `.csv`: picture → 0 train, 1 validation, 2 test.
 
     Raises:
         FileNotFoundError: no such file.
         TableError: another form.
     """
     parts: dict[str, int] = {}
-    for number, line, words in _lines(path):
-        if len(words) != 2 or words[1] not in ("0", "1", "2"):
-            raise TableError(path, number, f"should be a picture and 0, 1 or 2, is '{line}'")
-        if words[0] in parts:
-            raise TableError(path, number, f"the picture '{words[0]}' occurs twice")
-        parts[words[0]] = int(words[1])
+    header = [_PICTURE, "partition"]
+    for place, (number, cells) in enumerate(_rows(path)):
+        if place == 0 and "partition" in cells[1:]:
+            header = cells if _PICTURE in cells else [_PICTURE, *cells[1:]]
+            continue
+        row = dict(zip(header, cells, strict=False))
+        if len(cells) != len(header) or row["partition"] not in ("0", "1", "2"):
+            raise TableError(path, number, f"should be a picture and 0, 1 or 2, is {_found(cells)}")
+        if row[_PICTURE] in parts:
+            raise TableError(path, number, f"the picture {excerpt(row[_PICTURE])} occurs twice")
+        parts[row[_PICTURE]] = int(row["partition"])
     return parts
 
 
 def read_mapping(path: Path) -> dict[int, str]:
-    """`CelebA-HQ-to-CelebA-mapping.txt`: number of a picture of CelebA-HQ → name of the picture in CelebA.
+    """`CelebA-HQ-to-CelebA-mapping.txt`, or the same as CSV: number of a picture of CelebA-HQ → its name in CelebA.
 
     Raises:
         FileNotFoundError: no such file.
         TableError: another form.
     """
     mapping = {}
-    for number, line, words in _lines(path):
-        if number == 1 and not words[0].isdecimal():  # a header line
+    for place, (number, cells) in enumerate(_rows(path)):
+        if place == 0 and not cells[0].isdecimal():  # a header line
             continue
-        if len(words) != 3 or not words[0].isdecimal():
-            raise TableError(path, number, f"should be idx, orig_idx and orig_file, is '{line}'")
-        if int(words[0]) in mapping:
-            raise TableError(path, number, f"the number {words[0]} occurs twice", "idx")
-        mapping[int(words[0])] = words[2]
+        if len(cells) != 3 or not cells[0].isdecimal():
+            raise TableError(path, number, f"should be idx, orig_idx and orig_file, is {_found(cells)}")
+        if int(cells[0]) in mapping:
+            raise TableError(path, number, f"the number {cells[0]} occurs twice", "idx")
+        mapping[int(cells[0])] = cells[2]
     return mapping
 
 
@@ -106,8 +144,8 @@ class CelebA(LabelledPictures):
     Args:
         folder: `img_align_celeba` (jpg or png), any other set with CelebA's names, or `CelebA-HQ-img`, whose pictures
             are known by the number in their names.
-        labels: `list_attr_celeba.txt`; for CelebA-HQ also `CelebAMask-HQ-attribute-anno.txt`.
-        partition: `list_eval_partition.txt`, which every split but `all` needs.
+        labels: `list_attr_celeba.txt` or `.csv`; for CelebA-HQ also `CelebAMask-HQ-attribute-anno.txt`.
+        partition: `list_eval_partition.txt` or `.csv`, which every split but `all` needs.
         mapping: `CelebA-HQ-to-CelebA-mapping.txt`; says that the pictures are those of CelebA-HQ.
         crop: (left, top, right, bottom) in pixels; the centred square of it is seen.
         count: the first so many pictures.
@@ -121,11 +159,11 @@ class CelebA(LabelledPictures):
     def __init__(
         self,
         domain: Domain,
-        folder: Text,
-        labels: Text,
+        folder: FileName,
+        labels: FileName,
         split: Literal["train", "validation", "test", "all"] = "train",
-        partition: Text | None = None,
-        mapping: Text | None = None,
+        partition: FileName | None = None,
+        mapping: FileName | None = None,
         crop: PictureBox | None = None,
         count: Count | None = None,
         mirror: bool = False,
@@ -144,6 +182,7 @@ class CelebA(LabelledPictures):
         entries = [entry for entry in entries if entry.path is not None]
         if partition is not None and split != "all":
             parts = read_partition(resolve(partition))
+            _report_unassigned(resolve(partition), [entry.original for entry in entries if entry.original not in parts])
             entries = [entry for entry in entries if parts.get(entry.original) == SPLITS[split]]
         entries = entries[:count]
         if not entries:
@@ -161,6 +200,12 @@ class _Entry:
     name: str
     original: str
     path: Path | None
+
+
+def _report_unassigned(partition: Path, names: Sequence[str]) -> None:
+    if names:
+        said = f"has no split for {len(names)} pictures ({excerpt(names[0])} is the first)"
+        print(f"{displayed(partition)}: {said}; they are left out", file=sys.stderr)
 
 
 def _by_name(table: AttributeTable, root: Path, paths: Sequence[Path]) -> list[_Entry]:

@@ -13,9 +13,10 @@ from torch.utils.data import Dataset
 
 from datasets.latent_shards import ShardError, ShardFile, output_columns, shard_path
 from models.domain import Domain
+from utils.excerpts import shortened
 from utils.files import write_text
 from utils.paths import displayed, resolve
-from utils.ranges import Count, Text, Whole
+from utils.ranges import Count, FileName, Whole
 
 MANIFEST = "manifest.json"
 
@@ -28,22 +29,32 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        shard_places(manifest)
+        _ = manifest["domain"], int(manifest["image_side"]), manifest["networks"]["encoder"]
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise ShardError(f"{displayed(path)}: damaged ({error}); delete the folder and encode again") from error
-    return manifest
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        said = shortened(str(error), 100)
+        raise ShardError(f"{displayed(path)}: damaged ({said}); delete the folder and encode again") from error
+    return dict(manifest)
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Say what is being encoded: `networks` (their fingerprints), `image_side`, `photos` (count), `shard_size`, …"""
+    """Say what is being encoded: `networks` (their fingerprints), `image_side`, `photos` (count), `shards`, …"""
     write_text(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
-def shard_starts(manifest: dict[str, Any]) -> range:
-    """Place of the first photo of each shard."""
-    return range(0, manifest["photos"], manifest["shard_size"])
+def shard_places(manifest: dict[str, Any]) -> list[range]:
+    """Places of the photos of each shard in the whole encoding.
+
+    Raises:
+        LookupError, TypeError, ValueError: it is none.
+    """
+    if "shards" not in manifest:  # of an earlier version: all of one size
+        count, size = int(manifest["photos"]), int(manifest["shard_size"])
+        return [range(first, min(first + size, count)) for first in range(0, count, size)]
+    return [range(int(first), int(first) + int(count)) for first, count in manifest["shards"]]
 
 
 class EncodedFaces(Dataset):
@@ -60,14 +71,15 @@ class EncodedFaces(Dataset):
         ShardError: no such folder, an encoding that is not finished, of another encoder or image side, or no face.
     """
 
-    def __init__(self, domain: Domain, folder: Text, first: Whole = 0, count: Count | None = None) -> None:
+    def __init__(self, domain: Domain, folder: FileName, first: Whole = 0, count: Count | None = None) -> None:
         self.folder = resolve(folder)
         manifest = read_manifest(self.folder)
         if manifest is None:
             raise ShardError(f"{displayed(self.folder)}: no encoded faces here; run scripts/encode_dataset.py first")
         _check(manifest, domain, self.folder)
-        starts = [start for start in shard_starts(manifest) if start + manifest["shard_size"] > first]
-        starts = [start for start in starts if count is None or start < first + count]
+        places = shard_places(manifest)
+        end = max(part.stop for part in places) if count is None else first + count
+        starts = [part.start for part in places if part.stop > first and part.start < end]
         missing = [start for start in starts if not shard_path(self.folder, start).is_file()]
         if missing:
             raise ShardError(
@@ -75,16 +87,15 @@ class EncodedFaces(Dataset):
                 "scripts/encode_dataset.py continues where it stopped"
             )
         self.shards = [ShardFile(shard_path(self.folder, start)) for start in starts]
-        end = manifest["photos"] if count is None else first + count
-        places = [
+        rows = [
             (index, row)
             for index, shard in enumerate(self.shards)
             for row in np.flatnonzero((shard.number >= first) & (shard.number < end)).tolist()
         ]
-        if not places:
+        if not rows:
             raise ShardError(f"{displayed(self.folder)}: no encoded face from number {first} on")
-        self._places = np.array(places)
-        shard = self.shards[places[0][0]]
+        self._places = np.array(rows)
+        shard = self.shards[rows[0][0]]
         self._columns = output_columns(shard.outputs, domain.attributes, shard.path)
 
     def __len__(self) -> int:

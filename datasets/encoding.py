@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.latent_shards import Shard, encode_faces, write_shard
+from datasets.latent_shards import Shard, ShardFile, Source, encode_faces, hashed, write_shard
 from models.domain import Domain
 from models.editing.aligners import build_aligner
 from models.editing.alignment import Aligner, AlignerMissing, AlignmentError, ResizeAligner
 from utils.devices import pick_device
-from utils.photos import PhotoError, read_photo
+from utils.photos import PhotoError, decode_photo, read_file
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class ShardTask:
 
     Attributes:
         domain: file of the domain's config.
-        destination: file of the shard.
-        first: place of the first photo in the whole list.
-        photos: (path, name) of each photo.
+        destination: file of the shard; where it is there already, its other photos stay.
+        photos: (number, path, name) of each photo that is to be encoded.
+        drop: names of the photos that are to be taken out of the shard.
         aligned: the photos are aligned faces already.
         batch_size: faces encoded at once.
         device: see `utils.devices.pick_device`.
@@ -36,8 +37,8 @@ class ShardTask:
 
     domain: str
     destination: str
-    first: int
-    photos: tuple[tuple[str, str], ...]
+    photos: tuple[tuple[int, str, str], ...]
+    drop: tuple[str, ...] = ()
     aligned: bool = False
     batch_size: int = 16
     device: str = "auto"
@@ -60,7 +61,7 @@ def _networks(domain: str, device: str) -> Domain:
 
 
 def encode_shard(task: ShardTask) -> Shard:
-    """The shard of a task; depends on nothing but the task and the files that it names, and changes nothing.
+    """The shard of a task's photos; depends on nothing but the task and the files that it names, and changes nothing.
 
     Raises:
         ConfigError, WeightsError: the domain cannot be built.
@@ -69,18 +70,21 @@ def encode_shard(task: ShardTask) -> Shard:
     domain = _networks(task.domain, task.device)
     aligner: Aligner = ResizeAligner(domain.image_side) if task.aligned else build_aligner(domain)
     failures: dict[str, str] = {}
+    sources: dict[str, Source] = {}
     numbers: list[int] = []
+    names: list[str] = []
     images: list[Tensor] = []
     latents: list[Tensor] = []
     teacher: list[Tensor] = []
-    for batch in _batches(task, aligner, failures):
+    for batch in _batches(task, aligner, failures, sources):
         image = torch.stack([face for _, face in batch])
         codes, outputs = encode_faces(domain, image.float().div_(127.5).sub_(1))
-        for row, (place, face) in enumerate(batch):
+        for row, (name, face) in enumerate(batch):
             if not (torch.isfinite(codes[row]).all() and torch.isfinite(outputs[row]).all()):
-                failures[task.photos[place][1]] = "the networks gave no finite numbers"
+                failures[name] = "the networks gave no finite numbers"
                 continue
-            numbers.append(task.first + place)
+            numbers.append(sources[name].number)
+            names.append(name)
             images.append(face)
             latents.append(codes[row])
             teacher.append(outputs[row])
@@ -91,19 +95,22 @@ def encode_shard(task: ShardTask) -> Shard:
         number=torch.tensor(numbers, dtype=torch.int64),
         outputs=domain.classifier_outputs,
         image=torch.stack(images) if images else torch.zeros(0, 3, side, side, dtype=torch.uint8),
-        names=tuple(task.photos[number - task.first][1] for number in numbers),
+        names=tuple(names),
         failures=failures,
+        sources=sources,
     )
 
 
 def _batches(
-    task: ShardTask, aligner: Aligner, failures: dict[str, str]
-) -> Iterator[list[tuple[int, Tensor]]]:
-    """Places and aligned faces (3, S, S) uint8 in batches; what cannot be aligned is noted in `failures`."""
-    batch: list[tuple[int, Tensor]] = []
-    for place, (path, name) in enumerate(task.photos):
+    task: ShardTask, aligner: Aligner, failures: dict[str, str], sources: dict[str, Source]
+) -> Iterator[list[tuple[str, Tensor]]]:
+    """Names and aligned faces (3, S, S) uint8 in batches; notes what cannot be aligned, and every file."""
+    batch: list[tuple[str, Tensor]] = []
+    for number, path, name in task.photos:
+        sources[name] = Source(number)
         try:
-            batch.append((place, _bytes(aligner(read_photo(path, aligner.enough)))))
+            data, sources[name] = _read(number, path)
+            batch.append((name, _bytes(aligner(decode_photo(data, aligner.enough)))))
         except AlignerMissing:
             raise
         except (PhotoError, AlignmentError) as error:
@@ -117,20 +124,54 @@ def _batches(
         yield batch
 
 
+def _read(number: int, path: str) -> tuple[bytes, Source]:
+    """The bytes of a photo's file and what tells it from another; first the latter, so that a change is noticed."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return read_file(path), Source(number)
+    data = read_file(path)
+    return data, Source(number, state.st_size, state.st_mtime_ns, hashed(data))
+
+
 def _bytes(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).permute(2, 0, 1).contiguous()
 
 
 def store_shard(task: ShardTask) -> ShardSummary:
-    """Encode a shard and put it where the task says, whole; to do it twice is to do it once.
+    """Encode the photos of a task and put the shard where it says, whole; to do it twice is to do it once.
 
     Raises:
         ConfigError, WeightsError, AlignerMissing: see `encode_shard`.
+        ShardError: the shard that is there already is damaged.
         OSError: the disk is full or not writable.
     """
-    shard = encode_shard(task)
-    write_shard(Path(task.destination), shard)
+    shard, path = encode_shard(task), Path(task.destination)
+    write_shard(path, merged(ShardFile(path), shard, task.drop) if path.is_file() else shard)
     return ShardSummary(task, len(shard.names), len(shard.failures))
+
+
+def merged(old: ShardFile, new: Shard, drop: Collection[str]) -> Shard:
+    """An old shard with the photos of a new one in the place of its own, and without some of them."""
+    gone = {*new.names, *new.failures, *drop}
+    rows = [row for row, name in enumerate(old.names) if name not in gone]
+    number = torch.cat([torch.from_numpy(old.number)[rows], new.number])
+    order = number.argsort()
+
+    def joined(key: str, added: Tensor) -> Tensor:
+        return torch.cat([torch.from_numpy(old.all(key))[rows], added])[order]
+
+    names = [*(old.names[row] for row in rows), *new.names]
+    return Shard(
+        latent=joined("latent", new.latent),
+        teacher=joined("teacher", new.teacher),
+        number=number[order],
+        outputs=new.outputs,
+        image=joined("image", new.image) if new.image is not None else None,
+        names=tuple(names[row] for row in order.tolist()),
+        failures={name: why for name, why in old.failures.items() if name not in gone} | dict(new.failures),
+        sources={name: source for name, source in old.sources.items() if name not in gone} | dict(new.sources),
+    )
 
 
 class EngineError(RuntimeError):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from datasets.pictures import Pictures, find_pictures, number_in
 from utils.paths import displayed
-from utils.ranges import Count, Side, Text
+from utils.ranges import Count, FileName, Side
 
 Split = Literal["train", "validation", "all", "sdflow_train", "sdflow_test"]
 SPLITS: dict[Split, tuple[int, int]] = {
@@ -35,7 +35,7 @@ class FFHQ(Pictures):
         ValueError: a picture without a number, or two with one number.
     """
 
-    def __init__(self, folder: Text, split: Split = "train", side: Side = 256, count: Count | None = None) -> None:
+    def __init__(self, folder: FileName, split: Split = "train", side: Side = 256, count: Count | None = None) -> None:
         first, end = SPLITS[split]
         root, paths = find_pictures(folder)
         numbered: dict[int, int] = {}

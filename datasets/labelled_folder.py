@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Literal
 
@@ -9,7 +10,7 @@ from datasets.attribute_table import read_table
 from datasets.pictures import LabelledPictures, PictureIndex, find_pictures, report_unmatched
 from models.domain import Domain
 from utils.paths import displayed, resolve
-from utils.ranges import Fraction, Interval, PictureBox, Text
+from utils.ranges import FileName, Fraction, Interval, PictureBox
 
 
 class LabelledFolder(LabelledPictures):
@@ -33,8 +34,8 @@ class LabelledFolder(LabelledPictures):
     def __init__(
         self,
         domain: Domain,
-        folder: Text,
-        table: Text,
+        folder: FileName,
+        table: FileName,
         split: Literal["train", "validation", "all"] = "all",
         validation_share: Fraction = 0.1,
         ranges: dict[str, Interval] | None = None,
@@ -43,6 +44,8 @@ class LabelledFolder(LabelledPictures):
     ) -> None:
         root, paths = find_pictures(folder)
         labels = read_table(resolve(table), domain.classifier_outputs, ranges)
+        if labels.remark:
+            print(f"{displayed(labels.path)}: {labels.remark}", file=sys.stderr)
         index = PictureIndex(root, paths)
         found = {row: path for row, name in enumerate(labels.names) if (path := index.find(name)) is not None}
         lost = [name for row, name in enumerate(labels.names) if row not in found]

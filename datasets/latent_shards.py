@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,27 @@ class ShardError(ValueError):
     """A shard that is missing, damaged or of other networks; the message names it."""
 
 
+class Source(NamedTuple):
+    """The file of a photo when it was encoded.
+
+    Attributes:
+        number: place of the photo in the whole encoding.
+        size: bytes; −1 where the file could not be read.
+        modified: time of its last change, ns.
+        digest: `hashed` of its contents.
+    """
+
+    number: int
+    size: int = -1
+    modified: int = 0
+    digest: str = ""
+
+
+def hashed(data: bytes) -> str:
+    """What tells the contents of one photo from those of another."""
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
+
+
 @dataclass
 class Shard:
     """Encoded faces.
@@ -36,6 +58,7 @@ class Shard:
         image: (N, 3, S, S) uint8, the aligned faces, where the shard keeps them.
         names: names of the N faces.
         failures: name → reason, of the faces that could not be encoded.
+        sources: name → file that it was read from, of all photos that were tried.
     """
 
     latent: Tensor
@@ -45,6 +68,7 @@ class Shard:
     image: Tensor | None = None
     names: tuple[str, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 def shard_path(folder: Path, first: int) -> Path:
@@ -57,7 +81,9 @@ def write_shard(path: Path, shard: Shard) -> None:
     tensors = {"latent": shard.latent, "teacher": shard.teacher, "number": shard.number}
     if shard.image is not None:
         tensors["image"] = shard.image
-    contents = {"outputs": shard.outputs, "names": shard.names, "failures": dict(shard.failures)}
+    contents: dict[str, Any] = {"outputs": shard.outputs, "names": shard.names, "failures": dict(shard.failures)}
+    if shard.sources:
+        contents["sources"] = dict(shard.sources)
     metadata = {_METADATA_KEY: json.dumps(contents)}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
@@ -78,9 +104,10 @@ class ShardFile:
             header = json.loads(self._open().metadata()[_METADATA_KEY])
             self.outputs = tuple(header["outputs"])
             self.names: tuple[str, ...] = tuple(header["names"])
-            self.failures: dict[str, str] = header["failures"]
+            self.failures: dict[str, str] = dict(header["failures"])
+            self.sources = {name: Source(*values) for name, values in header.get("sources", {}).items()}
             self.number = self.all("number")
-        except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
             raise ShardError(f"{displayed(path)}: damaged shard ({error}); delete it and encode again") from error
 
     def _open(self) -> Any:
@@ -89,7 +116,7 @@ class ShardFile:
         return self._stream
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_stream": None}
+        return {**self.__dict__, "_stream": None, "sources": {}}  # workers read rows alone
 
     def __len__(self) -> int:
         return len(self.number)
@@ -101,6 +128,19 @@ class ShardFile:
     def row(self, key: str, row: int) -> Tensor:
         """One row of a tensor."""
         return torch.from_numpy(self._open().get_slice(key)[row])
+
+    def numbers_of(self, places: range) -> dict[str, int]:
+        """Name → place of all photos, of those that failed as well.
+
+        Args:
+            places: of the shard.
+        """
+        numbers = dict(zip(self.names, self.number.tolist(), strict=True))
+        numbers |= {name: source.number for name, source in self.sources.items() if name in self.failures}
+        taken = set(numbers.values())
+        free = iter([place for place in places if place not in taken])
+        unplaced = [name for name in self.failures if name not in numbers]  # of shards of earlier versions
+        return numbers | {name: next(free) for name in unplaced}
 
     def keys(self) -> list[str]:
         """Names of the tensors."""

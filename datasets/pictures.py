@@ -1,28 +1,108 @@
-"""Picture files as data sets: which files, how they become squares, and which row of a table belongs to which."""
+"""Picture files as data sets: which files, how they become squares, and which row of a table belongs to which.
+
+One rule for pictures that cannot be read holds for all of these data sets: none is left out in silence, since with it
+would go the number of items and their order. Before work begins (a training, its dry run, the encoding of a latent
+cache), `check_pictures` reads every picture once and names all that cannot be read in one error; the user removes or
+replaces them, or, as for a picture that is too small for the crop, changes the setting. A picture that goes bad later
+stops a training after its state is saved (`training.loop.UnreadableItem`).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
+from utils.excerpts import excerpt
+from utils.files import write_text
 from utils.images import to_tensor
 from utils.paths import displayed, resolve
-from utils.photos import SUFFIXES, PhotoError, find_photos, read_photo
+from utils.photo_files import SUFFIXES, find_photos
+from utils.photos import PhotoError, printable, read_photo
 
 Box = Sequence[int]
+_SHOWN = 20  # unreadable pictures in a message
+_AT_ONCE = 256  # pictures handed to the reading threads
+
+
+class UnreadablePictures(ValueError):
+    """Pictures of a data set cannot be read; the message names the first ones and counts all.
+
+    Attributes:
+        reasons: a sentence for each of them.
+        count: pictures in all.
+    """
+
+    def __init__(self, reasons: Sequence[str], count: int) -> None:
+        self.reasons, self.count = list(reasons), count
+        super().__init__(self.message())
+
+    def message(self, folder: Path | None = None) -> str:
+        """What to tell the user.
+
+        Args:
+            folder: gets the whole list as `unreadable_pictures.txt` where it is too long for a message.
+        """
+        lines = self.reasons
+        head = f"{len(lines):,} of {self.count:,} pictures cannot be read; remove or replace them, then start again:"
+        if len(lines) <= _SHOWN:
+            return "\n  ".join([head, *lines])
+        rest = f"and {len(lines) - _SHOWN:,} more"
+        if folder is not None:
+            path = folder / "unreadable_pictures.txt"
+            write_text(path, "\n".join(lines) + "\n")
+            rest += f"; all are listed in {displayed(path)}"
+        return "\n  ".join([head, *lines[:_SHOWN], rest])
+
+
+@runtime_checkable
+class ReadsPictures(Protocol):
+    """A data set that reads picture files."""
+
+    def files(self) -> Sequence[Path]:
+        """The files that have not been read yet and will be, in the order of the items."""
+
+    def unreadable(self, path: Path) -> str:
+        """Which of them it is and why it cannot be read; empty if it can."""
+
+
+def check_pictures(*sources: object) -> None:
+    """Read every picture that these data sets will read, several at once; data sets of other kinds need no check.
+
+    Raises:
+        UnreadablePictures: naming all that cannot be read.
+    """
+    todo = [(source, path) for source in sources if isinstance(source, ReadsPictures) for path in source.files()]
+    reasons: dict[str, None] = {}  # in order, each once
+    with (
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as readers,
+        tqdm(total=len(todo), unit="picture", desc="reading all pictures once", dynamic_ncols=True, delay=2) as bar,
+    ):
+        for first in range(0, len(todo), _AT_ONCE):  # an interrupt waits for no more than these
+            part = todo[first : first + _AT_ONCE]
+            for reason in readers.map(lambda one: one[0].unreadable(one[1]), part):
+                reasons |= {reason: None} if reason else {}
+                bar.update()
+    if reasons:
+        raise UnreadablePictures(list(reasons), len({path for _, path in todo}))
 
 
 def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
     """The folder and the pictures in it and its sub-folders, without hidden ones, in the order of their names.
+
+    What else lies there is counted on the terminal, see `utils.photo_files.find_photos`.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -30,7 +110,10 @@ def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
     root = resolve(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"{displayed(root)}: no such folder of pictures (see datasets/README.md)")
-    return root, [photo.path for photo in find_photos([str(root)])[0]]
+    found = find_photos([str(root)])
+    for remark in (*found.problems, *(f"{displayed(root)}: {remark}" for remark in found.remarks())):
+        print(remark, file=sys.stderr)
+    return root, [photo.path for photo in found.photos]
 
 
 def number_in(path: Path) -> int | None:
@@ -50,10 +133,11 @@ def read_square(path: Path, side: int, crop: Box | None = None) -> Image.Image:
     try:
         picture = read_photo(path, 1 << 30 if crop else 4 * side)
     except PhotoError as error:
-        raise PhotoError(f"{displayed(path)}: {error}") from error
+        raise PhotoError(f"{printable(displayed(path))}: {error}") from error
     left, top, right, bottom = crop or (0, 0, *picture.size)
     if right > picture.width or bottom > picture.height:
-        raise PhotoError(f"{displayed(path)}: {picture.width} × {picture.height} pixels, too small for the crop {crop}")
+        size = f"{picture.width} × {picture.height} pixels"
+        raise PhotoError(f"{printable(displayed(path))}: {size}, too small for the crop {crop}")
     square = min(right - left, bottom - top)
     left, top = left + (right - left - square) // 2, top + (bottom - top - square) // 2
     if (square, square) != picture.size:
@@ -84,7 +168,30 @@ class Pictures(Dataset):
 
     def path(self, index: int) -> Path:
         """File of an item."""
-        return self.paths[index]
+        return self.paths[index % len(self.paths)]
+
+    def files(self) -> list[Path]:
+        """See `ReadsPictures`."""
+        return self.paths
+
+    def keys(self) -> list[str]:
+        """A hash for each item of its file (place, size, time of change) and of how it is cut out and reduced.
+
+        Equal in all data sets that the picture is in, as long as nobody touches the file.
+        """
+        return [self._key(path, path.stat()) for path in self.paths]
+
+    def _key(self, path: Path, state: os.stat_result) -> str:
+        said = f"{self.side} {self.crop} {state.st_size} {state.st_mtime_ns} {path.absolute()}"
+        return hashlib.blake2b(os.fsencode(said), digest_size=12).hexdigest()
+
+    def unreadable(self, path: Path) -> str:
+        """See `ReadsPictures`."""
+        try:
+            read_square(path, self.side, self.crop)
+        except PhotoError as error:
+            return str(error)
+        return ""
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         image = to_tensor(read_square(self.paths[index], self.side, self.crop))
@@ -116,6 +223,11 @@ class LabelledPictures(Pictures):
     def fingerprint(self) -> str:
         """As of the pictures alone: labels do not change what a network sees."""
         return super().fingerprint() + ("-mirrored" if self.mirror else "")
+
+    def keys(self) -> list[str]:
+        """Of the pictures and of their mirror images."""
+        keys = super().keys()
+        return keys + [f"{key}-mirrored" for key in keys] if self.mirror else keys
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if not 0 <= index < len(self):
@@ -170,13 +282,13 @@ def report_unmatched(table: Path, root: Path, wanted: Sequence[str], lost: Seque
     """
     if len(lost) == len(wanted):
         raise FileNotFoundError(
-            f"{displayed(table)}: none of its {len(wanted)} pictures ('{wanted[0]}' is the first) is in "
+            f"{displayed(table)}: none of its {len(wanted)} pictures ({excerpt(wanted[0])} is the first) is in "
             f"{displayed(root)}, which has {unused} others"
         )
     if lost:
         print(
             f"{displayed(table)}: {len(lost)} of its {len(wanted)} pictures are not in {displayed(root)} and are left "
-            f"out ('{lost[0]}' is the first)",
+            f"out ({excerpt(lost[0])} is the first)",
             file=sys.stderr,
         )
     if unused:

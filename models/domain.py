@@ -6,11 +6,12 @@ weight files of the networks that it calls.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +21,15 @@ from torch.utils.checkpoint import checkpoint
 from models import NETWORKS, protocols
 from models.weight_files import fill_network, network_in
 from utils.celeba import CELEBA_ATTRIBUTES
-from utils.config import ConfigError, Section, check_arguments, load_config
+from utils.config import ConfigError, Section, Unfit, check_arguments, convert, load_config
 from utils.options import Precision
 from utils.paths import displayed, resolve
-from utils.ranges import Count, Long, Positive, Size, Text
+from utils.ranges import Count, Distinct, FileName, Long, Positive, Size, Text
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, fingerprint, freeze
 
+_MEAN = "latent_avg"
+_MEAN_SAMPLES = 16_384  # the standard error is 1/128 of the codes' spread
 Network = TypeVar("Network", bound=protocols.Network)
 
 
@@ -53,10 +56,10 @@ class DomainSettings:
     """
 
     name: Text
-    attributes: Annotated[tuple[Text, ...], Long(1, 1000)]
+    attributes: Annotated[tuple[Text, ...], Long(1, 1000), Distinct()]
     image_side: Size
     aligner: dict[str, Any] = field(default_factory=lambda: {"name": "resize"})
-    classifier_outputs: Literal["celeba"] | tuple[Text, ...] | None = None
+    classifier_outputs: Literal["celeba"] | Annotated[tuple[Text, ...], Distinct()] | None = None
     synthesis_resize: Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"] = "nearest"
     weights_hint: str = ""
     reconstruction_limit: Positive | None = None
@@ -91,13 +94,16 @@ class Part(Generic[Network]):
     """A frozen network of a domain, loaded when it is first used and kept until `Domain.forget`.
 
     Args:
-        interface: protocol of `models.protocols` that the network has.
-        beside_weights: tensors that the weight file must hold beside the network's own.
         channels_last: memory format of its weights.
     """
 
-    def __init__(self, interface: Any, beside_weights: Sequence[str] = (), channels_last: bool = False) -> None:
-        self.interface, self.beside_weights, self.channels_last = interface, beside_weights, channels_last
+    def __init__(self, channels_last: bool = False) -> None:
+        self.channels_last = channels_last
+
+    @property
+    def interface(self) -> Any:
+        """The protocol that the network has: P of `Part[P]`."""
+        return get_args(self.__orig_class__)[0]  # type: ignore[attr-defined]
 
     def __set_name__(self, owner: type[Domain], name: str) -> None:
         self.name = name
@@ -113,9 +119,6 @@ class Part(Generic[Network]):
         if domain is None:
             return self
         network, extra = domain._load(self.name)
-        missing = [name for name in self.beside_weights if name not in extra]
-        if missing:
-            raise WeightsError(f"{displayed(domain.weights_path(self.name))}: has no '{missing[0]}'")
         if self.channels_last:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         domain.__dict__[self.name], domain._extra[self.name] = network, extra  # later uses do not come here
@@ -141,11 +144,11 @@ class Domain:
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
-    generator = Part[protocols.Generator](protocols.Generator)
-    encoder = Part[protocols.Encoder](protocols.Encoder, beside_weights=["latent_avg"], channels_last=True)
-    teacher = Part[protocols.Classifier](protocols.Classifier)
-    judge = Part[protocols.Classifier](protocols.Classifier)
-    identity = Part[protocols.RecognitionNetwork](protocols.RecognitionNetwork)
+    generator = Part[protocols.Generator]()
+    encoder = Part[protocols.Encoder](channels_last=True)
+    teacher = Part[protocols.Classifier]()
+    judge = Part[protocols.Classifier]()
+    identity = Part[protocols.RecognitionNetwork]()
 
     def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:
         settings = DomainSettings.from_section(config, self.parts)
@@ -184,9 +187,10 @@ class Domain:
             ConfigError: the part has no section, or no `weights`.
         """
         section = self.config.section(part)
-        if not isinstance(section.get("weights"), str):
-            raise ConfigError(f"{section.where('weights')}: must be the weight file of the domain's {part}")
-        return resolve(section["weights"])
+        try:
+            return resolve(convert(section.get("weights"), FileName))
+        except (Unfit, ValueError) as error:
+            raise ConfigError(f"{section.where('weights')}: {error} (the weight file of the {part})") from None
 
     def untrained(self, part: str) -> nn.Module:
         """The network of a part with initial weights, to train that part."""
@@ -202,7 +206,8 @@ class Domain:
             ConfigError: it is of another kind.
         """
         section, description = self.config.section(part), getattr(type(self), part)
-        if not isinstance(network, description.interface):
+        fits: bool = isinstance(network, description.interface)
+        if not fits:
             raise ConfigError(f"{section.where('name')}: '{section['name']}' cannot be the domain's {part}")
         return network
 
@@ -233,13 +238,50 @@ class Domain:
                 section.pop("weights")
                 loaded = network_in(checkpoint, section.get("name"), section)
                 network, extra = self._fitting(part, loaded.module), loaded.extra
+        outputs = getattr(network, "attribute_count", len(self.classifier_outputs))
+        if outputs != len(self.classifier_outputs):
+            raise ConfigError(
+                f"{section.where()}: has {outputs} outputs for attributes, but the domain's classifier_outputs (by "
+                f"default its attributes) are {len(self.classifier_outputs)}"
+            )
         return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
 
     @property
     def latent_avg(self) -> Tensor:
-        """Mean latent code, to which the encoder's output is added: (L, D) or (D,)."""
+        """Mean latent code, to which the encoder's output is added: (L, D) or (D,).
+
+        Where the encoder's file has none, it is the generator's: that of its file, or estimated.
+
+        Raises:
+            WeightsError: it cannot be estimated.
+        """
         _ = self.encoder  # loads the file of both
-        return self._extra["encoder"]["latent_avg"]
+        extra = self._extra["encoder"]
+        if _MEAN not in extra:
+            extra[_MEAN] = self._mean_of_generator()
+        return extra[_MEAN]
+
+    def _mean_of_generator(self) -> Tensor:
+        generator, path = self.generator, displayed(self.weights_path("encoder"))
+        stored = self._extra["generator"].get(_MEAN, getattr(generator, "w_avg", None))
+        if stored is not None:
+            how, mean = "the generator's is used", stored
+        else:
+            how = f"it was estimated as the mean of the generator's mapping over {_MEAN_SAMPLES:,} z"
+            try:
+                mean = self._estimated_mean()
+            except ValueError as error:  # a conditional one
+                raise WeightsError(f"{path}: has no '{_MEAN}', and it cannot be estimated: {error}") from None
+        # Python prints a warning that no program handles to the standard error stream, as it is.
+        logging.getLogger(__name__).warning("%s: has no '%s' (mean latent code); %s", path, _MEAN, how)
+        return mean
+
+    @torch.no_grad()
+    def _estimated_mean(self) -> Tensor:
+        """Mean w (D,) of fixed z."""
+        random = torch.Generator().manual_seed(0)
+        z = torch.randn(_MEAN_SAMPLES, self.generator.z_dim, generator=random)
+        return torch.stack([self.generator.mapping(part.to(self.device)).mean(0) for part in z.split(4096)]).mean(0)
 
     def loaded(self) -> dict[str, protocols.Network]:
         """The networks that have been used so far, by part."""

@@ -3,6 +3,7 @@
 
     python scripts/benchmark.py                                    all rows at FFHQ's sizes; about an hour on 2 cores
     python scripts/benchmark.py --only synthesis encoding          two rows
+    python scripts/benchmark.py --only busy                        edit.py beside five busy loops, one thread and two
     python scripts/benchmark.py --quick                            all rows on small networks, to see that they run
     python scripts/benchmark.py --device cuda --json results.json --plot growth.png
 
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmarks import ROW_NAMES
+from scripts.benchmarks import BUSY, ROW_NAMES
 from utils.options import add_device_option, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Depth, Processes
@@ -76,6 +77,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 if __name__ == "__main__":
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
+from scripts.benchmarks.busy import busy_line, measure_busy
 from scripts.benchmarks.measure import Plan, machine, memory_of, time_row
 from scripts.benchmarks.report import figure, line, table
 from scripts.benchmarks.rows import ROWS, Row, growth
@@ -95,14 +97,31 @@ def measure(row: Row, plan: Plan, memory: bool) -> dict[str, Any]:
         return {"name": row.name, "title": row.title, "error": f"{type(error).__name__}: {error}"}
 
 
+def measure_beside_others(plan: Plan) -> dict[str, Any]:
+    """What `measure_busy` gives, or why it gives nothing."""
+    try:
+        return measure_busy(plan.rounds, *((2, 1) if plan.small else ()))
+    except (RuntimeError, OSError) as error:
+        return {"name": BUSY, "title": "edit.py beside busy loops", "error": f"{type(error).__name__}: {error}"}
+
+
 def with_older(results: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The results, and what an older file has beyond them; each row says when it was measured."""
+    """The results, and what an older file has beyond them; each row says when it was measured.
+
+    Where no row of the table was measured, the file keeps the machine of those that it has.
+    """
     for row in results["rows"]:
         row["date"] = results["machine"]["date"]
     older = json.loads(path.read_text()) if path.is_file() else {"rows": []}
     rows = {row["name"]: row for row in (*older["rows"], *results["rows"])}
     order = [row.name for row in ROWS]
-    return {**older, **results, "rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
+    where = results["machine"] if results["rows"] else older.get("machine", results["machine"])
+    return {
+        **older,
+        **results,
+        "machine": where,
+        "rows": sorted(rows.values(), key=lambda row: order.index(row["name"])),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,15 +136,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.folder.resolve() / ("small" if options.quick else "ffhq")
     plan = Plan(options.quick, folder, device, options.threads, rounds)
     where = machine(plan)  # before the work: its load is that of others
-    if not (folder / "editor.safetensors").is_file():
+    chosen = set(options.only or ROW_NAMES)
+    if (chosen != {BUSY} or options.plot) and not (folder / "editor.safetensors").is_file():
         in_subprocess(plan.networks.write, folder)  # the peak of a process is passed on to those that it starts
     rows = []
     for row in ROWS:
-        if options.only is None or row.name in options.only:
+        if row.name in chosen:
             rows.append(measure(row, plan, not options.no_memory))
             print(line(rows[-1]), file=sys.stderr, flush=True)
-    results: dict[str, Any] = {"machine": where, "rounds": rounds, "rows": rows}
+    results: dict[str, Any] = {"machine": where, "rows": rows}
     failed = [row for row in rows if "error" in row]
+    if BUSY in chosen:
+        results[BUSY] = measure_beside_others(plan)
+        failed += [results[BUSY]] if "error" in results[BUSY] else []
     if options.plot:
         series = growth(plan.networks)
         points = [point for one in series for line_points in one.lines.values() for _, point in line_points]
@@ -134,7 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figure(series, {row["name"]: row for row in results["growth"] if "error" not in row}, options.plot)
     if options.json:
         write_text(options.json, json.dumps(with_older(results, options.json), indent=1) + "\n")
-    print(table(rows, where))
+    if rows:
+        print(table(rows, where))
+    if BUSY in results:
+        print(busy_line(results[BUSY]))
     for failure in failed:
         print(f"{failure['name']}: {failure['error']}", file=sys.stderr)
     for path in filter(None, (options.json, options.plot)):

@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.options import input_folder, written
+from utils.options import input_folder, not_empty
 
 BUILDERS = tuple(
     f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers")
@@ -37,7 +37,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "cases", type=input_folder, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case"
     )
     parser.add_argument(
-        "--only", type=written, nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)"
+        "--only", type=not_empty, nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)"
     )
     parser.add_argument(
         "--photos", type=input_folder, metavar="DIR",

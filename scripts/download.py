@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Annotated
 
-from utils.options import input_file, input_path, value_of, written
+from utils.options import input_file, input_path, not_empty, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Positive
 
@@ -34,7 +34,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("names", type=written, nargs="*", metavar="NAME", help="files or groups of the manifest")
+    parser.add_argument("names", type=not_empty, nargs="*", metavar="NAME", help="files or groups of the manifest")
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
         "--from",

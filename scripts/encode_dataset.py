@@ -9,8 +9,8 @@
 
 OUT gets shard-000000000.safetensors and so on, each with up to --shard-size faces, manifest.json (which networks, how
 many photos) and report.json (which photos failed and why). Shards are written atomically: the command may be killed at
-any time, and the same call continues where it stopped. Only one call at a time may write into a folder. Exit status: 0
-all encoded, 1 some photos failed or the call was interrupted, 2 wrong usage.
+any time, and the same call continues where it stopped. A later call with more photos adds them. Only one call at a time
+may write into a folder. Exit status: 0 all encoded, 1 some photos failed or the call was interrupted, 2 wrong usage.
 
 Estimated cost of a million photos (calculated, not measured). Disk: a face takes 197 kB as 256 x 256 pixels,
 37 kB as 18 x 512 float32 and 0.2 kB of probabilities: 234 GB. Encoder and teacher take 145 + 19 GFLOP a face: 18 ms on
@@ -29,14 +29,14 @@ and computing, one shard at a time: 22 h and 17 days on one GPU.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from utils.options import add_device_option, output_folder, value_of, written
+from utils.options import add_device_option, not_empty, output_folder, value_of
 from utils.ranges import Between
 
 SHOWN_FAILURES = 10
@@ -51,7 +51,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "photos",
-        type=written,
+        type=not_empty,
         nargs="+",
         metavar="PHOTOS",
         help="folders (with sub-folders), files, or patterns ('a/*.jpg')",
@@ -60,7 +60,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "-o", "--output", type=output_folder, required=True, metavar="OUT", help="folder for the shards"
     )
     parser.add_argument(
-        "--domain", type=written, default="configs/domains/ffhq.yaml", metavar="FILE",
+        "--domain", type=not_empty, default="configs/domains/ffhq.yaml", metavar="FILE",
         help="config of the domain: its aligner, encoder and teacher are used (default: configs/domains/ffhq.yaml)",
     )  # fmt: skip
     parser.add_argument(
@@ -71,7 +71,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--batch-size", type=PORTION, default=16, metavar="N", help="faces per pass through the networks (default: 16)"
     )
     add_device_option(parser)
-    parser.add_argument("--retry-failed", action="store_true", help="encode shards again in which a photo failed")
+    parser.add_argument("--retry-failed", action="store_true", help="encode photos again that failed")
+    growing = parser.add_argument_group(
+        "an encoding that grows",
+        "new photos are added; if earlier ones changed or are not among PHOTOS, the command stops and asks for",
+    )
+    growing.add_argument(
+        "--update", action="store_true", help="encode changed photos again, drop those that are not among PHOTOS"
+    )
+    growing.add_argument(
+        "--keep-missing", action="store_true", help="keep the faces of photos that are not among PHOTOS"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not show a progress bar")
     engine = parser.add_argument_group(
         "engine", "with ray, every machine must have photos, weights, project and OUT under the same paths"
@@ -81,7 +91,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     engine.add_argument(
         "--address",
-        type=written,
+        type=not_empty,
         metavar="ADDRESS",
         help="ray: address of a running cluster, or auto (default: start one on this machine)",
     )
@@ -105,76 +115,82 @@ if __name__ == "__main__":
 
 from tqdm import tqdm
 
-from datasets.encoded_faces import read_manifest, shard_starts, write_manifest
+from datasets.encoded_faces import read_manifest, shard_places, write_manifest
 from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
+from datasets.encoding_plan import Plan, plan_encoding
 from datasets.latent_shards import ShardError, ShardFile, shard_path
 from models.domain import Domain
 from utils.devices import pick_device
-from utils.files import write_text
+from utils.excerpts import excerpt
+from utils.files import remove_litter, write_text
 from utils.paths import displayed, resolve
-from utils.photos import Photo, find_photos, printable
+from utils.photo_files import find_photos
+from utils.photos import Photo, printable
 
 
-def distinct(photos: Sequence[Photo]) -> list[Photo]:
-    """The photos under distinct names: whole paths where two folders have files of one name."""
-    if len({photo.name for photo in photos}) == len(photos):
-        return list(photos)
-    return [Photo(photo.path, photo.path) for photo in photos]
+def named(photos: Sequence[Photo]) -> dict[str, Path]:
+    """Name → file of each photo: its path below its folder, or the whole path where an earlier one has that name."""
+    files: dict[str, Path] = {}
+    for photo in photos:
+        name = printable(photo.name)
+        files[printable(photo.path) if name in files else name] = photo.path
+    return files
 
 
-def describe(options: argparse.Namespace, photos: Sequence[Photo]) -> dict[str, Any]:
-    """The manifest of this call: everything that decides the shards."""
+def describe(options: argparse.Namespace) -> dict[str, Any]:
+    """The manifest of this call without the photos: what every photo of one encoding must share."""
     domain = Domain.from_file(options.domain, pick_device(options.device))
-    listing = hashlib.sha256("\n".join(printable(photo.name) for photo in photos).encode()).hexdigest()[:16]
     return {
-        "format": 1,
         "domain": domain.name,
         "image_side": domain.image_side,
         "networks": domain.fingerprints(("encoder", "teacher")),
         "outputs": list(domain.classifier_outputs),
         "aligner": "none" if options.aligned else domain.aligner,
-        "photos": len(photos),
-        "listing": listing,
         "shard_size": options.shard_size,
     }
 
 
-def begin(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a new encoding, or see that an old one is the same.
+def begin(options: argparse.Namespace, files: Mapping[str, Path]) -> Plan:
+    """Compare the photos with what the folder holds, and write the manifest.
 
     Raises:
-        ShardError: the folder holds an encoding of other photos, with other networks or in other portions.
+        ShardError: the folder holds an encoding with other networks or in other portions, or photos of it changed or
+            are missing and no option says what to do with them.
     """
+    folder, manifest = options.output, describe(options)
     old = read_manifest(folder)
-    if old is None:
-        write_manifest(folder, manifest)
-        return
-    different = [key for key in manifest if old.get(key) != manifest[key]]
-    if different:
-        said = ", ".join(f"{key} {old.get(key)} instead of {manifest[key]}" for key in different)
+    different = [key for key in manifest if old is not None and old.get(key) != manifest[key]]
+    if old is not None and different:
+        said = ", ".join(f"{key} {excerpt(old.get(key))} instead of {excerpt(manifest[key])}" for key in different)
         raise ShardError(
             f"{displayed(folder)} holds another encoding ({said}); choose another folder with -o, or delete it"
         )
-    for litter in folder.glob(".partial-*"):  # of a call that was killed
-        litter.unlink()
+    places = shard_places(old) if old is not None else []
+    plan = plan_encoding(folder, places, options.shard_size, files, options.retry_failed, options.keep_missing)
+    plan.check(folder, options.update, options.keep_missing)
+    shards = [[shard.places.start, len(shard.places)] for shard in plan.shards]
+    whole = {"format": 2, **manifest, "photos": sum(count for _, count in shards), "shards": shards}
+    if whole != old:
+        write_manifest(folder, whole)
+    remove_litter(folder)  # of a call that was killed
+    return plan
 
 
-def tasks(options: argparse.Namespace, photos: Sequence[Photo], manifest: dict[str, Any]) -> Iterator[ShardTask]:
-    """Shards that are still to be encoded."""
-    for first in shard_starts(manifest):
-        path = shard_path(options.output, first).resolve()
-        if path.is_file() and not (options.retry_failed and ShardFile(path).failures):
-            continue
-        part = photos[first : first + options.shard_size]
-        yield ShardTask(
+def tasks(options: argparse.Namespace, files: Mapping[str, Path], plan: Plan) -> list[ShardTask]:
+    """Shards that are still to be encoded or changed."""
+    return [
+        ShardTask(
             domain=str(resolve(options.domain)),
-            destination=str(path),
-            first=first,
-            photos=tuple((str(photo.path.resolve()), printable(photo.name)) for photo in part),
+            destination=str(shard_path(options.output, shard.places.start).resolve()),
+            photos=tuple((number, str(files[name].resolve()), name) for number, name in shard.photos),
+            drop=tuple(shard.drop),
             aligned=options.aligned,
             batch_size=options.batch_size,
             device=options.device,
         )
+        for shard in plan.shards
+        if shard.photos or shard.drop
+    ]
 
 
 def run(options: argparse.Namespace, todo: Sequence[ShardTask], done: int) -> list[ShardSummary]:
@@ -193,43 +209,47 @@ def run(options: argparse.Namespace, todo: Sequence[ShardTask], done: int) -> li
     return lost
 
 
-def report(folder: Path, manifest: dict[str, Any], lost: Sequence[ShardSummary]) -> int:
+def report(folder: Path, plan: Plan, lost: Sequence[ShardSummary], passed_over: Mapping[str, int]) -> int:
     """Write report.json, say what failed; returns the exit status."""
     failures: dict[str, str] = {}
     encoded = 0
-    for first in shard_starts(manifest):
-        path = shard_path(folder, first)
+    for part in plan.shards:
+        path = shard_path(folder, part.places.start)
         if path.is_file():
             shard = ShardFile(path)
             encoded += len(shard)
             failures |= shard.failures
     for summary in lost:
-        failures |= {name: f"not tried: {summary.lost}" for _, name in summary.task.photos}
-    contents = {"encoded": encoded, "failed": len(failures), "failures": failures}
+        failures |= {name: f"not tried: {summary.lost}" for _, _, name in summary.task.photos}
+    contents = {"encoded": encoded, "failed": len(failures), "passed_over": dict(passed_over), "failures": failures}
+    contents |= {"changed": plan.changed, "missing": plan.missing}
     write_text(folder / "report.json", json.dumps(contents, indent=2, ensure_ascii=False) + "\n")
     for name, reason in list(failures.items())[:SHOWN_FAILURES]:
         print(f"{name}: {reason}", file=sys.stderr)
     if len(failures) > SHOWN_FAILURES:
         print(f"and {len(failures) - SHOWN_FAILURES} more, see {displayed(folder / 'report.json')}", file=sys.stderr)
-    print(f"{encoded} faces in {displayed(folder)}, {len(failures)} of {manifest['photos']} photos failed")
+    print(f"{encoded} faces in {displayed(folder)}, {len(failures)} of {encoded + len(failures)} photos failed")
     return 1 if failures else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parse_arguments(arguments)
-    photos, nothing = find_photos(options.photos, leave_out=options.output)
-    for reason in nothing:
-        print(f"encode_dataset.py: {reason}", file=sys.stderr)
-    if not photos:
+    found = find_photos(options.photos, leave_out=options.output)
+    absent = [photo for photo in found.photos if not os.path.lexists(photo.path)]
+    problems = [*found.problems, *(f"{printable(photo.path)}: there is no such file" for photo in absent)]
+    for remark in [*problems, *found.remarks()]:
+        print(f"encode_dataset.py: {remark}", file=sys.stderr)
+    files = named([photo for photo in found.photos if photo not in absent])
+    if not files:
         return 2
-    photos = distinct(photos)
     try:
-        manifest = describe(options, photos)
-        begin(options.output, manifest)
-        todo = list(tasks(options, photos, manifest))
-        lost = run(options, todo, len(photos) - sum(len(task.photos) for task in todo))
-        return report(options.output, manifest, lost)
+        plan = begin(options, files)
+        for remark in plan.remarks(options.keep_missing):
+            print(f"{displayed(options.output)}: {remark}")
+        todo = tasks(options, files, plan)
+        lost = run(options, todo, plan.kept)
+        return max(report(options.output, plan, lost, found.passed_over), 1 if problems else 0)
     except (ValueError, EngineError, OSError) as error:
         print(f"encode_dataset.py: {error}", file=sys.stderr)
         return 2

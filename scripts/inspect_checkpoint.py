@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from utils.options import written
+from utils.options import not_empty
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "files", type=written, nargs="+", metavar="FILE", help="weight files of this or another project"
+        "files", type=not_empty, nargs="+", metavar="FILE", help="weight files of this or another project"
     )
     return parser.parse_args(arguments)
 

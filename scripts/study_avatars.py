@@ -1,21 +1,21 @@
 #!/usr/bin/env python
-"""The study of editors on drawn faces: SDFlow and its peers, its ablation, and what correlated training faces do.
+"""The study of editors on drawn faces: SDFlow and its peers, its ablation, and the effect of correlated training faces.
 
-    python scripts/study_avatars.py                   everything; hours on 2 cores, goes on where it was stopped
+    python scripts/study_avatars.py                   everything; hours on 2 cores, continues where it was stopped
     python scripts/study_avatars.py --only comparison ablation
-    python scripts/study_avatars.py --without AdaTrans         one method less
-    python scripts/study_avatars.py --quick -o output/study    does everything fit together? a few minutes
+    python scripts/study_avatars.py --without AdaTrans         leave out one method
+    python scripts/study_avatars.py --quick -o output/study    a trial run of all stages in a few minutes
 
-configs/study.yaml says what is trained. Stages, each of which needs those before it:
+configs/study.yaml lists what is trained. Stages, each of which needs those before it:
 
-tuning        each method's settings on validation faces, the same number of trials each, one seed of their own
+tuning        settings of each method on validation faces, the same number of trials each, with a seed of their own
 comparison    all methods, the study's seeds, at the middle correlation of the training faces
-ablation      one loss more each time; the balance of L_kd and L_mi
-beyond        what is left in z, honesty of the semantics, consistency and cost of edits
-correlation   the comparison again with other correlations
+ablation      one more loss each time; weights of L_kd and L_mi
+beyond        information left in z, agreement of the semantics with the judge, consistency and cost of edits
+correlation   the comparison at the other correlations
 
-Finished runs (--runs) and measured outcomes are kept. Results: comparison.json, ablation.json, correlation.json, their
-figures and report.md; what stands in report.md under "What it means" is kept when the rest is written anew.
+Finished runs (--runs) and measurements are kept. Results: a JSON file a stage, figures and report.md; the section
+"What it means" of an existing report.md is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from utils.options import output_folder, value_of, written
+from utils.options import not_empty, output_folder, value_of
 from utils.paths import ROOT
 from utils.ranges import Between
 
@@ -44,25 +44,29 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"of {', '.join(STAGES)}")
-    parser.add_argument("--without", type=written, nargs="+", default=[], metavar="METHOD", help="methods to leave out")
-    parser.add_argument("--quick", action="store_true", help="two steps and eight faces everywhere")
+    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"some of {', '.join(STAGES)}")
+    parser.add_argument(
+        "--without", type=not_empty, nargs="+", default=[], metavar="METHOD", help="methods to leave out"
+    )
+    parser.add_argument("--quick", action="store_true", help="a trial run: few faces, two steps a training")
     parser.add_argument(
         "--jobs", type=value_of(Annotated[int, Between(1, 256)]), default=os.cpu_count() or 1, metavar="N",
-        help="runs at a time",
+        help="parallel processes (default: one a core)",
     )  # fmt: skip
     parser.add_argument(
-        "--study", type=written, default=ROOT / "configs/study.yaml", metavar="FILE",
-        help="what is trained and measured (default: configs/study.yaml)",
+        "--study", type=not_empty, default=ROOT / "configs/study.yaml", metavar="FILE",
+        help="config of the study (default: configs/study.yaml)",
     )  # fmt: skip
-    parser.add_argument("--runs", type=output_folder, metavar="FOLDER", help="of trainings (default: runs/study)")
+    parser.add_argument(
+        "--runs", type=output_folder, metavar="FOLDER", help="folder of the trained runs (default: runs/study)"
+    )
     parser.add_argument(
         "-o", "--output", type=output_folder, default=ROOT / "results/avatars/study", metavar="FOLDER",
-        help="for results (default: results/avatars/study)",
+        help="output folder (default: results/avatars/study)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.quick and options.output == ROOT / "results/avatars/study":
-        parser.error("--quick: numbers without meaning go elsewhere, say -o output/study")
+        parser.error("--quick: results of a trial run do not go to results/avatars/study; use -o output/study")
     return options
 
 
@@ -71,17 +75,16 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from models.evaluation.comparing import sheet
 from models.evaluation.comparison import Comparison, estimate, less
+from models.evaluation.counterfactual import distances_unedited, identity_ceilings
 from models.evaluation.curves import Outcomes
-from models.evaluation.sweep import distances_unedited, identity_ceilings
+from models.evaluation.sheets import comparison_sheet
 from scripts.study import figures, report
-from scripts.study.plan import Plan, Run, by_method
+from scripts.study.parallel import in_parallel
+from scripts.study.plan import Plan, Run, StudyError, by_method
 from scripts.study.work import (
-    StudyError,
     beyond_path,
     contestants,
-    in_parallel,
     measure_all,
     measure_beyond,
     test_set,
@@ -94,7 +97,7 @@ from utils.weights import WeightsError
 
 
 class Study:
-    """A plan with the folders and processes it is carried out with."""
+    """A plan, and the folders and processes for carrying it out."""
 
     def __init__(self, plan: Plan, runs: Path, output: Path, jobs: int) -> None:
         self.plan, self.runs, self.output, self.jobs = plan, runs, output, jobs
@@ -105,10 +108,10 @@ class Study:
         if name not in self.results:
             path = self.output / f"{name}.json"
             if not path.is_file():
-                raise StudyError(f"{displayed(path)} is not there: run the stage '{name}' first")
+                raise StudyError(f"{displayed(path)} does not exist: run the stage '{name}' first")
             self.results[name] = json.loads(path.read_text(encoding="utf-8"))
             if self.results[name]["record"] != self._record()["record"]:
-                raise StudyError(f"{displayed(path)} is of other settings: run the stage '{name}' again")
+                raise StudyError(f"{displayed(path)} was made with other settings: run the stage '{name}' again")
         return self.results[name]
 
     def keep(self, name: str, result: dict[str, Any]) -> None:
@@ -148,7 +151,7 @@ class Study:
                 )
                 reach = float(comparison.curves[run.name][0]["average"].flipped.mean(1).max())
                 score = (kept + identity) / 2
-                # who does not reach 95 % is behind all who do, in the order of how far it comes
+                # settings that do not reach 95 % rank behind all that do, by the accuracy they reach
                 order.append(reach - 1 if score != score else score)
                 scores.append({"setting": setting, "kept": _number(kept), "identity": _number(identity),
                                "reaches": reach, "score": _number(score)})  # fmt: skip
@@ -168,7 +171,7 @@ class Study:
         }
         self.keep("comparison", result)
         strengths = {method: found["inversion"].strength_shown(method) for method in by_method(runs)}
-        sheet(contestants(runs, self.runs, domain), domain, faces, strengths, self.output)
+        comparison_sheet(contestants(runs, self.runs, domain), domain, faces, strengths, self.output)
 
     def ablation(self) -> None:
         """Fig. 5, and the balance of L_kd and L_mi."""
@@ -255,8 +258,8 @@ def _changes(comparison: Comparison, methods: Sequence[str], first: float, last:
             for method in methods
         }
         for method, own in changes.items():
-            apart = estimate(*less(changes[BASELINE], own))
-            result[method][quantity] = {"change": estimate(*own), "baseline_less_this": apart}
+            difference = estimate(*less(changes[BASELINE], own))
+            result[method][quantity] = {"change": estimate(*own), "baseline_less_this": difference}
     return result
 
 
@@ -272,10 +275,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = Plan(load_config(options.study), options.quick, str(runs.resolve()), 1, options.without)
         study = Study(plan, runs.resolve(), options.output.resolve(), options.jobs)
-        for stage in STAGES:
-            if options.only is None or stage in options.only:
-                getattr(study, stage)()
-        figures.draw(study.output)
+        stages = [stage for stage in STAGES if options.only is None or stage in options.only]
+        for stage in stages:
+            getattr(study, stage)()
+        figures.draw(study.output, stages)
         report.write(study.output)
     except StudyError as error:
         print(f"study_avatars.py: {error}", file=sys.stderr)
@@ -284,7 +287,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"study_avatars.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("study_avatars.py: stopped; the same command goes on", file=sys.stderr)
+        print("study_avatars.py: stopped; the same command continues", file=sys.stderr)
         return 1
     print(f"{displayed(study.output / 'report.md')}; {(time.monotonic() - began) / 60:.0f} minutes")
     return 0

@@ -421,3 +421,20 @@ def test_bfloat16_is_not_seen_in_a_picture(tmp_path: Path) -> None:
         pictures[precision] = np.asarray(Image.open(path), dtype=float)
     error = np.square(pictures["float32"] - pictures["bfloat16"]).mean()
     assert error > 0 and 10 * np.log10(255**2 / error) > 40
+
+
+def test_what_is_passed_over_in_a_folder_is_said_and_reported(
+    photos: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jxl", "b.JXL", "c.cr2", "notes.txt"):
+        (photos / name).touch()
+    shutil.copy(photos / "face-0.png", photos / "download")
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--flip", "Male", "--force") == 0
+    assert "edit.py: passed over: 2 .jxl, 1 .cr2" in capsys.readouterr().err
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["passed_over"] == {".jxl": 2, ".cr2": 1} and len(report["faces"]) == 6
+    for path in photos.iterdir():
+        if path.suffix not in (".jxl", ".JXL", ".cr2"):
+            path.unlink()
+    assert run(photos, "-o", tmp_path / "none", "--checkpoint", checkpoint) == 2
+    assert "no pictures in this folder; passed over: 2 .jxl, 1 .cr2" in capsys.readouterr().err

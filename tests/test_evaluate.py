@@ -15,9 +15,12 @@ import evaluate
 from models.domain import Domain
 from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
-from models.evaluation.comparing import load_contestants, named_run
-from models.evaluation.latents import closure, flow_nll, gaussian_nll, probe_accuracy
-from models.evaluation.sweep import Sweep, prepare, root_mean_square
+from models.editors.sdflow import SDFlowEditor
+from models.evaluation.contestants import load_contestants, named_run
+from models.evaluation.counterfactual import root_mean_square
+from models.evaluation.faces import prepare
+from models.evaluation.likelihood import closure, flow_nll, gaussian_nll
+from models.evaluation.sweep import Sweep
 from scripts.checks.weight_file_samples import flow_file, save, state_of
 from utils.provenance import read_mark
 from utils.weights import load_weights, save_weights
@@ -45,6 +48,7 @@ def test_all_files_are_there_and_carry_where_they_come_from(results: Path) -> No
     digest = report["record"]["checkpoint"]
     assert digest in (results / "report.md").read_text()
     assert f"# checkpoint: {digest}" in (results / "curves.csv").read_text()
+    assert "decisions recovered by a linear probe trained on 40 faces" in report["latents"]
     for name in ("curves.png", "histograms.png"):
         with Image.open(results / name) as picture:
             assert picture.info["checkpoint"] == digest and picture.width > 600
@@ -112,17 +116,22 @@ def test_latent_measures_agree_with_what_is_known(tiny_domain_folder: Path) -> N
     assert max(closure(editor, latent, semantics).values()) < 1e-3  # type: ignore[arg-type]
 
 
-def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
-    draw = torch.Generator().manual_seed(0)
-    codes = torch.randn(1200, 3, 4, generator=draw)
-    decisions = torch.stack([codes[:, 0, 0] > 0, torch.rand(1200, generator=draw) > 0.5], dim=1)
-    read, noise = probe_accuracy((codes[:800], decisions[:800]), (codes[800:], decisions[800:]))
-    assert read > 0.9 and 0.35 < noise < 0.65
-
-
 def test_distance_is_in_units_of_the_range() -> None:
     black, white = -torch.ones(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
     assert root_mean_square(black, white).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--compare"])
+def test_an_editor_of_other_requests_is_refused(
+    option: str, tiny_domain_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its condition is not (B, A): an evaluation of attributes would be wrong or fail somewhere inside."""
+    monkeypatch.setattr(SDFlowEditor, "requests", ("mask", "style"))
+    file = str(tiny_domain_folder / "editor.safetensors")
+    assert evaluate.main([option, file, "--count", "2", "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (mask, style) than attributes")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -178,8 +187,8 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "out/measured").iterdir()}
     capsys.readouterr()
     for wrong, words in (
-        ([*arguments, "--baseline", "Shiftet"], "'Shiftet' is none of those compared: SDFlow"),
-        (["--compare", runs[0], "Shipped=pretrained/avatars/editor.safetensors"], "another latent space"),
+        ([*arguments, "--baseline", "Shiftet"], "'Shiftet' is not among those compared: SDFlow"),
+        (["--compare", runs[0], "Shipped=pretrained/avatars/editor.safetensors"], "its latent space is not that of"),
         (["--compare", runs[0], runs[0]], "given twice"),
         (["--compare", f"a|b={runs[0]}"], "takes a name without"),
     ):
@@ -207,8 +216,8 @@ def test_runs_of_other_settings_are_no_seeds(
     ("arguments", "words"),
     [
         (["--anchors"], "--anchors needs --compare"),
-        (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint is of the evaluation of one editor"),
-        (["--strengths", "nan"], "must be numbers"),
+        (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint cannot be combined with --compare"),
+        (["--strengths", "nan"], "must be finite numbers"),
     ],
 )
 def test_options_that_do_not_go_together(

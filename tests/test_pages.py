@@ -22,12 +22,12 @@ import pytest
 import torch
 import yaml
 
+import models.editors
 import train
+import training.methods
 from models.domain import PARTS, Domain
-from models.editors import EDITORS
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
-from training.methods import METHODS
 from training.settings import TrainingSettings
 from utils.config import check_arguments, load_config
 from utils.manifest import SHIPPED_MANIFEST, Manifest
@@ -110,7 +110,7 @@ def train_words(words: list[str], folder: Path) -> list[str] | None:
     config = train.read_config(options)
     method = config.section("method")
     TrainingSettings.from_section(config.section("training"))
-    check_arguments(method, METHODS.find(method), {"domain"})
+    check_arguments(method, training.methods.METHODS.find(method), {"domain"})
     domain = Domain(config.section("domain"))
     if not all(domain.weights_path(part).is_file() for part in PARTS):
         return None
@@ -205,13 +205,12 @@ def test_the_editor_of_the_page_is_an_editor(
     tiny_domain_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = "models/editors/README.md"
-    places = {EDITORS: "models.editors.mean_shift", METHODS: "training.methods.mean_shift"}
-    classes = ("MeanShiftEditor", "MeanShiftMethod")
-    for (catalogue, name), cls, source in zip(places.items(), classes, blocks("python", page), strict=True):
-        module = types.ModuleType(name)
-        monkeypatch.setitem(sys.modules, name, module)
-        exec(compile(source, f"{page}: {name}", "exec"), module.__dict__)
-        monkeypatch.setitem(catalogue.entries, "mean_shift", f"{name}:{cls}")
+    for package, source in zip((models.editors, training.methods), blocks("python", page), strict=True):
+        folder = tmp_path / package.__name__
+        folder.mkdir()
+        (folder / "mean_shift.py").write_text(source, encoding="utf-8")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        monkeypatch.delitem(sys.modules, f"{package.__name__}.mean_shift", raising=False)
     config = yaml.safe_load(blocks("yaml", page)[0])
     assert (ROOT / "configs/peers" / config["base"]).is_file()
     path = write_config(tiny_domain_folder, tmp_path, config["method"], config["training"]["steps"])

@@ -268,7 +268,7 @@ def parser_of(script: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Argument
 
 TEXTS = (
     "", " ", "x", "-5", "0", "0.5", "1e30", "1" * 5000, "nan", "inf", "-inf", "[1]", "a\0b", "x" * 5000, "LICENSE/x",
-    "LICENSE", "models", "ünïcode/日本", "~nobody/x", "\udcff", "loop", "/proc/1/mem/x",
+    "LICENSE", "models", "ünïcode/日本", "~no-such-user/x", "\udcff", "loop", "/proc/1/mem/x",
 )  # fmt: skip
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from safetensors import SafetensorError
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from training.method import Batch, Items
 
@@ -46,10 +49,50 @@ class StepBatches(Sampler[list[int]]):
         return max(self.last - self.first, 0)
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for an item, or for the batch it belongs to, that could not be read; `reason` names the file."""
+
+    reason: str
+
+
+class _Readable(Dataset[Batch | Unreadable]):
+    """Items of a data set, or why one cannot be read: an error that a worker process raises becomes its traceback."""
+
+    def __init__(self, items: Items) -> None:
+        self.items = items
+
+    def __getitem__(self, index: int) -> Batch | Unreadable:
+        return read_item(self.items, index)
+
+
+def read_item(items: Items, index: int) -> Batch | Unreadable:
+    """An item of a data set, or what the data set says of a file that cannot be read."""
+    try:
+        return items[index]
+    except (MemoryError, OSError, ValueError, SafetensorError) as error:
+        return Unreadable(str(error) or type(error).__name__)
+
+
+def collate(items: Sequence[Batch | Unreadable]) -> Batch | Unreadable:
+    """A batch of the items, or the first that cannot be read."""
+    unreadable = next((item for item in items if isinstance(item, Unreadable)), None)
+    batch: Batch | Unreadable = default_collate(list(items)) if unreadable is None else unreadable
+    return batch
+
+
+def _start_worker(number: int) -> None:
+    """Ctrl-C reaches all processes of a terminal: the training finishes its step and stops the workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def step_loader(
     dataset: Items, batch_size: int, seed: int, first: int, last: int, workers: int, pin: bool
-) -> DataLoader[Batch]:
-    """A loader that yields one batch for each of the steps `first` … `last` − 1."""
+) -> DataLoader[Batch | Unreadable]:
+    """A loader that yields one batch for each of the steps `first` … `last` − 1, or why it cannot be read."""
     batches = StepBatches(len(dataset), batch_size, seed, first, last)  # type: ignore[arg-type]
     own = torch.Generator().manual_seed(seed)  # else the loader would draw from, and so disturb, the training's
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, pin_memory=pin, generator=own)
+    return DataLoader(
+        _Readable(dataset), batch_sampler=batches, num_workers=workers, pin_memory=pin, generator=own,
+        collate_fn=collate, worker_init_fn=_start_worker,
+    )  # fmt: skip

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors import EDITORS
 from models.editors.base import AttributeEditor, Editor
+from models.editors.catalogue import EDITORS
 from models.editors.stored import StoredEditor, editor_metadata
 from models.editors.targets import Flip
 from training.method import Batch, Items, Method

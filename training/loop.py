@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
-from torch.utils.data import default_collate
 
-from training.batches import step_loader
+from training.batches import Unreadable, collate, read_item, step_loader
 from training.checkpoints import checkpoint_names, prune_checkpoints, restore_checkpoint, save_checkpoint
 from training.logging import RunLog
 from training.method import Batch, Items, Method, Phase
@@ -24,6 +23,10 @@ from utils.weights import save_weights
 
 class NonFiniteLoss(ArithmeticError):
     """A loss term is NaN or infinite, or a computation failed; the state before the step is saved."""
+
+
+class UnreadableItem(Exception):
+    """An item of the data cannot be read any more; everything up to the last finished step is saved."""
 
 
 class Interrupted(Exception):
@@ -94,6 +97,7 @@ class Trainer:
 
         Raises:
             NonFiniteLoss: a term is NaN or infinite.
+            UnreadableItem: a picture or a shard went bad.
             Interrupted: SIGINT or SIGTERM came.
         """
         settings = self.settings
@@ -114,7 +118,7 @@ class Trainer:
         ):
             if not self.step:
                 self._fit(log)
-            for batch in loader:
+            for batch in self._batches(loader):
                 self.train_step({key: value.to(self.device) for key, value in batch.items()}, log)
                 log.step(self.step, self.method.status())
                 last = self.step == settings.steps
@@ -126,6 +130,31 @@ class Trainer:
                     raise Interrupted(f"stopped by {received[0]} after step {self.step} of {settings.steps}")
         for name, (state, metadata) in self.method.exports().items():
             save_weights(self.folder / f"{name}.safetensors", state, {**metadata, **self._provenance()})
+
+    def _batches(self, loader: Iterable[Batch | Unreadable]) -> Iterator[Batch]:
+        """What the loader yields, until it cannot.
+
+        Raises:
+            UnreadableItem: an item is unreadable, or a worker process died.
+        """
+        try:
+            for batch in _without_child_handler(loader):
+                if isinstance(batch, Unreadable):
+                    self._stop_reading(batch.reason)
+                yield batch
+        except (EOFError, OSError, RuntimeError) as error:  # of the loader: in a generator, a step's do not come here
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            why = str(error).partition("\n")[0] or type(error).__name__
+            self._stop_reading(
+                f"a process that reads data ended ({why.rstrip('. ')}); perhaps there is too little memory for "
+                f"training.workers={self.settings.workers}, 0 reads in the training process"
+            )
+
+    def _stop_reading(self, why: str) -> NoReturn:
+        if self.step:
+            self.save()
+        raise UnreadableItem(f"stopped after step {self.step} of {self.settings.steps}: {why}")
 
     def _provenance(self) -> dict[str, Any]:
         return {"config": self.config, "step": self.step}
@@ -207,12 +236,26 @@ class Trainer:
 
     def _items(self, source: Items, count: int) -> Batch:
         count = min(count, len(source))  # type: ignore[arg-type]
-        batch = default_collate([source[index] for index in range(count)])
+        batch = collate([read_item(source, index) for index in range(count)])
+        if isinstance(batch, Unreadable):
+            self._stop_reading(batch.reason)
         return {key: value.to(self.device) for key, value in batch.items()}
 
 
 def _listed(measures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in measures.items())
+
+
+def _without_child_handler(loader: Iterable[Batch | Unreadable]) -> Iterator[Batch | Unreadable]:
+    """The loader's iterator without PyTorch's handler of SIGCHLD, which raises in the midst of a step where a worker
+    dies; the loader itself notices that between two steps."""
+    if not hasattr(signal, "SIGCHLD"):
+        return iter(loader)
+    previous = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(loader)
+    finally:
+        signal.signal(signal.SIGCHLD, previous)
 
 
 @contextmanager

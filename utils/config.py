@@ -50,8 +50,8 @@ class Section(dict[str, Any]):
         for end in range(len(parts), 0, -1):
             source = self.sources.get(".".join(parts[:end]))
             if source:
-                return f"{source}: {key}"
-        return key or "config"
+                return f"{source}: {key[:QUOTED]}"
+        return key[:QUOTED] or "config"
 
     def section(self, name: str) -> Section:
         """The sub-section `name`.
@@ -239,7 +239,7 @@ def convert(value: Any, annotation: Any) -> Any:
         converted = convert(value, inner[0])
         for rule in inner[1:]:
             if isinstance(rule, Rule) and not rule.holds(converted):
-                raise Unfit(str(rule), value, near=True)
+                raise Unfit(rule.allowed(converted), value, near=True)
         return converted
     if origin in (typing.Union, types.UnionType):
         return _as_one_of(value, annotation, inner)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from utils.config import Unfit, convert
-from utils.paths import expanded
-from utils.ranges import Text
+from utils.paths import expanded, innermost
+from utils.ranges import FileName
 
 DEVICE_CHOICES = ("auto", "cuda", "cpu", "mps")
 Precision = Literal["float32", "bfloat16"]
@@ -29,16 +28,16 @@ def value_of(annotation: Any) -> Callable[[str], Any]:
     return parse
 
 
-def written(text: str) -> str:
-    """`type=` of an option that may not be empty."""
-    checked: str = value_of(Text)(text)
-    return checked
+def not_empty(text: str) -> str:
+    """`type=` of a name; an empty one, which a shell makes of an unset variable, would be the current folder."""
+    name: str = value_of(FileName)(text)
+    return name
 
 
 def output_folder(text: str) -> Path:
     """`type=` of a folder that is there or can be made: neither it nor what it lies in is a file."""
     path = _path(text)
-    there = _first_there(path)
+    there = innermost(path)
     if there is not None and not there.is_dir():
         raise argparse.ArgumentTypeError(f"{there} is {_kind(there)}, not a folder")
     return path
@@ -61,7 +60,7 @@ def output_file(text: str) -> Path:
 def input_file(text: str) -> Path:
     """`type=` of a file to read."""
     path = _path(text)
-    there = _first_there(path)
+    there = innermost(path)
     if there != path:
         raise argparse.ArgumentTypeError(f"{text}: no such file")
     if not path.is_file():
@@ -85,25 +84,9 @@ def input_path(text: str) -> Path:
 
 def _path(text: str) -> Path:
     try:
-        path = expanded(written(text))
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (ValueError, OSError) as error:  # a name that is too long, or cannot be encoded; an unknown home folder
-        reason = getattr(error, "strerror", None) or str(error)
-        raise argparse.ArgumentTypeError(f"{text[:200]!r}: {reason}") from None
-    return path
-
-
-def _first_there(path: Path) -> Path | None:
-    """The path itself where there is something, else the innermost folder, or file, on the way to it."""
-    for part in (path, *path.parents):
-        try:
-            os.lstat(part)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        return part
-    return None
+        return expanded(not_empty(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _kind(path: Path) -> str:
@@ -134,19 +117,27 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
         default: description of what is used without a checkpoint.
     """
     parser.add_argument(
-        "--checkpoint", type=written, metavar="RUN", help=f"run folder or editor file (default: {default})"
+        "--checkpoint", type=not_empty, metavar="RUN", help=f"run folder or editor file (default: {default})"
     )
     parser.add_argument(
         "--semantic-encoder",
-        type=written,
+        type=not_empty,
         metavar="FILE",
         help="semantic encoder that belongs to a --checkpoint that is a flow alone, as SDFlow publishes it",
     )
     parser.add_argument(
         "--domain",
-        type=written,
+        type=not_empty,
         metavar="CONFIG",
-        help="config of the domain of these two files (default: configs/domains/ffhq.yaml)",
+        help="config of the domain: of these two files (default: configs/domains/ffhq.yaml), or of an editor whose "
+        "networks have moved (default: the one in its file)",
+    )
+    parser.add_argument(
+        "--weights",
+        type=not_empty,
+        metavar="FOLDER",
+        help="folder with the weight files of the domain, under the names that its config gives them (default: where "
+        "the config says, or beside the editor)",
     )
     parser.add_argument(
         "--precision",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,14 @@ def resolve(path: str | Path) -> Path:
     """Absolute form of a path from a config: relative ones start at the project's folder."""
     path = expanded(path)
     return path if path.is_absolute() else ROOT / path
+
+
+def innermost(path: Path) -> Path | None:
+    """The path itself where there is something, else the innermost file or folder on the way to it."""
+    for part in (path, *path.parents):
+        if os.path.lexists(part):
+            return part
+    return None
 
 
 def displayed(path: str | Path) -> str:

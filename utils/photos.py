@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +13,15 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
-PIXEL_LIMIT = 150_000_000  # about half a gigabyte as RGB
+FILE_LIMIT = 400_000_000  # bytes; a 64-megapixel TIFF of 16 bits a channel has 384 million
+PIXEL_LIMIT = 150_000_000  # of baseline JPEG, which is decoded at a reduced size where that suffices
+WHOLE_PIXEL_LIMIT = 64_000_000  # of all other formats, which are decoded whole: a quarter of a gigabyte as RGB
 Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT  # above it Pillow warns of what is refused here, above its double it refuses
-SUFFIXES = frozenset(
-    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-    + (".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif")
-)
+_ROWS = 256  # of a picture with 16 or 32 bits a channel are converted at once
+# ISO/IEC 23008-12: HEVC pictures and sequences. `mif1` and `msf1` say no more than that the file holds pictures.
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_LONGEST_REASON = 200  # characters of what a decoder says
 _Decoded = TypeVar("_Decoded")
 _TIFF_STRUCTURE = frozenset(  # how a TIFF stores its pixels: widths, strips, tiles, compression, colour tables, XMP
     (254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339, 347, 700)
@@ -45,57 +47,18 @@ def printable(text: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def find_photos(
-    arguments: Iterable[str], leave_out: Path | None = None, suffixes: frozenset[str] = SUFFIXES
-) -> tuple[list[Photo], list[str]]:
-    """The pictures that files, folders (with sub-folders) and patterns stand for, each once, and what names none.
-
-    In folders and patterns only files with one of the `suffixes` count; a file named by itself always does. Hidden
-    files and everything below `leave_out` are passed over.
-    """
-    photos: dict[str, Photo] = {}
-    nothing: list[str] = []
-    for argument in arguments:
-        if os.path.isdir(argument):
-            found = [Photo(path, path.relative_to(argument)) for path in _walk(Path(argument), leave_out, suffixes)]
-            reason = "no pictures in this folder"
-        elif os.path.lexists(argument) or not glob.has_magic(argument):
-            found, reason = [Photo(Path(argument), Path(Path(argument).name))], ""
-        else:
-            matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
-            found = [Photo(path, Path(path.name)) for path in matches if path.is_file() and _counts(path, suffixes)]
-            reason = "no pictures match this pattern"
-        if not found:
-            nothing.append(f"{printable(argument)}: {reason}")
-        for photo in found:
-            photos.setdefault(os.path.abspath(photo.path), photo)
-    return list(photos.values()), nothing
-
-
-def _counts(path: Path, suffixes: frozenset[str]) -> bool:
-    return path.suffix.lower() in suffixes and not path.name.startswith(".")
-
-
-def _walk(folder: Path, leave_out: Path | None, suffixes: frozenset[str]) -> list[Path]:
-    left_out = leave_out.resolve() if leave_out is not None else None
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [
-            name for name in folders if not name.startswith(".") and (Path(root) / name).resolve() != left_out
-        ]
-        found += [Path(root) / name for name in files if _counts(Path(name), suffixes)]
-    return sorted(found)
-
-
 def read_file(path: str | Path) -> bytes:
     """The bytes of a file.
 
     Raises:
-        PhotoError: missing or unreadable.
+        PhotoError: missing, unreadable or larger than `FILE_LIMIT`.
     """
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe or a device may never end
             raise PhotoError("this is a folder" if os.path.isdir(path) else "this is no regular file")
+        size = os.path.getsize(path)
+        if size > FILE_LIMIT:
+            raise PhotoError(f"too large: a file of {size // 10**6:,} MB; at most {FILE_LIMIT // 10**6} MB are read")
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise PhotoError("there is no such file") from None
@@ -115,11 +78,14 @@ def read_photo(path: str | Path, enough: int = 1 << 30) -> Image.Image:
 def decode_photo(data: bytes, enough: int = 1 << 30) -> Image.Image:
     """The picture in the bytes of a file as upright sRGB: first frame, transparency on white, 16 bits reduced to 8.
 
+    HEIC is read where the package pillow-heif is installed.
+
     Args:
         enough: a shorter side that suffices; larger pictures are reduced by a whole factor to no less than it, which
             keeps memory and time small.
     Raises:
-        PhotoError: empty, no picture, damaged or too large.
+        PhotoError: empty, no picture, damaged, or of more than `PIXEL_LIMIT` pixels (baseline JPEG) or
+            `WHOLE_PIXEL_LIMIT` (all other formats).
     """
     return _guarded(data, lambda opened: _decode(opened, enough))
 
@@ -195,29 +161,63 @@ def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of pictures beyond the limit and of odd metadata
-            with Image.open(io.BytesIO(data)) as opened:
+            with _opened(data) as opened:
                 width, height = opened.size
-                if width * height > PIXEL_LIMIT:
-                    limit = f"more than {PIXEL_LIMIT // 10**6} megapixels"
-                    raise PhotoError(f"too large: {width} × {height} is {limit}; reduce it first")
+                limit = PIXEL_LIMIT if _kind(opened) == "JPEG" else WHOLE_PIXEL_LIMIT
+                if width * height > limit:
+                    said = f"more than {limit // 10**6} megapixels, the limit for {_kind(opened)}"
+                    raise PhotoError(f"too large: {width} × {height} is {said}; reduce it first")
                 return decode(opened)
     except PhotoError:
         raise
     except UnidentifiedImageError:
-        hint = "; HEIC must be saved as JPEG first" if data[4:8] == b"ftyp" and data[8:11] in (b"hei", b"mif") else ""
-        raise PhotoError(f"not a picture of a known format{hint}") from None
+        raise PhotoError("not a picture of a known format") from None
     except Image.DecompressionBombError:
         raise PhotoError(f"too large: more than {PIXEL_LIMIT // 10**6} megapixels") from None
     except MemoryError:
         raise PhotoError("too large for this machine's memory") from None
     except Exception as error:  # decoders of damaged files raise nearly everything
-        raise PhotoError(f"damaged or cut off ({printable(str(error)) or type(error).__name__})") from error
+        said = printable(str(error))[:_LONGEST_REASON] or type(error).__name__
+        raise PhotoError(f"damaged or cut off ({said})") from error
+
+
+def _opened(data: bytes) -> Image.Image:
+    if not is_heic(data):
+        return Image.open(io.BytesIO(data))
+    try:
+        import pillow_heif
+    except ImportError:
+        raise PhotoError("HEIC is read with the package pillow-heif: pip install pillow-heif") from None
+    pillow_heif.register_heif_opener()
+    try:
+        return Image.open(io.BytesIO(data), formats=["HEIF"])  # Pillow's AVIF decoder takes mif1 and msf1 for its own
+    except UnidentifiedImageError:
+        raise PhotoError("damaged or cut off HEIC") from None
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether a file that begins with these bytes (64 suffice) holds HEVC pictures, as phones save them."""
+    if data[4:8] != b"ftyp":
+        return False
+    major, size = data[8:12], int.from_bytes(data[:4], "big")
+    compatible = data[16 : min(max(size, 16), 64)]
+    brands = {major, *(compatible[place : place + 4] for place in range(0, len(compatible), 4))}
+    if major in _HEIC_BRANDS or major in _AVIF_BRANDS:
+        return major in _HEIC_BRANDS
+    return major in (b"mif1", b"msf1") and not brands & _AVIF_BRANDS
+
+
+def _kind(opened: Image.Image) -> str:
+    """`JPEG` for what is decoded a few rows at a time."""
+    if not isinstance(opened, JpegImagePlugin.JpegImageFile):
+        return opened.format or "this format"
+    return "progressive JPEG" if opened.info.get("progressive") else "JPEG"
 
 
 def _decode(opened: Image.Image, enough: int) -> Image.Image:
     factor = min(opened.size) / enough
-    if factor > 1:
-        opened.draft(None, (int(opened.width / factor), int(opened.height / factor)))  # JPEG: at 1/2, 1/4, 1/8
+    if factor > 1 and isinstance(opened, JpegImagePlugin.JpegImageFile):  # at 1/2, 1/4, 1/8; HEIC has thumbnails only
+        opened.draft(None, (int(opened.width / factor), int(opened.height / factor)))
     opened.load()
     profile, exif = opened.info.get("icc_profile"), opened.getexif()
     picture = _eight_bits(opened)
@@ -232,6 +232,7 @@ def _photograph(opened: Image.Image) -> Photograph:
     jpeg = _jpeg_options(opened) if isinstance(opened, JpegImagePlugin.JpegImageFile) else None
     exif, profile, dpi = opened.getexif(), opened.info.get("icc_profile"), opened.info.get("dpi")
     own = _eight_bits(opened)
+    own = own.copy() if own is opened else own
     if own.mode not in ("L", "RGB", "RGBA") or not _fits(profile, own):
         own, profile = _in_srgb(own, profile).convert("RGBA" if "A" in own.getbands() else "RGB"), None
     own.info.clear()
@@ -272,18 +273,26 @@ def _fits(profile: bytes | None, picture: Image.Image) -> bool:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """The picture in a mode with 8 bits a channel and no palette."""
+    """The picture in a mode with 8 bits a channel and no palette: itself where it is in one."""
     if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture).astype(np.float32)
-        if not np.isfinite(values).all():
-            raise PhotoError("has values that are no numbers")
-        white = 65535.0 if picture.mode.startswith("I") else 1.0
-        if values.max() > white:  # whole numbers beyond 16 bits, or fractions that are not in [0, 1]
-            white = float(values.max())
-        return Image.fromarray((values / white * 255).clip(0, 255).round().astype(np.uint8))
+        return _scaled_to_bytes(picture)
     if picture.has_transparency_data:
-        return picture.convert("RGBA")
-    return picture.convert("RGB") if picture.mode in ("P", "1", "LAB", "HSV", "YCbCr") else picture.copy()
+        return picture if picture.mode == "RGBA" else picture.convert("RGBA")
+    return picture.convert("RGB") if picture.mode in ("P", "1", "LAB", "HSV", "YCbCr") else picture
+
+
+def _scaled_to_bytes(picture: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits, a few rows at a time: as floats it would take many times its own memory."""
+    values = np.asarray(picture)
+    portions = [slice(first, first + _ROWS) for first in range(0, len(values), _ROWS)]
+    if values.dtype.kind == "f" and not all(np.isfinite(values[rows]).all() for rows in portions):
+        raise PhotoError("has values that are no numbers")
+    # Whole numbers may go beyond 16 bits, fractions beyond 1.
+    white = max(65535.0 if picture.mode.startswith("I") else 1.0, float(np.float32(values.max())))
+    scaled = np.empty(values.shape, dtype=np.uint8)
+    for rows in portions:
+        scaled[rows] = (values[rows].astype(np.float32) / white * 255).clip(0, 255).round()
+    return Image.fromarray(scaled)
 
 
 def _is_srgb(profile: bytes) -> bool:

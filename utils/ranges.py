@@ -7,12 +7,16 @@ a plain `int` any of 64 bits.
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-MANY = 10**9  # bounds from here on only keep numbers out that no computer could follow
+from utils.paths import innermost, resolve
+
+FAR = 65536  # bounds from here on only keep numbers out that no computer could follow
+MANY = 10**9
 
 
 class Rule(ABC):
@@ -26,6 +30,10 @@ class Rule(ABC):
     def __str__(self) -> str:
         """What is allowed, after "must be "."""
 
+    def allowed(self, value: Any) -> str:
+        """The part of it that tells what is wrong with a value."""
+        return str(self)
+
 
 @dataclass(frozen=True)
 class Between(Rule):
@@ -37,16 +45,26 @@ class Between(Rule):
     below: bool = False
 
     def holds(self, value: float) -> bool:
-        after = value > self.low if self.above else value >= self.low
-        return after and (value < self.high if self.below else value <= self.high)
+        return self._after(value) and (value < self.high if self.below else value <= self.high)
+
+    def _after(self, value: float) -> bool:
+        return value > self.low if self.above else value >= self.low
+
+    def allowed(self, value: float) -> str:
+        return self._first if self.high >= FAR and not self._after(value) else str(self)
 
     def __str__(self) -> str:
-        low, high = (str(int(bound)) if bound == bound // 1 and math.isfinite(bound) else f"{bound:g}"
-                     for bound in (self.low, self.high))  # fmt: skip
-        first = f"above {low}" if self.above else f"at least {low}"
-        last = f"below {high}" if self.below else f"at most {high}"
-        bounds = (first, self.low > -math.inf), (last, self.high < math.inf)
+        last = f"{'below' if self.below else 'at most'} {_plain(self.high)}"
+        bounds = (self._first, self.low > -math.inf), (last, self.high < math.inf)
         return " and ".join(text for text, bounded in bounds if bounded)
+
+    @property
+    def _first(self) -> str:
+        return f"{'above' if self.above else 'at least'} {_plain(self.low)}"
+
+
+def _plain(bound: float) -> str:
+    return str(int(bound)) if math.isfinite(bound) and bound == int(bound) else f"{bound:g}"
 
 
 @dataclass(frozen=True)
@@ -121,20 +139,55 @@ class PowerOfTwo(Rule):
         return "a power of two"
 
 
+class Distinct(Rule):
+    """Lists in which nothing occurs twice."""
+
+    def holds(self, value: Sequence[Any]) -> bool:
+        return len(set(value)) == len(value)
+
+    def __str__(self) -> str:
+        return "a list in which nothing occurs twice"
+
+
 class Written(Rule):
-    """Text with something in it, and without characters that no file's name can have."""
+    """Text with something in it."""
 
     def holds(self, value: str) -> bool:
-        return bool(value.strip()) and "\0" not in value
+        return bool(value.strip())
 
     def __str__(self) -> str:
         return "a text that is not empty"
 
 
+class Nameable(Rule):
+    """Text that a file or folder may be called, with the folders that it lies in."""
+
+    def holds(self, value: str) -> bool:
+        parts = [os.fsencode(part) for part in value.split("/")]
+        return bool(value.strip()) and "\0" not in value and max(map(len, parts)) <= 255 and sum(map(len, parts)) < 4000
+
+    def __str__(self) -> str:
+        return "the name of a file or folder"
+
+
+class Makeable(Rule):
+    """Path of a folder that is there or can be made: neither it nor what it lies in is anything else."""
+
+    def holds(self, value: str) -> bool:
+        try:
+            there = innermost(resolve(value))
+        except ValueError:  # of a user who is not there
+            return False
+        return there is None or there.is_dir()
+
+    def __str__(self) -> str:
+        return "a folder that is there or can be made"
+
+
 Count = Annotated[int, Between(1, MANY)]
 Whole = Annotated[int, Between(0, MANY)]
-Size = Annotated[int, Between(1, 65536)]  # channels, widths, pixels
-Side = Annotated[int, Between(16, 65536)]  # of the images of a network that halves them four times
+Size = Annotated[int, Between(1, FAR)]  # channels, widths, pixels
+Side = Annotated[int, Between(16, FAR)]  # of the images of a network that halves them four times
 Depth = Annotated[int, Between(1, 1000)]  # layers, blocks
 Processes = Annotated[int, Between(0, 256)]  # processes or threads; PyTorch crashes at some thousands
 Seed = Annotated[int, Between(0, 2**63 - 1)]
@@ -149,4 +202,6 @@ Interval = Annotated[tuple[float, float], Ascending()]
 Sizes = Annotated[Sequence[Size], Long(0, 100)]
 Stages = Annotated[Sequence[Depth], Long(4, 4)]  # blocks of the four stages of a residual network
 Text = Annotated[str, Written()]
+FileName = Annotated[str, Nameable()]
+NewFolder = Annotated[FileName, Makeable()]
 PictureBox = Annotated[tuple[int, int, int, int], Box()]

@@ -74,6 +74,7 @@ class AlignedFace:
         score: the detector's; only scores of one detector can be compared.
         detector: its name.
         remark: a note for people: that the picture was aligned already, or that it does not seem so.
+        smallest_face: height in pixels of the smallest face that the search could find.
     """
 
     picture: Image.Image
@@ -82,6 +83,7 @@ class AlignedFace:
     score: float | None = None
     detector: str | None = None
     remark: str = ""
+    smallest_face: int | None = None
 
 
 class Aligner(Protocol):

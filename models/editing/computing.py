@@ -15,6 +15,10 @@ from models.editing.requests.base import Request
 from models.editing.saved_latents import SavedLatent
 from utils.images import to_pillow
 
+# Cosine of the embeddings of edit and inversion below which a report warns: face recognition decides on another person
+# somewhere between 0.3 and 0.4.
+IDENTITY_LIMIT = 0.4
+
 
 class FaceEditor:
     """Inverts faces, edits them as all requests ask, and measures.
@@ -53,7 +57,7 @@ class FaceEditor:
                 if not finite[index]:
                     face.fail(f"{request.label}: the result is not finite; choose a target nearer to the face")
                     continue
-                face.entry["edits"][request.label] = self._measure_edit(edited, index)
+                face.entry["edits"][request.label] = self._measure_edit(edited, index, request.label)
                 results[index].pictures[request.label] = to_pillow(edited.picture[index])
                 results[index].codes[request.label] = edited.latent[index]
         return [(face, result) for face, result in zip(faces, results, strict=True) if not face.has_failed]
@@ -99,12 +103,17 @@ class FaceEditor:
         elif foreign:
             face.entry["warning"] = "; ".join([*filter(None, [face.entry.get("warning")]), foreign])
 
-    def _measure_edit(self, edited: Edited, index: int) -> dict[str, Any]:
+    def _measure_edit(self, edited: Edited, index: int, label: str) -> dict[str, Any]:
+        identity = float(edited.identity_to_inversion[index])
+        warning = (
+            f"{label}: identity {identity:.2f} is left, below {IDENTITY_LIMIT}: choose a target nearer to the face"
+        )
         return {
             **self._named("wanted", edited.target[index]),
             **self._named(self.pipeline.editor.condition, edited.condition[index]),
             "identity": _rounded(edited.identity[index]),
-            "identity_to_inversion": _rounded(edited.identity_to_inversion[index]),
+            "identity_to_inversion": _rounded(identity),
+            **({"warning": warning} if identity < IDENTITY_LIMIT else {}),
         }
 
     def _named(self, entry: str, condition: Tensor) -> dict[str, dict[str, float]]:

@@ -22,14 +22,19 @@ from models.editing.alignment import (
     ResizeAligner,
 )
 from models.editing.ffhq_crop import crop_frame, crop_quad, cut_out
+from utils.photos import Box
 
 Detector = Literal["hog", "cnn"]
 _CURE = "pip install dlib-bin face_recognition_models"
 
-# Longer side of the copy that is searched. HOG takes 0.08 µs a pixel on one core and finds faces of 80 pixels or more,
-# the CNN takes 6.5 µs and finds those of 40.
+# Longer side of the copy that is searched first, and side of the tiles in which larger ones are. HOG takes 0.08 µs a
+# pixel on one core, the CNN 6.5 µs.
 SEARCH_SIDE: dict[str, int] = {"hog": 2048, "cnn": 1024}
 _SMALLEST_FACE = 80  # pixels, of both detectors before doubling; pictures of 3 or 6 pixels crash the CNN
+_LEAST_SMALLEST_FACE = 20  # pixels that may be asked for: below it enlarging shows nothing that is a face
+_LEVEL = 2.0  # ratio of the scales at which a picture is searched
+_TILE_OVERLAP = 4 * _SMALLEST_FACE  # faces of twice the smallest are found at the scale before
+_SAME_FACE = 0.4  # share of the smaller box that two finds of one face have in common
 _SURE_SCORE = 0.5  # of HOG: below it false finds are as common as faces, so that the CNN is asked
 _CONFIRMING_SIDE = 90  # pixels of a doubtful find when the CNN looks at it
 _REFINING_SIDES = range(88, 106)  # one step of HOG's pyramid (6/5) in whole pixels
@@ -60,6 +65,11 @@ class Found:
         """In pixels."""
         return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
 
+    def common(self, other: Found) -> float:
+        """Share of the smaller box that lies in the larger one."""
+        sides = np.minimum(self.box[2:], other.box[2:]) - np.maximum(self.box[:2], other.box[:2])
+        return float(np.prod(np.maximum(sides, 0))) / max(min(self.area, other.area), 1.0)
+
 
 def _edges(rectangle: Any) -> np.ndarray:
     return np.array([rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom()], dtype=np.float64)
@@ -68,6 +78,27 @@ def _edges(rectangle: Any) -> np.ndarray:
 def _rescaled(positions: np.ndarray, factor: float) -> np.ndarray:
     """Pixel indices of a copy as those of the picture that is `factor` times larger."""
     return (positions + 0.5) * factor - 0.5
+
+
+def _moved(finds: list[Found], factor: float, tile: Box) -> list[Found]:
+    """Finds on a copy of a tile as those of the whole picture, which is `factor` times larger."""
+    corner = np.array([tile[0], tile[1], tile[0], tile[1]])
+    return [replace(find, box=_rescaled(find.box, factor) + corner) for find in finds]
+
+
+def _tiles(size: tuple[int, int], scale: float, side: int, divided: bool) -> list[Box]:
+    """The parts of a picture that are searched one after the other: the whole unless it is to be divided, else equal
+    ones that overlap and measure at most `side` at this scale."""
+    if not divided:
+        return [(0, 0, *size)]
+    most, overlap = int(side / scale), int(_TILE_OVERLAP / scale)
+    spans = []
+    for whole in size:
+        count = max(-(-(whole - overlap) // (most - overlap)), 1)
+        length = -(-(whole + (count - 1) * overlap) // count)
+        starts = [index * (length - overlap) for index in range(count)]
+        spans.append([(start, min(start + length, whole)) for start in starts])
+    return [(left, top, right, bottom) for top, bottom in spans[1] for left, right in spans[0]]
 
 
 def _part(picture: Image.Image, box: np.ndarray, margin: float, side: int) -> tuple[Image.Image, float, np.ndarray]:
@@ -127,18 +158,26 @@ def _predictor() -> Any:
 class DlibAligner:
     """Finds faces with dlib and cuts them out as FFHQ does.
 
-    A large photograph is searched on a reduced copy; each find is then placed on the photograph itself.
+    A large photograph is searched on a reduced copy first, then at rising scales, in tiles; each find is placed on the
+    photograph itself.
 
     Args:
         detector: `hog`, dlib's frontal detector, with the CNN where it finds nothing or its score is low; or `cnn`
             for all, as the authors of SDFlow do: a hundred times slower on a CPU, and finds heads turned further.
+        smallest_face: height in pixels of the smallest face that the detector is to find. By default HOG finds those
+            of 80 pixels, and of 40 in pictures of at most 1024; the CNN, which takes longer, is content with those of
+            80 pixels in a copy of 1024.
+    Raises:
+        ValueError: a face so small that none can be found.
     """
 
     cuts_photographs = True
     enough = 1 << 30
 
-    def __init__(self, image_side: int, detector: Detector = "hog") -> None:
-        self.image_side, self.detector = image_side, detector
+    def __init__(self, image_side: int, detector: Detector = "hog", smallest_face: int | None = None) -> None:
+        if smallest_face is not None and smallest_face < _LEAST_SMALLEST_FACE:
+            raise ValueError(f"smallest_face: must be at least {_LEAST_SMALLEST_FACE} pixels, not {smallest_face}")
+        self.image_side, self.detector, self.smallest_face = image_side, detector, smallest_face
         self._whole = ResizeAligner(image_side, minimum_side=1)
 
     def detect(self, pixels: np.ndarray, detector: Detector, upsampled: int = 1) -> list[Found]:
@@ -162,16 +201,44 @@ class DlibAligner:
         rectangle = _dlib().rectangle(*(round(float(edge)) for edge in box))
         return np.array([(part.x, part.y) for part in _predictor()(pixels, rectangle).parts()])
 
-    def _search(self, picture: Image.Image, detector: Detector) -> list[Found]:
-        """Finds of one detector, on a copy whose longer side the detector's time allows."""
+    def _scales(self, picture: Image.Image, detector: Detector) -> list[float]:
+        """Scales of the copies on which a detector searches a picture, rising."""
         side, longer = SEARCH_SIDE[detector], max(picture.size)
-        if longer <= side:
-            return self.detect(np.asarray(picture), detector, int(2 * longer <= side))
-        factor = longer / side
-        size = (max(round(picture.width / factor), 1), max(round(picture.height / factor), 1))
-        copy = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        finds = self.detect(np.asarray(copy), detector, 0)
-        return [Found(_rescaled(find.box, factor), find.score, detector) for find in finds]
+        first = side / longer if longer > side else 2.0 if 2 * longer <= side else 1.0
+        last = max(first, 1.0) if detector == "hog" else first
+        if self.smallest_face is not None and detector == self.detector:
+            last = _SMALLEST_FACE / self.smallest_face
+        scales = [min(first, last)]
+        while scales[-1] < last:
+            scales.append(min(_LEVEL * scales[-1], last))
+        return scales
+
+    def smallest(self, picture: Image.Image, detector: Detector | None = None) -> int:
+        """Height in pixels of the smallest face that a detector, by default the chosen one, can find in a picture."""
+        return round(_SMALLEST_FACE / self._scales(picture, detector or self.detector)[-1])
+
+    def _search(self, picture: Image.Image, detector: Detector) -> list[Found]:
+        """Finds of one detector, highest score first; of several of one face that of the smallest copy, if it is sure,
+        since the published codes know no other."""
+        ranked: list[tuple[bool, int, Found]] = []
+        for level, scale in enumerate(self._scales(picture, detector)):
+            finds = [find for tile in _tiles(picture.size, scale, SEARCH_SIDE[detector], level > 0)
+                     for find in self._search_tile(picture, detector, scale, tile)]  # fmt: skip
+            ranked += [(find.score < _SURE_SCORE, level, find) for find in finds]
+        kept: list[Found] = []
+        for *_, find in sorted(ranked, key=lambda entry: (entry[0], entry[1], -entry[2].score)):
+            if not any(find.common(other) > _SAME_FACE for other in kept):
+                kept.append(find)
+        return sorted(kept, key=lambda find: -find.score)
+
+    def _search_tile(self, picture: Image.Image, detector: Detector, scale: float, tile: Box) -> list[Found]:
+        """Finds of one detector in a part of a picture, enlarged or reduced."""
+        width, height = tile[2] - tile[0], tile[3] - tile[1]
+        if scale == 2.0 or scale == 1.0:  # as the published codes do it: dlib doubles the picture
+            return _moved(self.detect(np.asarray(picture.crop(tile)), detector, int(scale == 2.0)), 1.0, tile)
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        copy = picture.resize(size, Image.Resampling.BILINEAR, box=tile, reducing_gap=2.0)
+        return _moved(self.detect(np.asarray(copy), detector, 0), 1 / scale, tile)
 
     def _confirmed(self, picture: Image.Image, find: Found) -> bool:
         """Whether the CNN too sees a face where HOG is not sure."""
@@ -254,6 +321,7 @@ class DlibAligner:
             (left, top, right, bottom),
             find.score,
             find.detector,
+            smallest_face=self.smallest(picture, find.detector),
         )
 
     def __call__(self, picture: Image.Image) -> Image.Image:
@@ -274,7 +342,11 @@ class DlibAligner:
         """
         finds = self.find(picture)
         if not finds:
-            raise AlignmentError("no face was found")
+            smallest = self.smallest(picture)
+            raise AlignmentError(
+                f"no face was found; faces of {smallest} pixels or more were searched for (--smallest-face "
+                f"{max(smallest // 2, _LEAST_SMALLEST_FACE)} searches for smaller ones)"
+            )
         largest = max(finds, key=lambda find: find.area)
         quads = {largest: self.quad(picture, largest)}
         if self._distance(picture, quads[largest]) <= ALIGNED_LIMIT:

@@ -20,7 +20,8 @@ _UNEDITED = {
     ALIGNED: "aligned, not edited",
     INVERSION: "reproduced by the generator, not edited",
 }
-_OF_THE_RUN = {"input", "status", "seconds", "edits"}  # entries of the report that a face's files do not repeat
+FOLDERS = ("faces", "photos", "aligned", "latents")  # of the results
+_OF_THE_RUN = {"input", "row", "status", "seconds", "edits"}  # entries of the report that a face's files do not repeat
 
 
 class Outputs:
@@ -42,13 +43,20 @@ class Outputs:
         extra += [LATENTS] if settings.save_latents else []
         self.labels = [INPUT, INVERSION, *self.edits, *extra]
 
-    def jobs(self, photos: Sequence[Photo]) -> list[Job]:
-        """The inputs with the names that their results get."""
+    def jobs(self, photos: Sequence[Photo], codes: Mapping[Path, int]) -> list[Job]:
+        """The inputs with the names that their results get.
+
+        Args:
+            codes: number of codes in each file of another project; each is an input of its own.
+        """
         room = NAME_LIMIT - max(len(f"--face999-{label}{SUFFIX}") for label in self.labels)
-        return [
-            Job(photo, name, entry={"input": printable(photo.path), "status": "not done"})
-            for photo, name in zip(photos, output_names(photos, room), strict=True)
-        ]
+        parts = [(photo, row, codes.get(photo.path, 1)) for photo in photos for row in range(codes.get(photo.path, 1))]
+        named = [Photo(photo.path, _numbered(photo.name, row, count)) for photo, row, count in parts]
+        jobs = []
+        for (photo, row, count), name in zip(parts, output_names(named, room), strict=True):
+            entry = {"input": printable(photo.path), "status": "not done", **({"row": row + 1} if count > 1 else {})}
+            jobs.append(Job(photo, name, row, entry=entry))
+        return jobs
 
     def face(self, job: Job, number: int, count: int) -> Face:
         """A face of an input (number from 1, of so many) with the files that it will become."""
@@ -158,6 +166,10 @@ class Outputs:
             "paste": self.settings.paste,
             "keep_gps": self.settings.keep_gps,
         }
+
+
+def _numbered(name: Path, row: int, count: int) -> Path:
+    return name.with_name(f"{name.stem}-{row + 1}{name.suffix}") if count > 1 else name
 
 
 def _record(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,11 @@ class EditingPipeline:
         of_inversion = self.editor.read(latent, reduced)
         known = [one.metadata["editor"] == editor_hash for one in saved]
         pairs = zip(saved, known, of_inversion, strict=True)
-        condition = torch.stack([one.condition.to(row) if own else row for one, own, row in pairs])
+        condition = torch.stack(
+            [one.condition.to(row) if own and one.condition is not None else row for one, own, row in pairs]
+        )
+        embedding_of_inversion = domain.identity_embedding(reduced)
+        embeddings = zip(saved, embedding_of_inversion, strict=True)
         return Inversion(
             image=reduced,
             latent=latent,
@@ -97,8 +101,10 @@ class EditingPipeline:
             picture=picture,
             condition=condition,
             condition_of_inversion=of_inversion,
-            embedding=torch.stack([one.embedding for one in saved]).to(domain.device),
-            embedding_of_inversion=domain.identity_embedding(reduced),
+            embedding=torch.stack(
+                [own if (kept := one.embedding) is None else kept.to(own) for one, own in embeddings]
+            ),
+            embedding_of_inversion=embedding_of_inversion,
             distance=latent.new_tensor([one.distance for one in saved]),
         )
 

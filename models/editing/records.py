@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.editing.alignment import FaceChoice
 from models.editing.paste_back import PasteMode
-from models.editing.saved_latents import SUFFIX, SavedLatent
+from models.editing.saved_latents import LATENT_SUFFIXES, SUFFIX, SavedLatent
 from utils.photos import Photo
 
 INPUT, INVERSION, ALIGNED, LATENTS = "input", "inversion", "aligned", "latents"  # labels of a face's files
@@ -79,9 +79,10 @@ class Face:
 
 @dataclass
 class Job:
-    """One input: a photo with its faces, or one saved code.
+    """One input: a photo with its faces, or one code.
 
     Attributes:
+        row: of the code in a file of another project, which may hold many.
         name: of its results, without suffix.
         data: bytes of the file, while edits are to be pasted into the photograph.
         pasted: label → file of the photograph with this edit.
@@ -91,6 +92,7 @@ class Job:
 
     photo: Photo
     name: Path
+    row: int = 0
     digest: str = ""
     data: bytes = b""
     pasted: dict[str, Path] = field(default_factory=dict)
@@ -99,8 +101,13 @@ class Job:
 
     @property
     def is_latent(self) -> bool:
-        """Whether it is a file of saved latents."""
-        return self.photo.path.suffix.lower() == SUFFIX
+        """Whether it is a code, without photograph."""
+        return self.photo.path.suffix.lower() in LATENT_SUFFIXES
+
+    @property
+    def is_foreign_latent(self) -> bool:
+        """Whether the code lies in a file of another project."""
+        return self.is_latent and self.photo.path.suffix.lower() != SUFFIX
 
     def fail(self, reason: str) -> None:
         """Record why none of its faces is edited."""

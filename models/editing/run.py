@@ -20,6 +20,7 @@ from models.editing.pipeline import EditingPipeline
 from models.editing.reading import Reader
 from models.editing.records import INPUT, INVERSION, Face, Job, Settings
 from models.editing.requests.base import Request
+from utils.files import unwritable
 from utils.photos import Photo, PhotoError, open_photograph, printable
 from utils.sheets import SheetWriter
 
@@ -62,7 +63,9 @@ class EditRun:
         self.settings = settings
         selection, aligner = "", pipeline.aligner
         if aligner.cuts_photographs:
-            selection = "aligned" if settings.aligned else f"{settings.choice} {getattr(aligner, 'detector', '')}"
+            smallest = getattr(aligner, "smallest_face", None)
+            found = f"{settings.choice} {getattr(aligner, 'detector', '')}" + (f" {smallest}" if smallest else "")
+            selection = "aligned" if settings.aligned else found
         labels = [request.label for request in self.requests]
         self.outputs = Outputs(folder, labels, settings, metadata["hash"], selection)
         self.sheet = SheetWriter(folder, ["photo", "inversion", *(request.title for request in self.requests)])
@@ -71,8 +74,8 @@ class EditRun:
         self._missing_told = False
 
     def jobs(self, photos: Sequence[Photo]) -> list[Job]:
-        """The inputs with the names that their results get."""
-        return self.outputs.jobs(photos)
+        """The inputs with the names that their results get; each code in a file of another project is one."""
+        return self.outputs.jobs(photos, self._reader.count_codes(photos))
 
     def finished(self, jobs: Sequence[Job]) -> Generator[Finished, None, None]:
         """Edit all inputs, the next batch being read while one is computed; each batch is given out when it is done.
@@ -120,13 +123,16 @@ class EditRun:
         problems = []
         for entry in (entry for job in jobs for entry in job.entries()):
             name = f"{entry['input']} (face {entry['face']})" if entry.get("faces", 1) > 1 else entry["input"]
+            name += f" (row {entry['row']})" if "row" in entry else ""
             if entry["status"] == "failed" and entry["reason"] == self._reader.missing:
                 problems += [] if self._missing_told else [self._reader.missing]
                 self._missing_told = True
             elif entry["status"] == "failed":
                 problems.append(f"{name}: {entry['reason']}")
-            elif "warning" in entry:
-                problems.append(f"{name}: warning: {entry['warning']}")
+            else:
+                warnings = [entry["warning"]] if "warning" in entry else []
+                warnings += [edit["warning"] for edit in entry.get("edits", {}).values() if "warning" in edit][:1]
+                problems += [f"{name}: warning: {warning}" for warning in warnings]
         return problems
 
     def _edit(self, faces: Sequence[Face]) -> None:
@@ -134,7 +140,11 @@ class EditRun:
         began = time.monotonic()
         try:
             results = self._editor.compute(faces)
-        except (RuntimeError, AssertionError) as error:  # out of memory, or the solver cannot follow a face
+        except (
+            RuntimeError,
+            AssertionError,
+            MemoryError,
+        ) as error:  # out of memory, or the solver cannot follow a face
             if len(faces) == 1:
                 faces[0].fail(f"cannot be computed: {error}")
                 return
@@ -148,9 +158,9 @@ class EditRun:
             try:
                 self.outputs.write(face, result)
             except OSError as error:
-                face.fail(f"cannot be written: {error.strerror or error}")
+                face.fail(unwritable(error, face.outputs[INVERSION]))
                 if error.errno in _FULL:
-                    raise OutputFull(error.strerror) from error
+                    raise OutputFull(error.errno, error.strerror, error.filename) from error
             else:
                 face.entry.update(status="edited", outputs=self.outputs.relative(face.outputs))
 
@@ -177,7 +187,7 @@ class EditRun:
             for face in faces:
                 face.fail(f"cannot be pasted back: {reason}")
             if isinstance(error, OSError) and error.errno in _FULL:
-                raise OutputFull(error.strerror) from error
+                raise OutputFull(error.errno, error.strerror, error.filename) from error
             return
         for face in faces:
             face.entry["photographs"] = self.outputs.relative(job.pasted)
@@ -192,7 +202,7 @@ class EditRun:
             pictures = [Image.open(face.outputs[label]).convert("RGB") for label in labels]
             self.sheet.add(name, pictures)
         except OSError as error:
-            raise OutputFull(f"the sheet cannot be written: {error.strerror or error}") from error
+            raise OutputFull(error.errno, error.strerror or str(error), error.filename or "the sheet") from error
 
 
 _Item = TypeVar("_Item")

@@ -15,6 +15,7 @@ from utils.paths import displayed
 from utils.weights import WeightsError, load_weights, save_weights
 
 SUFFIX = ".safetensors"
+LATENT_SUFFIXES = frozenset((SUFFIX, ".pt", ".pth", ".npy", ".npz"))  # and those of other projects
 _KIND = "latents"
 _EDITED = "edited."
 _METADATA = ("domain", "fingerprints", "editor", "reconstruction_distance")
@@ -26,16 +27,16 @@ class SavedLatent:
 
     Attributes:
         latent: its code w (L, D).
-        condition: what an editor read from the face in the photograph, without batch axis.
-        embedding: its identity embedding (E,).
+        condition: what an editor read from the face in the photograph, without batch axis; None where there was none.
+        embedding: its identity embedding (E,); None where there was no photograph.
         distance: reconstruction distance of its inversion.
         metadata: `domain`, `fingerprints` of generator and encoder, `editor` (hash of the one that read the condition),
             and whatever else is to be written into the file.
     """
 
     latent: Tensor
-    condition: Tensor
-    embedding: Tensor
+    condition: Tensor | None
+    embedding: Tensor | None
     distance: float
     metadata: dict[str, Any]
 
@@ -46,6 +47,7 @@ def save_latent(path: Path, saved: SavedLatent, edited: Mapping[str, Tensor]) ->
     Raises:
         OSError: it cannot be written.
     """
+    assert saved.condition is not None and saved.embedding is not None
     state = {"latent": saved.latent, "condition": saved.condition, "embedding": saved.embedding}
     state |= {f"{_EDITED}{label}": code for label, code in edited.items()}
     save_weights(path, state, {**saved.metadata, "kind": _KIND, "reconstruction_distance": saved.distance})

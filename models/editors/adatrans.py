@@ -33,9 +33,7 @@ class AdaTransEditor(AttributeEditor):
     name: ClassVar[str] = "adatrans"
     title: ClassVar[str] = "AdaTrans"
 
-    def __init__(
-        self, transformers: Sequence[AdaTrans], domain: Domain, attributes: Sequence[str], steps: int
-    ) -> None:
+    def __init__(self, transformers: Sequence[AdaTrans], domain: Domain, attributes: Sequence[str], steps: int) -> None:
         super().__init__(attributes)
         self.transformers = nn.ModuleList(transformers)
         self.domain, self.steps = domain, steps

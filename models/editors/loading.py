@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from models.domain import Domain
-from models.editors import EDITORS
+from models.domain import PARTS, Domain
 from models.editors.base import Editor
+from models.editors.catalogue import EDITORS
 from models.editors.sdflow import SDFlowEditor, solving_for_edits
 from models.editors.stored import REQUIRED, StoredEditor, editor_metadata
 from models.flows.cnf import ContinuousFlow
 from models.semantic_encoder import SemanticEncoder
 from models.weight_files import load_network, network_in
 from models.weight_files.kinds import title_of
-from utils.config import ConfigError, Section
-from utils.paths import ROOT, displayed, expanded
+from utils.config import ConfigError, Section, load_config
+from utils.paths import ROOT, displayed, expanded, resolve
 from utils.weight_files.formats import read_checkpoint
-from utils.weights import WeightsError, freeze, load_strict
+from utils.weights import WeightsError, existing, freeze, load_strict
 
 SHIPPED_EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
 _FILE = "editor.safetensors"
@@ -51,6 +51,7 @@ def load_editor(
     semantic_encoder: str | Path | None = None,
     domain_config: str | Path | None = None,
     without: Collection[str] = (),
+    weights: str | Path | None = None,
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """The editor of a run folder or file (default: the shipped avatar editor), its domain and the file's metadata.
 
@@ -61,8 +62,10 @@ def load_editor(
             `prior-0010000`.
         semantic_encoder: file of the semantic encoder that belongs to the flow (`labeldist-0010000`).
         domain_config: config of the domain of these two, whose files do not name it; by default FFHQ with as many
-            attributes as the semantic encoder has.
+            attributes as the semantic encoder has. For an editor that names its domain: where the networks lie now.
         without: parts of the domain that will not be used: their files need not be there.
+        weights: folder of the domain's weight files, under the names that its config gives them. Without it, files of
+            these names beside the editor are taken where the config's are not there.
     Raises:
         WeightsError: missing or damaged file, no editor's, or one trained with another generator or encoder.
         ConfigError: the domain cannot be built.
@@ -71,9 +74,7 @@ def load_editor(
         if path is None:
             raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
         files = expanded(path), expanded(semantic_encoder)
-        return _load_pair(*files, domain_config, device, without)
-    if domain_config is not None:
-        raise ConfigError("a domain is named for a flow and its semantic encoder only; an editor's file names its own")
+        return _load_pair(*files, domain_config, device, without, weights)
     file = editor_path(path)
     checkpoint = read_checkpoint(file, "python scripts/build_avatars.py trains it" if path is None else "")
     if not checkpoint.is_own:
@@ -90,8 +91,11 @@ def load_editor(
         raise WeightsError(f"{displayed(file)}: {what} (its metadata lack {', '.join(missing)})")
     source = displayed(file)
     kind: type[Editor] = EDITORS.find(Section({"name": metadata["method"]}, "method", {"method": source}))
-    domain = Domain(Section(metadata["domain"], "domain", {"domain": source}), device)
+    recorded = Section(metadata["domain"], "domain", {"domain": source})
+    domain = Domain(_relocated(recorded, file.parent, weights, domain_config), device)
     used = {part: value for part, value in metadata["fingerprints"].items() if part not in without}
+    for part in used:
+        _check_present(domain, part)
     check_fingerprints(domain, used, source)
     metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
     editor = kind.restore(StoredEditor(state, metadata, domain, file))
@@ -106,6 +110,7 @@ def _load_pair(
     domain_config: str | Path | None,
     device: torch.device | str,
     without: Collection[str],
+    weights: str | Path | None,
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """An SDFlow editor of two files, as its authors publish it; sizes are read off the tensors."""
     checkpoint = read_checkpoint(flow_file)
@@ -124,7 +129,8 @@ def _load_pair(
             f"{displayed(encoder_file)}: estimates {count} attributes, for which no domain is known; "
             f"name them in a copy of configs/domains/ffhq.yaml and give that as --domain"
         )
-    domain = Domain.from_file(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config, device)
+    config = load_config(_config_path(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config))
+    domain = Domain(_relocated(config, flow_file.parent, weights), device)
     if len(domain.attributes) != count:
         raise ConfigError(
             f"{domain.config.where('attributes')}: names {len(domain.attributes)} attributes, "
@@ -148,6 +154,58 @@ def _load_pair(
         "hash": digest.hexdigest()[:16],
     }
     return editor, domain, metadata
+
+
+def _config_path(path: str | Path) -> Path:
+    """A config that a person names: in the current folder, or below the project's."""
+    here = expanded(path)
+    return here if here.is_file() else resolve(here)
+
+
+def _relocated(
+    domain: Section, beside: Path, weights: str | Path | None = None, config: str | Path | None = None
+) -> Section:
+    """A domain's section with the places where its weight files lie now; fingerprints tell whether they are the same.
+
+    Args:
+        beside: folder of the editor.
+        weights, config: see `load_editor`.
+    Raises:
+        ConfigError: the folder is none, or the config cannot be read.
+    """
+    folder = None if weights is None else expanded(weights)
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"--weights {folder}: there is no such folder")
+    named: Mapping[str, Any] = {} if config is None else load_config(_config_path(config))
+    moved = domain.plain()
+    for part in PARTS:
+        section, other = moved.get(part), named.get(part)
+        if not isinstance(section, dict) or not isinstance(section.get("weights"), str):
+            continue
+        if isinstance(other, Mapping) and isinstance(other.get("weights"), str):
+            section["weights"] = other["weights"]
+        name = Path(section["weights"]).name
+        if folder is not None and (folder / name).is_file():
+            section["weights"] = str((folder / name).absolute())
+        elif not resolve(section["weights"]).exists() and (beside / name).is_file():
+            section["weights"] = str((beside / name).absolute())
+    return Section(moved, domain.path, domain.sources)
+
+
+def _check_present(domain: Domain, part: str) -> None:
+    """Check that a part's weight file is there.
+
+    Raises:
+        WeightsError: it is not; the message says how to name another place.
+    """
+    path = domain.weights_path(part)
+    try:
+        existing(path, domain.settings.weights_hint)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error}; if it lies elsewhere now, name the place with --weights FOLDER or --domain CONFIG, "
+            f"or put {path.name} beside the editor"
+        ) from None
 
 
 def check_fingerprints(domain: Domain, trained_with: dict[str, str], source: str, what: str = "editor") -> None:

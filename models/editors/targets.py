@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from utils.config import nearest
+from models.editors.attribute_names import unknown_attribute
 
 if TYPE_CHECKING:  # the options of commands are read, with their targets, before PyTorch is imported
     from torch import Tensor
@@ -45,7 +45,7 @@ def resolve_targets(
     resolved = semantics.detach().clone()
     for name, target in targets.items():
         if name not in attributes:
-            raise ValueError(f"unknown attribute '{name}'{nearest(name, attributes)}")
+            raise ValueError(unknown_attribute(name, attributes))
         index = list(attributes).index(name)
         column = resolved[:, index]  # a view: writing to it changes `resolved`
         if isinstance(target, SetTo):

@@ -1,1 +1,1 @@
-"""Running networks to judge an editor."""
+"""Protocols, measures, figures and reports of an evaluation."""

@@ -1,4 +1,4 @@
-"""Measuring many editors of one domain on the same faces; what was measured is kept, so that a stop costs little."""
+"""Measuring many editors of one domain on the same faces; measurements are kept, so that a stopped run continues."""
 
 from __future__ import annotations
 
@@ -6,98 +6,24 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor, attribute_editor
-from models.editors.loading import load_editor
-from models.editors.targets import Flip
+from models.evaluation import comparison_figures, comparison_report, figures
+from models.evaluation.comparison import LEAKAGE_AT, Comparison
+from models.evaluation.contestants import Contestant
 from models.evaluation.curves import Outcomes
-from models.evaluation.sweep import Sweep, TestSet
+from models.evaluation.faces import TestSet, inversion_keeps
+from models.evaluation.sheets import comparison_sheet
+from models.evaluation.sweep import swept
 from utils.config import ConfigError
-from utils.files import write_atomically
-from utils.images import to_pillow
-from utils.paths import expanded
-from utils.sheets import SheetWriter
+from utils.files import write_atomically, write_text
 
 REFERENCES = ("inversion", "photo")
 _VERSION = 2  # of what `Sweep` measures
-
-
-@dataclass
-class Contestant:
-    """One run of one method."""
-
-    method: str
-    editor: AttributeEditor
-    domain: Domain
-    metadata: dict[str, Any]
-
-
-def named_run(text: str) -> tuple[str | None, str]:
-    """`NAME=RUN` as name and path; a path that is there is no name, whatever it holds.
-
-    Raises:
-        ConfigError: a name that tables and figures cannot show.
-    """
-    name, separator, path = text.partition("=")
-    if not separator or expanded(text).exists():
-        return None, text
-    if not name.strip() or not name.isprintable() or set(name) & set("|$"):
-        raise ConfigError(f"--compare {text!r}: NAME=RUN takes a name without |, $ and line breaks")
-    return name.strip(), path
-
-
-def load_contestants(runs: Sequence[tuple[str | None, str | Path]], device: torch.device) -> list[Contestant]:
-    """Editors of (name, path) pairs; without a name the editor's title is the method's.
-
-    Raises:
-        WeightsError: no editor there.
-        ConfigError: editors of different domains, the same file twice, or runs of different settings as one method.
-    """
-    found: list[Contestant] = []
-    for name, path in runs:
-        editor, domain, metadata = load_editor(path, device)
-        one = Contestant(editor.title if name is None else name, attribute_editor(editor), domain, metadata)
-        first = next((other for other in found if other.method == one.method), one)
-        if any(other.method == one.method and other.metadata["hash"] == metadata["hash"] for other in found):
-            raise ConfigError(f"{metadata['file']}: given twice as a run of {one.method}")
-        if name is None and _settings(one) != _settings(first):
-            raise ConfigError(
-                f"{first.metadata['file']} and {metadata['file']} are both {one.method}, but differ in more than their "
-                f"seeds; name them: FIRST={first.metadata['file']} SECOND={metadata['file']}"
-            )
-        found.append(one)
-        if _place(one) != _place(found[0]):
-            raise ConfigError(
-                f"{metadata['file']}: an editor of another latent space than {found[0].metadata['file']}; "
-                f"only editors of one domain can be compared"
-            )
-        if len(found) > 1:  # the first one's draw for all
-            domain.forget("generator", "encoder")
-    return found
-
-
-def _place(one: Contestant) -> tuple[Any, ...]:
-    prints = one.metadata["fingerprints"]
-    return prints["generator"], prints["encoder"], one.domain.attributes
-
-
-def _settings(one: Contestant) -> Any:
-    """A run's config without what may differ between seeds: names of folders and the seeds themselves."""
-    config = json.loads(json.dumps(one.metadata.get("config") or {}))
-    config.pop("run", None)
-    for part in ("training", "method"):
-        config.get(part, {}).pop("seed", None)
-    for key in ("classifier", "density"):
-        config.get("method", {}).pop(key, None)
-    return config
 
 
 def measured(
@@ -108,15 +34,12 @@ def measured(
     folder: Path,
     quiet: bool = False,
 ) -> dict[str, dict[str, list[Outcomes]]]:
-    """Reference → method → outcomes, one a run. Each run's stay in the folder and are not measured again."""
+    """Reference → method → outcomes, one a run. They are kept in the folder and not measured again."""
     results: dict[str, dict[str, list[Outcomes]]] = {reference: {} for reference in REFERENCES}
     for one in contestants:
         path = measured_path(one, domain, faces, strengths, folder)
         if not path.is_file():
-            total = len(faces) * (len(domain.attributes) + 1) * len(strengths)
-            with tqdm(total=total, unit="edit", desc=f"editing with {one.method}", disable=quiet) as bar:
-                outcomes = Sweep(one.editor, domain, faces, bar.update).run(strengths)
-            _save(path, outcomes)
+            _save(path, swept(one.editor, domain, faces, strengths, one.method, quiet=quiet))
         for reference, found in _load(path).items():
             results[reference].setdefault(one.method, []).append(found)
     return results
@@ -125,9 +48,9 @@ def measured(
 def measured_path(
     one: Contestant, domain: Domain, faces: TestSet, strengths: Sequence[float], folder: Path
 ) -> Path:
-    """Where a run's outcomes are kept: named by all that decides them."""
+    """File of a run's outcomes, named by a hash of all that decides them."""
     contents = hashlib.sha256(json.dumps([_VERSION, *(float(strength) for strength in strengths)]).encode())
-    tensors = [faces.image, *faces.decisions.values()]  # no computed numbers: their last bits are not the same twice
+    tensors = [faces.image, *faces.decisions.values()]  # no computed numbers: their last bits may differ between calls
     for tensor in [*tensors, *([] if faces.counterfactual is None else [faces.counterfactual])]:
         contents.update(tensor.numpy().tobytes())
     networks = domain.fingerprints(("generator", "encoder", "judge", "identity"))
@@ -161,30 +84,60 @@ def _load(path: Path) -> dict[str, Outcomes]:
         }
 
 
-@torch.no_grad()
-def sheet(
-    contestants: Sequence[Contestant], domain: Domain, faces: TestSet, strengths: Mapping[str, float], folder: Path,
-    count: int = 3,
-) -> None:  # fmt: skip
-    """Fig. 3 of the paper as `sheet.png`: the first faces of the set, a row each method, a column each attribute.
+def choose_baseline(contestants: Sequence[Contestant], chosen: str | None, usual: str) -> str | None:
+    """The method that differences are taken to: the chosen one, or the usual one if it is compared; else None.
+
+    Raises:
+        ConfigError: the chosen one is not compared.
+    """
+    methods = list(dict.fromkeys(one.method for one in contestants))
+    if chosen is not None and chosen not in methods:
+        raise ConfigError(f"--baseline: '{chosen}' is not among those compared: {', '.join(methods)}")
+    if chosen is None and usual not in methods:
+        print(f"{usual} is not compared, so no differences are computed; --baseline takes one of {', '.join(methods)}")
+        return None
+    return chosen or usual
+
+
+def compare(
+    contestants: Sequence[Contestant],
+    domain: Domain,
+    faces: TestSet,
+    record: Mapping[str, Any],
+    baseline: str | None,
+    anchors: bool,
+    folder: Path,
+) -> None:
+    """Measure the editors on the same faces and write report, figures and sheet.
 
     Args:
-        strengths: of each method's flips.
+        record: what the report says of the measurement; its `strengths` and `seed` (of the resampling) are used.
+        baseline: the method that differences are taken to.
+        anchors: draw published points, too.
     """
-    latent, image = (rows[:count].to(domain.device) for rows in (faces.latent, faces.image))
-    decisions = faces.decisions["inversion"][:count].to(domain.device)
-    first = {one.method: one for one in reversed(contestants)}
-    names = list(domain.attributes)
-    writer = SheetWriter(folder, ["photo", "inversion", *names, "all at once"], rows=count * len(first))
-    rows: dict[str, list[torch.Tensor]] = {}
-    for method in dict.fromkeys(one.method for one in contestants):
-        columns = [faces.image, faces.inversion]
-        for edit in [*([name] for name in names), names]:
-            targets = {name: Flip(strengths[method]) for name in edit}
-            columns.append(domain.synthesise(first[method].editor.edit(latent, image, targets, decisions)).cpu())
-        rows[method] = columns
-    for index in range(len(image)):
-        for method, columns in rows.items():
-            label = f"face {index + 1}, {method}, d = {strengths[method]:.2f}"
-            writer.add(label, [to_pillow(column[index]) for column in columns])
-    writer.flush()
+    results = measured(contestants, domain, faces, record["strengths"], folder / "measured")
+    found = {reference: Comparison(outcomes, record["seed"]) for reference, outcomes in results.items()}
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for one in contestants:
+        entry = {"file": one.metadata["file"], "hash": one.metadata["hash"], "config": one.metadata.get("config")}
+        runs.setdefault(one.method, []).append(entry)
+    inversion = found["inversion"]
+    short = [method for method in runs if inversion.strength(method, LEAKAGE_AT)[0] is None]
+    sheet = "The first faces of the set, each method's first run at the strength of 95 % average accuracy."
+    sheet += "".join(f" {method} does not reach it: its edits are at the largest strength." for method in short)
+    report: dict[str, Any] = {
+        "record": dict(record),
+        "baseline": baseline,
+        "runs": runs,
+        "inversion keeps": inversion_keeps(faces, domain),
+        "sheet": sheet,
+        "references": {reference: comparison.summary(baseline) for reference, comparison in found.items()},
+    }
+    texts = {key: str(value) for key, value in record.items()}
+    write_text(folder / "report.json", json.dumps(report, indent=1))
+    write_text(folder / "report.md", comparison_report.markdown(report))
+    curves = comparison_figures.curve_figure(report["references"], anchors)
+    figures.save(curves, folder / "curves.png", texts)
+    matrices = {method: inversion.leakage(method) for method in runs}
+    figures.save(figures.leakage_figure(matrices, domain.attributes), folder / "leakage.png", texts)
+    comparison_sheet(contestants, domain, faces, {method: inversion.strength_shown(method) for method in runs}, folder)

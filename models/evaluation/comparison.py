@@ -20,6 +20,7 @@ from models.evaluation.curves import (
     Outcomes,
     curves,
     leakage,
+    read_at,
     resampling_weights,
 )
 
@@ -31,19 +32,9 @@ _ENOUGH = 0.5  # share of the resamples that must reach a level for an interval
 _QUANTITIES = ("preservation", "identity", "distance")
 
 
-def read_at(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Values (…, K) where accuracies (…, S) first reach each level, straight between two strengths.
-
-    NaN where the level is not reached, or where the curve begins more than half a point above it.
-    """
-    above = accuracy[..., None, :] >= levels[:, None]
-    after = above.argmax(-1)
-    before = np.maximum(after - 1, 0)
-    low, high = (np.take_along_axis(accuracy, index, -1) for index in (before, after))
-    share = np.where(after > before, (levels - low) / np.where(high > low, high - low, 1), 1.0)
-    first, second = (np.take_along_axis(values, index, -1) for index in (before, after))
-    read = above.any(-1) & (accuracy[..., :1] <= levels + STARTS)
-    return np.where(read, first + share * (second - first), np.nan)
+def read_from_start(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """`read_at`, NaN as well where the curve begins more than half a point above the level."""
+    return np.where(accuracy[..., :1] <= levels + STARTS, read_at(accuracy, values, levels), np.nan)
 
 
 class Comparison:
@@ -77,8 +68,8 @@ class Comparison:
         per_seed, resampled = [], []
         for entry in self.curves[method]:
             one, values = entry[curve], _values(entry[curve], quantity)
-            per_seed.append(read_at(one.flipped.mean(1), values.mean(1), levels))
-            resampled.append(read_at((one.flipped @ self.weights.T).T, (values @ self.weights.T).T, levels))
+            per_seed.append(read_from_start(one.flipped.mean(1), values.mean(1), levels))
+            resampled.append(read_from_start((one.flipped @ self.weights.T).T, (values @ self.weights.T).T, levels))
         chosen = np.stack(resampled)[self._seeds[method].T, np.arange(len(self.weights))]
         return np.stack(per_seed), chosen.mean(0)
 
@@ -120,7 +111,7 @@ class Comparison:
         values = []
         for entry in self.curves[method]:
             one = entry["average"]
-            values.append(float(read_at(one.flipped.mean(1), one.strengths, np.array([level]))[0]))
+            values.append(float(read_from_start(one.flipped.mean(1), one.strengths, np.array([level]))[0]))
         return [None if np.isnan(value) else value for value in values]
 
     def strength_shown(self, method: str) -> float:

@@ -97,27 +97,3 @@ def label_ends(axis: Axes, ends: list[tuple[float, float, str, str]]) -> None:
             color=colour, va="center", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "relpos": (0, 0.5), "shrinkA": 1},
         )  # fmt: skip
-
-
-def leakage_figure(summary: Mapping[str, Any]) -> Figure:
-    """A matrix a method, side by side: rows edited, columns decisions that stayed, the diagonal the edit's accuracy."""
-    found = {m: e["leakage_at_0.95"] for m, e in summary["methods"].items() if e["leakage_at_0.95"] is not None}
-    columns = max(1, min(3, len(found)))
-    rows = max(1, -(-len(found) // columns))
-    figure, axes = plt.subplots(rows, columns, figsize=(3.9 * columns, 3.5 * rows), layout="constrained", squeeze=False)
-    names = [name.replace("_", " ") for name in summary["attributes"]]
-    for axis in axes.flat[len(found) :]:
-        axis.axis("off")
-    for index, (axis, (method, matrix)) in enumerate(zip(axes.flat, found.items(), strict=False)):
-        values = 100 * np.array(matrix)
-        image = axis.imshow(values, cmap="viridis", vmin=70, vmax=100)
-        axis.grid(False)
-        axis.set_title(method, fontsize=9.5)
-        axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7.5)
-        axis.set_yticks(range(len(names)), names if index % columns == 0 else [""] * len(names), fontsize=7.5)
-        for (y, x), value in np.ndenumerate(values):
-            colour = "black" if value > 89 else "white"
-            axis.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
-    if found:
-        figure.colorbar(image, ax=axes, label="% of faces whose decision stayed (diagonal: was turned)", shrink=0.8)
-    return figure

@@ -52,7 +52,9 @@ class Outcomes:
 
     def kept(self) -> np.ndarray:
         """(A, A, S): share of faces whose decision on the second attribute stayed when the first was edited."""
-        return (self.decisions[:-1] == self.reference).mean(2).transpose(0, 2, 1)
+        shares: np.ndarray = (self.decisions[:-1] == self.reference).mean(2)
+        kept: np.ndarray = shares.transpose(0, 2, 1)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -109,40 +111,46 @@ def crossing(accuracy: np.ndarray, level: float) -> tuple[int, float] | None:
     return index, float((level - accuracy[index - 1]) / (accuracy[index] - accuracy[index - 1]))
 
 
-def at_crossing(values: np.ndarray, place: tuple[int, float]) -> float | np.ndarray:
+def at_crossing(values: np.ndarray, place: tuple[int, float]) -> np.ndarray:
     """Value of a quantity (S, …) at a crossing."""
     index, share = place
-    return values[index] if index == 0 else values[index - 1] + share * (values[index] - values[index - 1])
+    before = values[max(index - 1, 0)]
+    return np.asarray(values[0] if index == 0 else before + share * (values[index] - before))
+
+
+def read_at(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """`at_crossing` for many curves and levels: values (…, K) where accuracies (…, S) reach each level, or NaN."""
+    above = accuracy[..., None, :] >= levels[:, None]
+    after = above.argmax(-1)
+    before = np.maximum(after - 1, 0)
+    low, high = (np.take_along_axis(accuracy, index, -1) for index in (before, after))
+    share = np.where(after > before, (levels - low) / np.where(high > low, high - low, 1), 1.0)
+    first, second = (np.take_along_axis(values, index, -1) for index in (before, after))
+    return np.where(above.any(-1), first + share * (second - first), np.nan)
 
 
 def reading(curve: Curve, level: float, weights: np.ndarray | None = None) -> dict[str, object] | None:
-    """Strength, preservation and identity where a curve reaches an accuracy, with intervals; None if it does not."""
+    """Strength, preservation and identity where a curve reaches an accuracy, with intervals; None if it does not.
+
+    Args:
+        weights: of `resampling_weights`; an interval is over the resamples that reach the accuracy.
+    """
     place = crossing(curve.flipped.mean(1), level)
     if place is None:
         return None
     quantities = {"preservation": curve.preserved, "identity": curve.identity}
+    known = {name: values for name, values in quantities.items() if values is not None}
     result: dict[str, object] = {"strength": float(at_crossing(curve.strengths, place))}
-    for name, values in quantities.items():
-        if values is not None:
-            result[name] = float(at_crossing(values.mean(1), place))
-    if weights is not None:
-        for name, bounds in _reading_intervals(curve, level, weights, quantities).items():
-            result[f"{name}_interval"] = bounds
+    result |= {name: float(at_crossing(values.mean(1), place)) for name, values in known.items()}
+    if weights is None:
+        return result
+    accuracy = (curve.flipped @ weights.T).T
+    for name, values in known.items():
+        found = read_at(accuracy, (values @ weights.T).T, np.array([level]))
+        reached = found[np.isfinite(found)]
+        if len(reached):
+            result[f"{name}_interval"] = np.percentile(reached, INTERVAL).tolist()
     return result
-
-
-def _reading_intervals(
-    curve: Curve, level: float, weights: np.ndarray, quantities: dict[str, np.ndarray | None]
-) -> dict[str, list[float]]:
-    accuracies = curve.flipped @ weights.T
-    means = {name: values @ weights.T for name, values in quantities.items() if values is not None}
-    readings: dict[str, list[float]] = {name: [] for name in means}
-    for column in range(accuracies.shape[1]):
-        place = crossing(accuracies[:, column], level)
-        if place is not None:
-            for name, values in means.items():
-                readings[name].append(float(at_crossing(values[:, column], place)))
-    return {name: [float(v) for v in np.percentile(values, INTERVAL)] for name, values in readings.items() if values}
 
 
 def leakage(outcomes: Outcomes, level: float) -> tuple[np.ndarray, str] | None:

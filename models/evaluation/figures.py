@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from utils.files import write_atomically
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito: told apart by all
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito, for colour-blind readers
 plt.rcParams.update(
     {
         "figure.dpi": 160,
@@ -79,19 +79,29 @@ def histogram_figure(semantics: np.ndarray, attributes: Sequence[str]) -> Figure
     return figure
 
 
-def leakage_figure(matrix: np.ndarray, attributes: Sequence[str]) -> Figure:
-    """Rows: edited attribute; columns: decisions that stayed; the diagonal is the edit's own accuracy."""
-    figure, axis = plt.subplots(figsize=(5.2, 4.4), layout="constrained")
-    axis.grid(False)
-    image = axis.imshow(100 * matrix, cmap="viridis", vmin=50, vmax=100)
+def leakage_figure(matrices: Mapping[str, Any], attributes: Sequence[str]) -> Figure:
+    """A matrix (A, A) a method, side by side: rows edited, columns decisions that stayed, diagonal the edit's accuracy.
+
+    Args:
+        matrices: method → shares, or None where the method does not get as far.
+    """
+    found = {method: matrix for method, matrix in matrices.items() if matrix is not None}
+    columns = max(1, min(3, len(found)))
+    rows = max(1, -(-len(found) // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=(3.9 * columns, 3.5 * rows), layout="constrained", squeeze=False)
     names = [name.replace("_", " ") for name in attributes]
-    axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    axis.set_yticks(range(len(names)), names)
-    axis.set_xlabel("decision that stayed (diagonal: decision that was turned)")
-    axis.set_ylabel("edited attribute")
-    for row in range(len(names)):
-        for column in range(len(names)):
-            value = 100 * matrix[row, column]
-            axis.text(column, row, f"{value:.1f}", ha="center", va="center", color="black" if value > 82 else "white")
-    figure.colorbar(image, label="% of faces", shrink=0.85)
+    for axis in axes.flat[len(found) :]:
+        axis.axis("off")
+    for index, (axis, (method, matrix)) in enumerate(zip(axes.flat, found.items(), strict=False)):
+        values = 100 * np.array(matrix)
+        image = axis.imshow(values, cmap="viridis", vmin=70, vmax=100)
+        axis.grid(False)
+        axis.set_title(method, fontsize=9.5)
+        axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7.5)
+        axis.set_yticks(range(len(names)), names if index % columns == 0 else [""] * len(names), fontsize=7.5)
+        for (y, x), value in np.ndenumerate(values):
+            colour = "black" if value > 89 else "white"
+            axis.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
+    if found:
+        figure.colorbar(image, ax=axes, label="% of faces whose decision stayed (diagonal: was turned)", shrink=0.8)
     return figure

@@ -8,57 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor
+from models.editors.base import AttributeEditor, Editor
 from models.editors.targets import Flip, resolve_targets
+from models.evaluation.counterfactual import root_mean_square
 from models.evaluation.curves import Outcomes
+from models.evaluation.faces import Decomposition, TestSet, decisions_of, decompose, in_batches
+from utils.config import ConfigError
 
 ENOUGH = 0.99  # average accuracy at which the strength is not raised further
 
 
-@dataclass
-class TestSet:
-    """Faces with everything that does not depend on the edit. All tensors are on the CPU, N rows each.
+def evaluated_editor(editor: Editor, source: str) -> AttributeEditor:
+    """The same editor, if a sweep can measure it: one of attributes.
 
-    Attributes:
-        image: (N, 3, S, S); inversion: the same after encoding and synthesis.
-        latent: (N, L, D).
-        decisions, embedding: reference name (`photo`, `inversion`) → the judge's decisions (N, A) and unit vectors.
-        counterfactual: (N, A, 3, S, S), the true answer to flipping each attribute, or None.
+    Raises:
+        ConfigError: there is no evaluation for any kind of request that it takes.
     """
-
-    image: Tensor
-    inversion: Tensor
-    latent: Tensor
-    decisions: dict[str, Tensor]
-    embedding: dict[str, Tensor]
-    counterfactual: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-
-@torch.no_grad()
-def in_batches(function: Callable[..., Tensor], *rows: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
-    """`function` over tensors of equal length, portion by portion, result on the CPU."""
-    portions = zip(*(tensor.split(batch_size) for tensor in rows), strict=True)
-    return torch.cat([function(*(part.to(device) for part in portion)).cpu() for portion in portions])
-
-
-def prepare(domain: Domain, image: Tensor, counterfactual: Tensor | None = None) -> TestSet:
-    """Encode, invert and judge the faces (N, 3, S, S)."""
-    device = domain.device
-    latent = in_batches(domain.encode, image, device=device)
-    inversion = in_batches(domain.synthesise, latent, device=device)
-    pictures = {"photo": image, "inversion": inversion}
-    decisions = {
-        name: in_batches(domain.judge_probabilities, picture, device=device) > 0.5 for name, picture in pictures.items()
-    }
-    embedding = {
-        name: in_batches(domain.identity_embedding, picture, device=device) for name, picture in pictures.items()
-    }
-    return TestSet(image, inversion, latent, decisions, embedding, counterfactual)
+    if not isinstance(editor, AttributeEditor) or "attributes" not in editor.requests:
+        raise ConfigError(
+            f"{source}: {editor.title} takes requests of other kinds ({', '.join(editor.requests)}) than attributes, "
+            f"and there is no evaluation for these"
+        )
+    return editor
 
 
 @dataclass
@@ -73,14 +47,19 @@ class Sweep:
 
     Args:
         report: called with the number of edits done, for a progress bar (those done twice count once).
+        before: decomposition of the faces, if it is known already.
     """
 
     def __init__(
-        self, editor: AttributeEditor, domain: Domain, faces: TestSet, report: Callable[[int], object]
+        self,
+        editor: AttributeEditor,
+        domain: Domain,
+        faces: TestSet,
+        report: Callable[[int], object],
+        before: Decomposition | None = None,
     ) -> None:
         self.editor, self.domain, self.faces, self.report = editor, domain, faces, report
-        self.semantics = in_batches(editor.read, faces.latent, faces.image, device=domain.device)
-        self.prepared = in_batches(editor.prepare, faces.latent, self.semantics, device=domain.device)
+        self.before = before or decompose(editor, faces.latent, faces.image, domain.device)
 
     def run(self, strengths: Sequence[float]) -> dict[str, Outcomes]:
         """Outcomes against `inversion` and against `photo`; strengths rise until 99 % accuracy, of single
@@ -93,7 +72,7 @@ class Sweep:
         results: dict[str, list[list[_Edited]]] = {"inversion": [], "photo": []}
         used = []
         for strength in sorted(strengths):
-            row = {name: [] for name in results}  # type: ignore[var-annotated]
+            row: dict[str, list[_Edited]] = {name: [] for name in results}
             for names in sets:
                 edited = self._edit(names, strength, self.faces.decisions["inversion"])
                 row["inversion"].append(edited)
@@ -115,12 +94,13 @@ class Sweep:
         faces, device = self.faces, self.domain.device
         chosen = torch.arange(len(faces)) if rows is None else rows
         targets = {name: Flip(strength) for name in names}
-        wanted = resolve_targets(self.semantics[chosen], targets, self.domain.attributes, decisions[chosen])
+        rest, condition = self.before.rest[chosen], self.before.condition[chosen]
+        target = resolve_targets(condition, targets, self.domain.attributes, decisions[chosen])
 
-        def picture(prepared: Tensor, semantics: Tensor, wish: Tensor) -> Tensor:
-            return self.domain.synthesise(self.editor.move(prepared, semantics, wish))
+        def picture(rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
+            return self.domain.synthesise(self.editor.move(rest, condition, target))
 
-        image = in_batches(picture, self.prepared[chosen], self.semantics[chosen], wanted, device=device)
+        image = in_batches(picture, rest, condition, target, device=device)
         distance = None
         if faces.counterfactual is not None and len(names) == 1:
             column = self.domain.attributes.index(names[0])
@@ -128,7 +108,7 @@ class Sweep:
         if rows is None:
             self.report(len(chosen))
         return _Edited(
-            in_batches(self.domain.judge_probabilities, image, device=device) > 0.5,
+            decisions_of(self.domain, image),
             in_batches(self.domain.identity_embedding, image, device=device),
             distance,
         )
@@ -160,22 +140,16 @@ class Sweep:
         )
 
 
-def root_mean_square(first: Tensor, second: Tensor) -> Tensor:
-    """Root mean square difference (B,) of pictures (B, 3, H, W), in units of the full range 0 … 1."""
-    return (first - second).square().flatten(1).mean(1).sqrt() / 2
-
-
-def identity_ceilings(domain: Domain, faces: TestSet) -> list[float]:
-    """Per attribute the mean cosine of a face and its drawn counterfactual: what a perfect edit keeps of the photo."""
-    assert faces.counterfactual is not None
-    ceilings = []
-    for truth in faces.counterfactual.unbind(1):
-        drawn = in_batches(domain.identity_embedding, truth, device=domain.device)
-        ceilings.append(float((drawn * faces.embedding["photo"]).sum(1).mean()))
-    return ceilings
-
-
-def distances_unedited(faces: TestSet) -> Tensor:
-    """Distance (A, N) of each face's inversion to each of its drawn counterfactuals."""
-    assert faces.counterfactual is not None
-    return torch.stack([root_mean_square(faces.inversion, truth) for truth in faces.counterfactual.unbind(1)])
+def swept(
+    editor: AttributeEditor,
+    domain: Domain,
+    faces: TestSet,
+    strengths: Sequence[float],
+    name: str,
+    before: Decomposition | None = None,
+    quiet: bool = False,
+) -> dict[str, Outcomes]:
+    """Outcomes of a sweep by reference, with a progress bar that shows `name`."""
+    total = len(faces) * (len(domain.attributes) + 1) * len(strengths)
+    with tqdm(total=total, unit="edit", desc=f"editing with {name}", dynamic_ncols=True, disable=quiet) as bar:
+        return Sweep(editor, domain, faces, bar.update, before).run(strengths)

@@ -31,7 +31,7 @@ _LONGEST_PREFIX = 300  # characters before a tensor's name: `synthesis.b1024.tor
 _WITH_MEAN = ("stylegan2_generator", "e4e_encoder", "psp_encoder")
 _AVERAGES = {"ema", "average", "averaged", "smooth"}  # words: moving averages of a training make the better pictures
 _OPTIONS = ("opts", "args", "hyper_parameters")  # of e4e and pSp, of rosinality, of Lightning
-_MEAN = "latent_avg"
+MEAN = "latent_avg"
 # What building a network from shapes out of a damaged file may raise.
 _IMPOSSIBLE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, AttributeError)
 
@@ -148,11 +148,11 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
             found.append(Found(kind, where, part, settings=settings or options, arguments=arguments))
             if len(found) > _MOST_NETWORKS:
                 raise RefusedFile(f"holds more than {_MOST_NETWORKS} networks, more than any known file")
-    means = {key.removesuffix(_MEAN): others.pop(key) for key in list(others) if f".{key}".endswith(f".{_MEAN}")}
+    means = {key.removesuffix(MEAN): others.pop(key) for key in list(others) if f".{key}".endswith(f".{MEAN}")}
     for network in found:
-        mean = network.state.pop(_MEAN, _nearest(means, network.place))
+        mean = network.state.pop(MEAN, _nearest(means, network.place))
         if network.kind.name in _WITH_MEAN and mean is not None:
-            network.extra[_MEAN] = mean
+            network.extra[MEAN] = mean
     return sorted(found, key=_rank), list(others)
 
 

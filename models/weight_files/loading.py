@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models import NETWORKS
-from models.weight_files.contents import Found, find_networks, nothing_known
+from models.weight_files.contents import MEAN, Found, find_networks, nothing_known
 from models.weight_files.kinds import title_of, unsupported, with_article
 from utils.config import ConfigError, Section, check_arguments
 from utils.paths import displayed
@@ -96,7 +96,8 @@ def network_in(
     module = NETWORKS.build(section)
     load_strict(module, tensors, checkpoint.path)
     if found.settings.get("start_from_latent_avg") is False:  # the encoder's codes are no offsets to it
-        extra = {key: torch.zeros_like(value) for key, value in extra.items()}
+        mean = extra.get(MEAN, torch.zeros(found.sizes["styles"], found.sizes["style_dim"]))
+        extra = {**extra, MEAN: torch.zeros_like(mean)}
     metadata = checkpoint.metadata or found.settings
     return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes, metadata, extra)
 

@@ -18,6 +18,9 @@ import sys
 from itertools import product
 from typing import Annotated, Any
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import numpy as np
 import torch
 from torch import nn
@@ -30,7 +33,7 @@ from scripts.avatars.measures.common import collect, drawn, pictures_of_random
 from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader, thirds, true_factors
 from utils.config import ConfigError, load_config
 from utils.devices import pick_device
-from utils.options import add_device_option, folder_or_none, input_file, output_file, value_of, written
+from utils.options import add_device_option, folder_or_none, input_file, not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Depth
 from utils.weights import WeightsError, save_weights
@@ -117,7 +120,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--config",
-        type=written,
+        type=not_empty,
         default="configs/avatars/generator.yaml",
         help="config of that run, for its training faces (default: configs/avatars/generator.yaml)",
     )

@@ -32,7 +32,7 @@ from scripts.avatars.measures.identity import measure_identity
 from utils.config import ConfigError
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.options import add_device_option, folder_or_none, output_file, output_folder, value_of, written
+from utils.options import add_device_option, folder_or_none, not_empty, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Seed
 from utils.weights import WeightsError, fingerprint
@@ -48,7 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--domain",
-        type=written,
+        type=not_empty,
         default="configs/domains/avatars.yaml",
         metavar="FILE",
         help="config of the domain (default: configs/domains/avatars.yaml)",

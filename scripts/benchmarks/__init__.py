@@ -1,6 +1,7 @@
 """What scripts/benchmark.py is made of, and benchmarks of memory, accuracy and alignment."""
 
-ROW_NAMES = (  # of `rows.ROWS`; here, so that --help need not import PyTorch
+BUSY = "busy"  # the row of `busy.py`
+ROW_NAMES = (  # of `rows.ROWS`, and BUSY; here, so that --help need not import PyTorch
     "synthesis",
     "synthesis-gradient",
     "synthesis-256",
@@ -10,4 +11,5 @@ ROW_NAMES = (  # of `rows.ROWS`; here, so that --help need not import PyTorch
     "flow-editing",
     "training-step",
     "editing",
+    BUSY,
 )

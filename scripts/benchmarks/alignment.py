@@ -18,6 +18,9 @@ import time
 from collections.abc import Sequence
 from typing import Annotated
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import numpy as np
 import torch
 from PIL import Image

@@ -132,6 +132,7 @@ def time_row(name: str, plan: Plan) -> dict[str, Any]:
         "goals": dict(row.goals),
         "rounds": {variant: [value / units[variant] for value in values] for variant, values in times.items()},
         "seconds": seconds,
+        "spread": {v: [min(values) / units[v], max(values) / units[v]] for v, values in times.items()},
         "ratio": {variant: seconds[PUBLISHED] / seconds[variant] for variant in row.goals},
         "flop": flop,
         "matmul_flop_per_second": rates,

@@ -54,8 +54,8 @@ class _TrainingSetting(Setting):
     def domain(self, published: bool = False) -> Domain:
         domain = super().domain(published)
         domain.__dict__["generator"] = self.networks.generator(self.networks.sides[0])  # in place of the file's
-        for key, value in self.settings.items():
-            setattr(domain, key, value)
+        domain.settings = replace(domain.settings, **self.settings)
+        domain.precision = domain.settings.precision
         return domain
 
 

@@ -13,14 +13,24 @@ _HEAD = (
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 _LEGEND = (
-    "Medians; ratio: published time / ours, with the goal; floor: share of the rate of a matrix product in the same\n"
-    "process and type; PSNR of bfloat16 against the published float32, dB; peak memory in a process of its own:\n"
-    "published / float32 / bfloat16."
+    "Medians of {rounds} rounds, with the fastest and the slowest; ratio: published time / ours, with the goal;\n"
+    "floor: share of the rate of a matrix product in the same process and type; PSNR of bfloat16 against the\n"
+    "published float32, dB; peak memory in a process of its own: published / float32 / bfloat16."
 )
 
 
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.3g} ms"
+def duration(row: Mapping[str, Any], variant: str) -> str:
+    """The median with the fastest and the slowest round: `1.23 s (0.92–1.46)`."""
+    unit, factor = ("s", 1) if row["seconds"][variant] >= 1 else ("ms", 1000)
+    numbers = [factor * value for value in (row["seconds"][variant], *row["spread"][variant])]
+    median, fastest, slowest = (f"{value:.2f}" if factor == 1 else f"{value:.0f}" for value in numbers)
+    return f"{median} {unit} ({fastest}–{slowest})"
+
+
+def rounds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The number of rounds behind each median: `5`, or `3 to 5` where rows differ."""
+    counts = sorted({len(values) for row in rows if "error" not in row for values in row["rounds"].values()})
+    return " to ".join(map(str, dict.fromkeys(counts[:1] + counts[-1:]))) or "no"
 
 
 def _ours(row: Mapping[str, Any], variant: str) -> list[str]:
@@ -29,7 +39,7 @@ def _ours(row: Mapping[str, Any], variant: str) -> list[str]:
         return ["–"] * 3
     goal = row["goals"][variant]
     ratio = f"{row['ratio'][variant]:.2f}×" + ("" if goal is None else f" (≥ {goal:g})")
-    return [_seconds(row["seconds"][variant]), ratio, f"{row['share_of_floor'][variant]:.0%}"]
+    return [duration(row, variant), ratio, f"{row['share_of_floor'][variant]:.0%}"]
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -39,7 +49,7 @@ def line(row: Mapping[str, Any]) -> str:
     quality = f"{min(row['psnr'].values()):.0f}" if row["psnr"] else "–"
     memory = [value for value in (row["memory"].get(name) for name in (PUBLISHED, FLOAT32, BFLOAT16)) if value]
     held = " / ".join(f"{value / 1e9:.1f}" for value in memory) or "–"
-    cells = [row["title"], _seconds(row["seconds"][PUBLISHED]), *_ours(row, FLOAT32), *_ours(row, BFLOAT16)]
+    cells = [row["title"], duration(row, PUBLISHED), *_ours(row, FLOAT32), *_ours(row, BFLOAT16)]
     return "| " + " | ".join([*cells, quality, held]) + " |"
 
 
@@ -49,7 +59,7 @@ def table(rows: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> str:
         f"{machine['date'][:10]}, {machine['device']} ({machine['processor']}, {machine['cores']} cores, "
         f"{machine['threads']} threads), torch {machine['torch']}, operators: {machine['operators']}"
     )
-    return "\n".join([*_HEAD, *(line(row) for row in rows), "", _LEGEND, "", about]) + "\n"
+    return "\n".join([*_HEAD, *(line(row) for row in rows), "", _LEGEND.format(rounds=rounds(rows)), "", about]) + "\n"
 
 
 def figure(series: Sequence[Series], measured: Mapping[str, Mapping[str, Any]], path: Path) -> None:

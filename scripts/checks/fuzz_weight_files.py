@@ -27,6 +27,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import torch
 from tqdm import tqdm
 

@@ -32,6 +32,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import torch
 import yaml
 from tqdm import tqdm

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Annotated
 
 from utils.files import write_text
-from utils.options import output_file, value_of, written
+from utils.options import not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between
 
@@ -76,7 +76,7 @@ OVERRIDES = (
     "data.faces.count=-1", "data.faces.first=-3", "data.faces.correlation=.nan", "data.faces.correlation=2",
     "data.faces.correlation=-0.5", "data.faces.side=0", "data.faces.side=1000000", "data.faces.side=32",
     "data.faces.split=trian", "data.faces.cache=''", "data.faces.cache=LOOP", "data.faces.cache=FILE/x",
-    "data.faces.cache=~nobody/x", "data.cache=''", "data.batch_size=0", "data.faces=5", "data.faces=[]", "data=5",
+    "data.faces.cache=~no-such-user/x", "data.cache=''", "data.batch_size=0", "data.faces=5", "data.faces=[]", "data=5",
     "data={name: image_folder, folder: FOLDER}", "data={name: image_folder, folder: FILE}",
     "data={name: image_folder, folder: nowhere}", "data={name: image_folder, folder: ''}",
     "data={name: encoded_faces, folder: FOLDER}", "data={name: ffhq, folder: FOLDER, split: half}",
@@ -84,12 +84,12 @@ OVERRIDES = (
     "data={name: celeba, folder: FOLDER, labels: FILE, crop: [5, 5, 1, 1]}", "validation=5", "validation.faces.count=0",
     "validation.faces.nam=x", "domain=5", "domain=''", "domain=nowhere.yaml", "domain=FILE", "domain=FOLDER",
     "domain.precision=float16", "domain.precision=16", "domain.synthesis_batch=0", "domain.synthesis_batch=-4",
-    "domain.recompute_from=0", "domain.recompute_from=x", "domain.image_side=0", "domain.image_side=63",
+    "domain.recompute_from=0", "domain.recompute_from=x", "domain.image_side=0",
     "domain.attributes=[]", "domain.attributes=[Hat, Hat]", "domain.attributes=[Young, Young]", "domain.attributes=Hat",
     "domain.name=", "domain.generator=5", "domain.generator.size=63", "domain.generator.size=-64",
     "domain.generator.channels={4: 0}", "domain.generator.channels={x: 1}", "domain.generator.channels={4: 16}",
     "domain.generator.weights=nowhere.pt", "domain.generator.weights=FILE", "domain.generator.weights=FOLDER",
-    "domain.generator.weights=", "domain.generator.weights=LOOP", "domain.generator.weights=~nobody/x",
+    "domain.generator.weights=", "domain.generator.weights=LOOP", "domain.generator.weights=~no-such-user/x",
     "domain.generator.name=reader", "domain.generator.name=", "domain.encoder.name=reader",
     "domain.encoder.styles=11", "domain.encoder.widths=[1,2]", "domain.teacher.backbone=r1",
     "domain.teacher.attribute_heads=4", "domain.aligner={name: crop}", "domain.aligner=5",
@@ -115,16 +115,17 @@ class Usage:
 
 def usages() -> Iterator[Usage]:
     """All wrong calls."""
+    words: tuple[str, ...]
     train = partial(Usage, "train.py")
     few = [f"{data}.faces.{value}" for data in ("data", "validation") for value in ("count=2", "cache=null")]
     for override in OVERRIDES:
         yield train(("--config", CONFIG, "--run", "OUT/run", "--dry-run", "--device", "cpu", *few, override))
     for config in (
         "nowhere.yaml", "", " ", "FOLDER", "EMPTY", "LOOP", "NOTHING", "BINARY", "BOMB", "TORN", "LIST", "CIRCLE",
-        "NUMBER", "DEEP", "PICTURE", "/dev/null", "/dev/zero", "FILE/x", "~nobody/x", "x" * 300, "NUMBER.yam",
+        "NUMBER", "DEEP", "PICTURE", "/dev/null", "/dev/zero", "FILE/x", "~no-such-user/x", "x" * 300, "NUMBER.yam",
     ):  # fmt: skip
         yield train(("--config", config, "--dry-run"))
-    unusable = "FILE", "FILE/x", "", "LOOP", "NOTHING", "x" * 300, "PICTURE", "~nobody/x", "NEW\udcff/" + "y" * 256
+    unusable = "FILE", "FILE/x", "", "LOOP", "NOTHING", "x" * 300, "PICTURE", "~no-such-user/x", "NEW/" + "y" * 256
     for folder in unusable:
         yield train(("--config", CONFIG, "--run", folder, "--dry-run"))
         yield train(("--resume", folder))
@@ -148,11 +149,11 @@ def usages() -> Iterator[Usage]:
         yield Usage("evaluate.py", words)
     for words in (
         ("--faces", "nowhere"), ("--faces", ""), ("--faces", "FILE"), ("--faces", "FOLDER"), ("--faces", "LOOP"),
-        ("--faces", "~nobody/x"), ("--faces", "BROKENPHOTOS"), ("--checkpoint", "nowhere"), ("--checkpoint", ""),
+        ("--faces", "~no-such-user/x"), ("--faces", "BROKENPHOTOS"), ("--checkpoint", "nowhere"), ("--checkpoint", ""),
         ("--checkpoint", "FILE"), ("--checkpoint", "FOLDER"), ("--checkpoint", JUDGE), ("--checkpoint", "LOOP"),
         ("--checkpoint", "PICTURE"), ("--checkpoint", "EMPTY"), ("--domain", "configs/domains/avatars.yaml"),
         ("--semantic-encoder", EDITOR), ("--checkpoint", EDITOR, "--semantic-encoder", EDITOR),
-        ("--checkpoint", EDITOR, "--semantic-encoder", "nowhere"), ("--checkpoint", "~nobody/x"),
+        ("--checkpoint", EDITOR, "--semantic-encoder", "nowhere"), ("--checkpoint", "~no-such-user/x"),
     ):  # fmt: skip
         yield Usage("evaluate.py", (*quick, *words), (1, 2) if "BROKENPHOTOS" in words else (2,))
     for words in (("nowhere",), ("",), (EDITOR, JUDGE), (EDITOR, EDITOR, "--baseline", "Nobody"), ("=x",), ("a|b=c",)):
@@ -170,7 +171,7 @@ def usages() -> Iterator[Usage]:
         (SAMPLES, "-o", "OUT/s", "--workers", "2"), (SAMPLES, "-o", "OUT/s", "--workers", "0", "--engine", "ray"),
         (SAMPLES, "-o", "OUT/s", "--engine", "spark"), (SAMPLES, "-o", "OUT/s", "--per-gpu", "0"),
         (SAMPLES, "-o", "OUT/s", "--address", "auto"), (SAMPLES, "-o", "OUT/s", "--device", "cuda:7"),
-        (SAMPLES, "-o", "SHARDS", *AVATARS), ("~nobody/x", "-o", "OUT/s"), ("x" * 300, "-o", "OUT/s"),
+        (SAMPLES, "-o", "SHARDS", *AVATARS), ("~no-such-user/x", "-o", "OUT/s"), ("x" * 300, "-o", "OUT/s"),
     ):  # fmt: skip
         yield encode(words)
     download = partial(Usage, "scripts/download.py")
@@ -189,12 +190,13 @@ def usages() -> Iterator[Usage]:
         (JUDGE, "OUT/x.safetensors", "--to", "plain"), (JUDGE, "OUT/x.safetensors", "--network", "nothing"),
         (JUDGE, "OUT/x.safetensors", "--network", "realnvp"), ("FOLDER", "OUT/x.pt"), ("PICTURE", "OUT/x.pt"),
         ("EMPTY", "OUT/x.pt"), ("BINARY", "OUT/x.pt"), ("LOOP", "OUT/x.pt"), (JUDGE, "LOOP"), ("/dev/null", "OUT/x.pt"),
-        (JUDGE, "OUT/x.pt", "--decoder", "nowhere"), (JUDGE, "OUT/" + "x" * 300 + ".pt"), ("~nobody/x", "OUT/x.pt"),
+        (JUDGE, "OUT/x.pt", "--decoder", "nowhere"), (JUDGE, "OUT/" + "x" * 300 + ".pt"),
+        ("~no-such-user/x", "OUT/x.pt"),
     ):  # fmt: skip
         yield Usage("scripts/convert_checkpoint.py", words, (1, 2))
     for words in (
         (), ("",), ("nowhere",), ("FOLDER",), ("FILE",), ("EMPTY",), ("PICTURE",), ("BINARY",), ("LOOP",), ("NOTHING",),
-        ("/dev/null",), ("x" * 300,), ("FILE/x",), ("~nobody/x",), ("--all", JUDGE), ("NEW\udcff",),
+        ("/dev/null",), ("x" * 300,), ("FILE/x",), ("~no-such-user/x",), ("--all", JUDGE), ("NEW\udcff",),
     ):  # fmt: skip
         yield Usage("scripts/inspect_checkpoint.py", words, (1, 2))
     for words in (
@@ -334,7 +336,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--only", type=written, nargs="+", metavar="COMMAND", help="commands by file name: train.py download.py"
+        "--only", type=not_empty, nargs="+", metavar="COMMAND", help="commands by file name: train.py download.py"
     )
     parser.add_argument(
         "--jobs", type=value_of(Annotated[int, Between(1, 64)]), default=2, metavar="N",

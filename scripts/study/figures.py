@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,22 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from models.evaluation.comparison_figures import LEAST, colours, curve_figure, label_ends, leakage_figure
-from models.evaluation.figures import PALETTE, save
+from models.evaluation.comparison_figures import LEAST, colours, curve_figure, label_ends
+from models.evaluation.figures import PALETTE, leakage_figure, save
 
 AT = "0.95"
 
 
-def draw(folder: Path) -> None:
-    """Every figure whose results are in the folder."""
-    for name, figure in (
-        ("comparison", _curves), ("comparison-leakage", _leakage), ("ablation", _ablation), ("sweep", _sweep),
-        ("correlation", _correlation), ("information", _information), ("reliability", _reliability),
+def draw(folder: Path, stages: Collection[str]) -> None:
+    """The figures of the stages, from their JSON files in the folder."""
+    for stage, name, figure in (
+        ("comparison", "comparison", _curves), ("comparison", "comparison-leakage", _leakage),
+        ("ablation", "ablation", _ablation), ("ablation", "sweep", _sweep),
+        ("correlation", "correlation", _correlation),
+        ("beyond", "information", _information), ("beyond", "reliability", _reliability),
     ):  # fmt: skip
-        source = {"comparison-leakage": "comparison", "sweep": "ablation", "information": "beyond",
-                  "reliability": "beyond"}.get(name, name)  # fmt: skip
-        path = folder / f"{source}.json"
-        if path.is_file():
-            content = json.loads(path.read_text())
+        if stage in stages:
+            content = json.loads((folder / f"{stage}.json").read_text(encoding="utf-8"))
             record = {key: str(value) for key, value in content["record"].items()}
             save(figure(content), folder / f"{name}.png", record)
 
@@ -41,7 +41,9 @@ def _ablation(content: dict[str, Any]) -> Figure:
 
 
 def _leakage(content: dict[str, Any]) -> Figure:
-    return leakage_figure(content["references"]["inversion"])
+    summary = content["references"]["inversion"]
+    matrices = {method: entry["leakage_at_0.95"] for method, entry in summary["methods"].items()}
+    return leakage_figure(matrices, summary["attributes"])
 
 
 def _sweep(content: dict[str, Any]) -> Figure:
@@ -129,7 +131,7 @@ def _reliability(content: dict[str, Any]) -> Figure:
         axis.axis("off")
     for axis, (name, runs) in zip(axes.flat, methods.items(), strict=False):
         axis.plot([0, 1], [0, 1], color="#888888", lw=0.8, ls="--")
-        for (attribute, bins), colour in zip(runs[0]["honesty"]["reliability"].items(), PALETTE, strict=False):
+        for (attribute, bins), colour in zip(runs[0]["agreement"]["reliability"].items(), PALETTE, strict=False):
             said, present, faces = (np.array([one[key] for one in bins]) for key in ("said", "present", "faces"))
             axis.plot(said, present, color=colour, lw=1, alpha=0.6, label=attribute.replace("_", " "))
             axis.scatter(said, present, 3 + 0.7 * faces, color=colour, alpha=0.8, linewidths=0)

@@ -13,10 +13,14 @@ import yaml
 from utils.config import ConfigError, Section, load_config, nearest
 from utils.paths import ROOT
 
-_KEYS = ("domain", "correlations", "main", "seeds", "train_faces", "validation_faces", "test_faces", "strengths",
-         "helpers", "methods", "ablation", "sweep")  # fmt: skip
+_KEYS = ("domain", "correlations", "main", "seeds", "train_faces", "validation_faces", "test_faces", "probe_faces",
+         "strengths", "helpers", "methods", "ablation", "sweep")  # fmt: skip
 _METHOD_KEYS = ("config", "overrides", "helper", "search", "seed", "fitted")
-TUNING_SEED = 100  # none of the study's: its settings are not chosen by the luck of the runs that are reported
+TUNING_SEED = 100  # not one of the study's: settings are not chosen on the runs that are reported
+
+
+class StudyError(Exception):
+    """A run that cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ class Plan:
                 raise ConfigError(f"--without: no method '{name}' in the study{nearest(name, list(values['methods']))}")
             if values["methods"].pop(name)["config"] in values["ablation"].values():
                 raise ConfigError(f"--without: the ablation needs {name}")
-        self.steps: int | None = None
+        self.trial: dict[str, Any] = {}
         if quick:
-            self.steps = short.pop("steps")
+            self.trial = short.pop("overrides")
             for method in values["methods"].values():
                 method["search"] = method["search"][: short["search"]]
             short.pop("search")
@@ -101,8 +105,10 @@ class Plan:
         }
         for one in more:
             settings |= one
-        if self.steps is not None and settings.get("training.steps") != 0:
-            settings["training.steps"] = self.steps
+        fitted = settings.get("training.steps") == 0
+        settings |= self.trial
+        if fitted:
+            settings["training.steps"] = 0
         return tuple(f"{key}={json.dumps(value)}" for key, value in settings.items())
 
     def helper(self, name: str, correlation: float, seed: int) -> Run:

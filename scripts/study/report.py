@@ -135,13 +135,14 @@ def _beyond(content: dict[str, Any]) -> str:
         parts.append(f"Bits a face and attribute, mean over attributes; the decisions themselves have {whole:.2f}.")
     lines = ["| method | agreement with the judge on inversions % | on edits % | gap |", "| --- " * 4 + "|"]
     for name, runs in [*methods.items(), *content["sweep"].items()]:
-        honesty = [run["honesty"] for run in runs]
+        found = [run["agreement"] for run in runs]
         real, edited = (
-            _spread([100 * float(np.mean(list(one[f"agreement on {where}"].values()))) for one in honesty], 1)
+            _spread([100 * float(np.mean(list(one[f"agreement on {where}"].values()))) for one in found], 1)
             for where in ("inversions", "edits")
         )
-        lines.append(f"| {name} | {real} | {edited} | {_spread([100 * one['gap'] for one in honesty], 1)} |")
-    parts += ["### Is the semantic estimate honest?", "\n".join(lines), "![reliability](reliability.png)"]
+        lines.append(f"| {name} | {real} | {edited} | {_spread([100 * one['gap'] for one in found], 1)} |")
+    parts += ["### Does the semantic estimate agree with the judge?", "\n".join(lines)]
+    parts.append("![reliability](reliability.png)")
     lines = ["| method | " + " | ".join(_CONSISTENCY) + " | milliseconds an edit |", "| --- " * 6 + "|"]
     for name, runs in methods.items():
         cells = [_spread([run["consistency"][key] for run in runs], 4) for key in _CONSISTENCY]

@@ -5,37 +5,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import multiprocessing
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-import torch
-from tqdm import tqdm
 
 import train
 from datasets import DATASETS
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
 from models.evaluation.beyond import everything
-from models.evaluation.comparing import Contestant, load_contestants, measured, measured_path
-from models.evaluation.faces import counterfactuals, images_of
-from models.evaluation.sweep import TestSet, prepare
-from scripts.study.plan import Plan, Run
+from models.evaluation.comparing import measured, measured_path
+from models.evaluation.contestants import Contestant, load_contestants
+from models.evaluation.faces import TestSet, faces_of
+from scripts.study.parallel import in_parallel
+from scripts.study.plan import Plan, Run, StudyError
 from utils.config import Section, load_config
 from utils.files import write_text
 from utils.paths import ROOT
 
-PROBE_FACES = 2000
 IDENTITY, SECONDS, LOG = "study.yaml", "seconds.txt", "study.log"
-
-
-class StudyError(Exception):
-    """A run that cannot go on."""
+_VERSION = 2  # of what `measure_beyond` writes
 
 
 def finished(run: Run, folder: Path) -> bool:
@@ -49,14 +40,14 @@ def finished(run: Run, folder: Path) -> bool:
         return False
     if (place / IDENTITY).read_text(encoding="utf-8") != run.identity():
         raise StudyError(
-            f"{place}: was trained with other settings than configs/study.yaml has now; delete it, or give the study "
-            f"another folder with --runs"
+            f"{place}: was trained with other settings than configs/study.yaml has now; delete it, or choose another "
+            f"folder with --runs"
         )
     return (place / SECONDS).is_file()
 
 
 def train_one(run: Run, folder: Path) -> None:
-    """Train a run from its beginning or its last checkpoint; what it prints goes to its log.
+    """Train a run from scratch or from its last checkpoint; its output goes to its log.
 
     Raises:
         StudyError: it fails.
@@ -70,11 +61,11 @@ def train_one(run: Run, folder: Path) -> None:
         status = train.main([*arguments, "--quiet"])
     if status:
         raise StudyError(f"{run.name}: training failed, see {place / LOG}")
-    write_text(place / SECONDS, f"{time.monotonic() - began:.1f}\n")  # last: it says that all else is there
+    write_text(place / SECONDS, f"{time.monotonic() - began:.1f}\n")  # written last: it marks the run as finished
 
 
 def prepare_codes(runs: Sequence[Run]) -> None:
-    """Draw and encode the faces of all runs, which would otherwise be done in each."""
+    """Draw and encode the faces of all runs once, instead of in each run."""
     domains: dict[str, Domain] = {}
     done = set()
     for run in runs:
@@ -102,8 +93,7 @@ def held_out(domain_file: str, split: str, count: int, with_truth: bool = True) 
         "cache": "cache/avatars",
     }  # fmt: skip
     faces = DATASETS.build(Section(section, "faces"))
-    drawn = counterfactuals(faces, count, domain.attributes) if with_truth else None
-    return domain, prepare(domain, images_of(faces, count), drawn)
+    return domain, faces_of(faces, domain, count, with_truth)
 
 
 def test_set(plan: Plan, split: str) -> tuple[Domain, TestSet]:
@@ -132,41 +122,6 @@ def measure_one(run: Run, plan: Plan, split: str, folder: Path, into: Path) -> N
     measured(one, domain, faces, plan.strengths, into, quiet=True)
 
 
-def _start(threads: int) -> None:
-    torch.set_num_threads(threads)
-
-
-def in_parallel(tasks: Sequence[tuple[str, Callable[[], Any]]], jobs: int, threads: int, what: str) -> None:
-    """Call picklable functions of no arguments in `jobs` processes (one: in this), with a progress bar.
-
-    Raises:
-        StudyError: one of them; the others that run are waited for.
-    """
-    if not tasks:
-        return
-    with tqdm(total=len(tasks), desc=what, unit="run", dynamic_ncols=True) as bar:
-        if jobs == 1:
-            for name, task in tasks:
-                task()
-                bar.set_postfix_str(name)
-                bar.update()
-            return
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (threads,)) as pool:
-            waiting: dict[Future[Any], str] = {pool.submit(task): name for name, task in tasks}
-            try:
-                while waiting:
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        name = waiting.pop(future)
-                        future.result()
-                        bar.set_postfix_str(name)
-                        bar.update()
-            except BrokenProcessPool:
-                raise StudyError(f"{what}: a process was killed (too little memory? try fewer --jobs)") from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-
 def train_all(runs: Sequence[Run], folder: Path, jobs: int, threads: int, what: str) -> None:
     """Train what is not trained yet, what is needed first."""
     for stage in ([needed for run in runs for needed in run.needs], list(runs)):
@@ -191,16 +146,18 @@ def measure_all(
 
 
 def beyond_path(run: Run, plan: Plan, folder: Path, strength: float) -> Path:
-    """Where the measures of a run are kept: named by its editor and by how it was measured."""
+    """File of a run's measures, named by a hash of its editor and of how it was measured."""
     editor = (folder / run.name / "editor.safetensors").read_bytes()
-    how = json.dumps([strength, plan.values["test_faces"], PROBE_FACES, plan.values["domain"]])
+    how = json.dumps(
+        [_VERSION, strength, *(plan.values[key] for key in ("test_faces", "probe_faces", "domain"))]
+    )
     return folder / "beyond" / f"{run.name}-{hashlib.sha256(editor + how.encode()).hexdigest()[:12]}.json"
 
 
 def measure_beyond(run: Run, plan: Plan, folder: Path, strength: float) -> None:
     """Measure a run's editor with `models.evaluation.beyond` and write what comes out."""
     domain, faces = test_set(plan, "test")
-    count = min(PROBE_FACES, 10 * len(faces))
+    count = plan.values["probe_faces"]
     _, learned = held_out(plan.values["domain"], "validation", count, with_truth=False)  # no editor learned from them
     one = contestants([run], folder, domain)[0]
     train = learned.latent, learned.image, learned.decisions["inversion"]

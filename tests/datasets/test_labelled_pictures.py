@@ -11,15 +11,16 @@ import yaml
 from PIL import Image
 
 import train
+from datasets import DATASETS
 from datasets.attribute_table import TableError
-from datasets.celeba import CelebA, read_celeba_attributes
+from datasets.celeba import CelebA, read_celeba_attributes, read_mapping
 from datasets.ffhq import FFHQ
 from datasets.labelled_folder import LabelledFolder
 from datasets.pictures import read_square
 from models import NETWORKS
 from models.domain import Domain
 from utils.celeba import CELEBA_ATTRIBUTES
-from utils.config import Section, load_config
+from utils.config import ConfigError, Section, load_config
 from utils.paths import ROOT
 from utils.photos import PhotoError
 
@@ -46,8 +47,8 @@ def test_ffhq_is_split_by_number_wherever_the_pictures_lie(tmp_path: Path, capsy
     assert [path.stem for path in FFHQ(str(tmp_path), "sdflow_test").paths] == ["69001"]
     assert len(FFHQ(str(tmp_path), "all", count=4)) == 4
     assert FFHQ(str(tmp_path), side=8)[0]["image"].shape == (3, 8, 8)
-    with pytest.raises(ValueError, match="did you mean 'validation'"):
-        FFHQ(str(tmp_path), "valid")
+    with pytest.raises(ConfigError, match="split: must be one of .*'validation'.*, not 'valid'"):
+        DATASETS.build(Section({"name": "ffhq", "folder": str(tmp_path), "split": "valid"}, "data"))
     save(tmp_path / "thumbnails/00002.png")
     with pytest.raises(ValueError, match="has the number of .*00002.png; name the folder of one size only"):
         FFHQ(str(tmp_path))
@@ -146,6 +147,78 @@ def test_celeba_lists_become_values(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(CelebA(domain, pictures, labels, "all")) == 7
     with pytest.raises(ValueError, match="name it as 'partition'"):
         CelebA(domain, pictures, labels, "test")
+
+
+def as_csv(path: Path, form: str) -> str:
+    """The same list as CSV, as Kaggle has it or as people's programs write it again; returns its path."""
+    rows = [line.split() for line in path.read_text().splitlines()]
+    if len(rows[0]) == 1:
+        rows = [["image_id", *rows[1]], *rows[2:]]
+    else:
+        rows = [["image_id", "partition"], *rows]
+    lines = {
+        "kaggle": [",".join(row) for row in rows],
+        "quoted": [", ".join(f'"{cell}"' for cell in row) for row in rows],
+        "spreadsheet": ["\ufeff" + ";".join(rows[0]), *(";".join(row) for row in rows[1:]), ";" * (len(rows[0]) - 1)],
+        "numbered": [",".join(["" if index == 0 else str(index - 1), *row]) for index, row in enumerate(rows)],
+    }[form]
+    csv = path.with_suffix(f".{form}.csv")
+    csv.write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
+    return str(csv)
+
+
+@pytest.mark.parametrize("form", ["kaggle", "quoted", "spreadsheet", "numbered"])
+@pytest.mark.parametrize("both", [True, False])
+def test_celeba_as_kaggle_has_it_gives_equal_items(tmp_path: Path, form: str, both: bool) -> None:
+    celeba_folder(tmp_path, NAMES)
+    (tmp_path / "img_align_celeba").rename(tmp_path / "inner")
+    (tmp_path / "img_align_celeba").mkdir()
+    (tmp_path / "inner").rename(tmp_path / "img_align_celeba/img_align_celeba")
+    domain, pictures = domain_of("Young", "Male", "Bald"), str(tmp_path / "img_align_celeba")
+    labels, partition = tmp_path / "list_attr_celeba.txt", tmp_path / "list_eval_partition.txt"
+    for split in ("train", "validation", "test", "all"):
+        expected = CelebA(domain, pictures, str(labels), split, str(partition))  # type: ignore[arg-type]
+        forms = as_csv(labels, form), as_csv(partition, form) if both else str(partition)
+        found = CelebA(domain, pictures, forms[0], split, forms[1])  # type: ignore[arg-type]
+        assert found.paths == expected.paths and found.attributes == expected.attributes
+        assert torch.equal(found.values, expected.values)
+
+
+def test_pictures_without_a_row_or_a_split_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    celeba_folder(tmp_path, NAMES)
+    labels = Path(as_csv(tmp_path / "list_attr_celeba.txt", "kaggle"))
+    partition = Path(as_csv(tmp_path / "list_eval_partition.txt", "kaggle"))
+    labels.write_text("\n".join(labels.read_text().splitlines()[:-3]))  # cut off
+    partition.write_text("\n".join(partition.read_text().splitlines()[:-5]))
+    data = CelebA(domain_of("Male"), str(tmp_path / "img_align_celeba"), str(labels), "train", str(partition))
+    assert len(data) == 2
+    said = capsys.readouterr().err
+    assert "names no values of 3 pictures" in said
+    assert "has no split for 2 pictures ('000004.jpg' is the first); they are left out" in said
+
+
+def test_the_mapping_may_be_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.csv"
+    path.write_text("idx,orig_idx,orig_file\n0,119613,119614.jpg\n1, 5, 000006.jpg\n")
+    assert read_mapping(path) == {0: "119614.jpg", 1: "000006.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id,Male\na.jpg,0\n", "line 2, column 'Male': '0' is neither 1 nor -1"),
+        ("image_id,Male\na.jpg,1,1\n", "line 2: has 2 values for 1 attributes"),
+        ("image_id,Malle\na.jpg,1\n", "line 1: no column for the attribute 'Male'; did you mean 'Malle'"),
+        ("picture\na.jpg\n", "line 1: CelebA's list begins with"),
+        ("image_id,Male\na.jpg," + "x" * 100_000 + "\n", "line 2, column 'Male': 'x+\\.\\.\\.x+' is neither"),
+        ("", "line 1: CelebA's list begins with"),
+    ],
+)
+def test_errors_of_a_csv_say_where(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(TableError, match=message) as caught:
+        read_celeba_attributes(tmp_path / "list.csv", ("Male",))
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("celeba_list", [True, False])

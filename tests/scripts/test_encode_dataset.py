@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 import train
 from datasets import encoding
 from datasets.encoded_faces import EncodedFaces
-from datasets.latent_shards import ShardError, ShardFile
+from datasets.latent_shards import Shard, ShardError, ShardFile, write_shard
 from models.domain import Domain
 from models.editing import face_alignment
 from models.editing.face_alignment import DlibAligner
@@ -168,6 +168,162 @@ def test_two_folders_may_have_files_of_one_name(tmp_path: Path, domain_file: Pat
     assert report["encoded"] == 2 and len(report["failures"]) == report["failed"] == 2
 
 
+def pictures_of(data: EncodedFaces) -> dict[str, bytes]:
+    """Name → pixels of all faces, each of which occurs once."""
+    found = [(data.name(index), data[index]["image"].numpy().tobytes()) for index in range(len(data))]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def draw_one(path: Path, seed: int) -> None:
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+
+
+def test_new_photos_are_encoded_beside_the_old_ones(
+    photos: Path, domain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    encode(photos, output, domain_file)
+    before, domain = contents(output), Domain.from_file(domain_file)
+    seen = pictures_of(EncodedFaces(domain, str(output)))
+    for number, name in enumerate(("000.png", "12.png", "sub/1.png", "13.png", "14.png")):  # also between old names
+        (photos / name).parent.mkdir(exist_ok=True)
+        draw_one(photos / name, number + 100)
+
+    encoded: list[str] = []
+    real = encoding.decode_photo
+    monkeypatch.setattr(encoding, "decode_photo", lambda data, enough: (encoded.append("once"), real(data, enough))[1])
+    assert encode(photos, output, domain_file) == 1  # two photos failed, as before
+    assert len(encoded) == 5
+    assert "5 new photos are encoded beside 9" in capsys.readouterr().out
+    after = contents(output)
+    kept = [name for name in before if name.startswith("shard-")]
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert sorted(set(after) - set(before)) == ["shard-000000011.safetensors", "shard-000000015.safetensors"]
+
+    data = EncodedFaces(domain, str(output))
+    grown = pictures_of(data)
+    assert len(data) == len(seen) + 5 and seen.items() <= grown.items() and len(data.numbers()[0]) == len(data)
+    assert len(EncodedFaces(domain, str(output), 0, 11)) == 9  # the part of old photos is what it was
+    assert sorted(pictures_of(EncodedFaces(domain, str(output), 11))) == sorted(set(grown) - set(seen))
+    assert encode(photos, output, domain_file) == 1 and len(encoded) == 5 and contents(output) == after
+
+    whole = tmp_path / "whole"
+    encode(photos, whole, domain_file)
+    assert pictures_of(EncodedFaces(domain, str(whole))) == grown
+
+
+@fork_only
+def test_an_interrupted_addition_goes_on_also_with_further_photos(
+    photos: Path, domain_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, domain = tmp_path / "out", Domain.from_file(domain_file)
+    encode(photos, output, domain_file)
+    before = contents(output)
+    for number in range(20, 30):
+        draw_one(photos / f"{number}.png", number)
+    rename, calls = os.replace, []
+
+    def killed(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 3:  # the manifest and one shard pass
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "replace", killed)
+        assert in_child(lambda: encode(photos, output, domain_file)) == -signal.SIGKILL
+    with pytest.raises(ShardError, match="2 of 6 shards are missing; the same call"):
+        EncodedFaces(domain, str(output))
+    draw_one(photos / "000.png", 1)
+    (photos / "29.png").unlink()
+    assert encode(photos, output, domain_file) == 1
+    after = contents(output)
+    assert all(after[name] == before[name] for name in before if name.startswith("shard-"))
+    expected = {path.name for path in photos.iterdir()} - {"02.png", "09.png"}
+    assert set(pictures_of(EncodedFaces(domain, str(output)))) == expected
+
+
+def test_changed_and_missing_photos_are_noticed(
+    photos: Path, domain_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, domain = tmp_path / "out", Domain.from_file(domain_file)
+    encode(photos, output, domain_file)
+    before, seen = contents(output), pictures_of(EncodedFaces(domain, str(output)))
+    for path in photos.iterdir():
+        os.utime(path)  # copied, say: the contents are the same
+    assert encode(photos, output, domain_file) == 1 and contents(output) == before
+
+    same_size = bytearray((photos / "04.png").read_bytes())
+    same_size[60] ^= 1
+    (photos / "04.png").write_bytes(same_size)
+    draw_one(photos / "05.png", 55)
+    (photos / "00.png").unlink()
+    capsys.readouterr()
+    assert encode(photos, output, domain_file) == 2
+    said = capsys.readouterr().err
+    assert "2 changed since then ('04.png' is the first)" in said
+    assert "1 are not among these photos ('00.png' is the first)" in said
+    assert "--update" in said and "--keep-missing" in said and contents(output) == before
+    assert encode(photos, output, domain_file, "--keep-missing") == 2
+    assert encode(photos, output, domain_file, "--keep-missing", "--update") == 1
+    kept = pictures_of(EncodedFaces(domain, str(output)))
+    assert kept["00.png"] == seen["00.png"] and kept["05.png"] != seen["05.png"] and "04.png" not in kept
+    report = json.loads((output / "report.json").read_text())
+    assert "damaged" in report["failures"]["04.png"]
+    assert report["missing"] == ["00.png"] and sorted(report["changed"]) == ["04.png", "05.png"]
+    assert encode(photos, output, domain_file, "--update") == 1
+    data = EncodedFaces(domain, str(output))
+    assert set(pictures_of(data)) == set(kept) - {"00.png"}
+    assert torch.equal(data[3]["latent"], data.numbers()[0][3])
+    assert contents(output)["shard-000000008.safetensors"] == before["shard-000000008.safetensors"]
+
+    draw_one(photos / "02.png", 2)  # a photo that failed is tried again where its file changed,
+    (photos / "09.png").unlink()  # and forgotten where it is gone
+    assert encode(photos, output, domain_file) == 1  # 04.png is still damaged
+    assert "02.png" in pictures_of(EncodedFaces(domain, str(output)))
+    assert set(json.loads((output / "report.json").read_text())["failures"]) == {"04.png"}
+
+
+def test_encodings_of_earlier_versions_grow_as_well(photos: Path, domain_file: Path, tmp_path: Path) -> None:
+    output, domain = tmp_path / "out", Domain.from_file(domain_file)
+    encode(photos, output, domain_file)
+    for path in output.glob("shard-*"):
+        shard = ShardFile(path)
+        tensors = {key: torch.from_numpy(shard.all(key)) for key in ("latent", "teacher", "number", "image")}
+        write_shard(path, Shard(**tensors, outputs=shard.outputs, names=shard.names, failures=shard.failures))
+    manifest = json.loads((output / "manifest.json").read_text())
+    del manifest["shards"]
+    (output / "manifest.json").write_text(json.dumps({**manifest, "format": 1, "listing": "0" * 16}))
+    assert len(EncodedFaces(domain, str(output))) == 9
+    draw_one(photos / "new.png", 1)
+    draw_one(photos / "09.png", 9)
+    assert encode(photos, output, domain_file, "--retry-failed") == 1
+    data = EncodedFaces(domain, str(output))
+    assert [data.name(index) for index in (8, 9, 10)] == ["09.png", "10.png", "new.png"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"photos": 4, "shard_size": 0, "domain": "a"}', "{", "[" * 100_000, "1"])
+def test_a_damaged_manifest_is_one_sentence(
+    text: str, photos: Path, domain_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    assert encode(photos, tmp_path, domain_file) == 2
+    said = capsys.readouterr().err
+    assert "manifest.json: damaged" in said and len(said) < 400
+
+
+def test_what_is_passed_over_is_reported(
+    photos: Path, domain_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "a.jxl").touch()
+    shutil.copy(photos / "00.png", photos / "download")
+    encode(photos, tmp_path / "out", domain_file)
+    assert "encode_dataset.py: passed over: 1 .jxl" in capsys.readouterr().err
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["passed_over"] == {".jxl": 1} and report["encoded"] == 10
+
+
 @fork_only
 @pytest.mark.parametrize("moment", ["half a file", "before the rename", "after the rename"])
 def test_a_kill_at_any_moment_loses_and_doubles_nothing(
@@ -214,10 +370,6 @@ def test_a_finished_encoding_computes_nothing_and_another_one_is_refused(
     capsys.readouterr()
     assert encode(photos, output, domain_file, "--shard-size", "5") == 2
     assert "holds another encoding (shard_size 4 instead of 5); choose another folder" in capsys.readouterr().err
-    (photos / "new.png").write_bytes((photos / "00.png").read_bytes())
-    assert encode(photos, output, domain_file) == 2
-    assert "photos 11 instead of 12" in capsys.readouterr().err
-    (photos / "new.png").unlink()
     (photos / "02.png").write_bytes((photos / "00.png").read_bytes())
     assert encode(photos, output, domain_file, "--retry-failed") == 1
     report = json.loads((output / "report.json").read_text())

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from matplotlib import rcParams
 from PIL import Image
 
+from models.domain import Domain
+from models.evaluation import consistency
 from scripts import study_avatars
-from scripts.study.plan import Plan
-from scripts.study.work import StudyError, finished, in_parallel
+from scripts.study.parallel import in_parallel
+from scripts.study.plan import Plan, StudyError
+from scripts.study.work import finished
 from utils.config import ConfigError, load_config
 from utils.paths import ROOT
 
@@ -55,6 +59,20 @@ def test_a_run_of_other_settings_is_not_taken_for_this_one(tmp_path: Path) -> No
 
 
 @pytest.fixture
+def networks_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run reads the same frozen networks from the same files, a hundred times in all."""
+    read, kept = Domain._load, {}
+
+    def read_once(domain: Domain, part: str) -> object:
+        key = domain.weights_path(part)
+        if key not in kept:
+            kept[key] = read(domain, part)
+        return kept[key]
+
+    monkeypatch.setattr(Domain, "_load", read_once)
+
+
+@pytest.fixture
 def small_study(tmp_path: Path) -> Path:
     """A study of one method of each kind: learned, learned from another network, fitted at once."""
     content = yaml.safe_load((ROOT / "configs/study.yaml").read_text(encoding="utf-8"))
@@ -67,7 +85,12 @@ def small_study(tmp_path: Path) -> Path:
     return path
 
 
-def test_quick_study(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("networks_read_once")
+def test_quick_study(
+    small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consistency, "VALUES", (0.0, 1.0))  # eight values a sweep take a fifth of the time
+    monkeypatch.setitem(rcParams, "figure.dpi", 60)
     folders = ["-o", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
     arguments = ["--quick", "--study", str(small_study), *folders, "--jobs", "1"]
     assert study_avatars.main(arguments) == 0, capsys.readouterr().err
@@ -79,9 +102,12 @@ def test_quick_study(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFi
     seeds = {name: entry["seeds"] for name, entry in comparison["references"]["inversion"]["methods"].items()}
     assert seeds == {"SDFlow": 1, "Latent Transformer": 1, "linear directions": 1}
     (tmp_path / "out/report.md").write_text(text.replace("Not written yet.", "A conclusion."), encoding="utf-8")
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
     assert study_avatars.main([*arguments, "--only", "correlation"]) == 0
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
+    anew = {path.name for path, time in written.items() if path.stat().st_mtime_ns != time}
+    assert anew == {"correlation.png"}
     assert "A conclusion." in (tmp_path / "out/report.md").read_text(encoding="utf-8")
 
 
@@ -94,7 +120,7 @@ def test_methods_can_be_left_out() -> None:
         Plan(section, False, "runs/study", 1, ["SDFlow"])
 
 
-def test_slips_in_a_study_are_named(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_key_is_named(small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_study.write_text(small_study.read_text().replace("search:", "serach:"), encoding="utf-8")
     assert study_avatars.main(["--study", str(small_study), "-o", str(tmp_path)]) == 2
     assert "did you mean 'search'" in capsys.readouterr().err

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.editors import EDITORS
 from models.editors.base import Editor
+from models.editors.catalogue import EDITORS
 from training.method import Method
 from training.methods import METHODS
 from utils.catalogues import Modules

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from utils.photos import PhotoError, decode_photo, find_photos, printable, read_photo
+from utils.photos import FILE_LIMIT, PhotoError, decode_photo, is_heic, open_photograph, printable, read_photo
 
 RED, BLUE = (220, 30, 40), (20, 40, 210)
 
@@ -174,28 +175,84 @@ def test_reducing_keeps_enough() -> None:
     assert decode_photo(encoded(halves(), "PNG"), enough=30).size == (40, 30)
 
 
-def test_beyond_the_limit_is_refused_unread() -> None:
-    for width, height, reason in ((13000, 12000, "13000 × 12000 is more than 150"), (20000, 20000, "150 megapixels")):
+def claiming(kind: str, width: int, height: int) -> bytes:
+    """A small picture whose header claims another size."""
+    if kind == "PNG":
         data = bytearray(encoded(Image.new("1", (8, 8)), "PNG"))
-        data[16:24] = struct.pack(">II", width, height)  # a header that claims this size, with its checksum
+        data[16:24] = struct.pack(">II", width, height)
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-        with pytest.raises(PhotoError, match=f"too large.*{reason}"):
-            decode_photo(bytes(data))
+    else:
+        data = bytearray(encoded(halves(), "JPEG", progressive=kind == "progressive"))
+        frame = data.index(b"\xff\xc2" if kind == "progressive" else b"\xff\xc0")
+        data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
 
 
-def test_finding(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "sub/c.webp", "sub/.git/d.png", "out/e.png", "ü/ж.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / name).touch()
-    (tmp_path / "empty").mkdir()
-    found, nothing = find_photos([str(tmp_path)], leave_out=tmp_path / "out")
-    assert [str(p.name) for p in found] == ["a.jpg", "b.PNG", "sub/c.webp", "ü/ж.png"] and not nothing
-    found, nothing = find_photos([str(tmp_path / "*.jpg"), str(tmp_path / "a.jpg"), str(tmp_path / "*.xyz")])
-    assert [p.path.name for p in found] == ["a.jpg"] and len(nothing) == 1 and "*.xyz" in nothing[0]
-    found, nothing = find_photos([str(tmp_path / "empty"), str(tmp_path / "notes.txt"), str(tmp_path / "gone.png")])
-    assert [p.path.name for p in found] == ["notes.txt", "gone.png"] and "empty" in nothing[0]
-    (tmp_path / "[1].png").touch()
-    assert len(find_photos([str(tmp_path / "[1].png")])[0]) == 1
+@pytest.mark.parametrize(
+    ("kind", "width", "height", "reason"),
+    [
+        ("PNG", 12000, 12000, "12000 × 12000 is more than 64 megapixels, the limit for PNG; reduce it first"),
+        ("PNG", 20000, 20000, "150 megapixels"),
+        ("JPEG", 13000, 12000, "13000 × 12000 is more than 150 megapixels, the limit for JPEG"),
+        ("progressive", 9000, 8000, "9000 × 8000 is more than 64 megapixels, the limit for progressive JPEG"),
+    ],
+)
+def test_beyond_the_limit_is_refused_unread(kind: str, width: int, height: int, reason: str) -> None:
+    with pytest.raises(PhotoError, match=f"too large.*{reason}"):
+        decode_photo(claiming(kind, width, height))
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "disk.png").open("wb") as stream:
+        stream.truncate(FILE_LIMIT + 1)  # takes no room
+    with pytest.raises(PhotoError, match="too large: a file of 400 MB"):
+        read_photo(tmp_path / "disk.png")
+
+
+def test_reducing_takes_no_copy_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[tuple[int, int]] = []
+    copy = Image.Image.copy
+    monkeypatch.setattr(Image.Image, "copy", lambda picture: (copies.append(picture.size), copy(picture))[1])
+    assert decode_photo(encoded(halves(1000, 800), "PNG"), enough=100).size == (125, 100)
+    assert (1000, 800) not in copies
+
+
+@pytest.mark.parametrize("brand", ["heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"])
+def test_heic_without_its_package_names_the_package(brand: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = b"\0\0\0\x14ftyp" + brand.encode() + b"\0\0\0\0heic" + bytes(100)
+    with pytest.raises(PhotoError, match="HEIC .*: pip install pillow-heif"):
+        decode_photo(data)
+
+
+def test_avif_is_no_heic() -> None:
+    for major in (b"avif", b"avis", b"mif1"):
+        assert not is_heic(b"\0\0\0\x18ftyp" + major + b"\0\0\0\0mif1avif" + bytes(100))
+    assert is_heic(b"\0\0\0\x18ftypmif1\0\0\0\0miafheic" + bytes(100))
+
+
+def test_heic() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="not installed: pillow-heif (pip install pillow-heif)")
+    stored = halves(96, 64).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"rXYZ", b"temp").replace(b"gXYZ", b"rXYZ").replace(b"temp", b"gXYZ")
+    swapped = swapped.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+    for profile in (srgb, swapped):
+        stream = io.BytesIO()
+        file = pillow_heif.from_pillow(stored)
+        file.save(stream, quality=90, exif=exif.tobytes(), icc_profile=profile)
+        data = stream.getvalue()
+        picture, photograph = decode_photo(data), open_photograph(data)
+        assert picture.size == photograph.own.size == (96, 64) and photograph.profile == profile
+        expected = RED if profile == srgb else picture.getpixel((5, 3))
+        assert near(picture.getpixel((5, 3)), expected, 30) and photograph.own.getexif().get(0x0112, 1) == 1
+    r, g, _ = picture.getpixel((5, 3))  # type: ignore[misc]
+    assert g > r + 50
+    for end in (30, len(data) // 2, len(data) - 20):
+        with pytest.raises(PhotoError, match="damaged or cut off"):
+            decode_photo(data[:end])
 
 
 def test_printable() -> None:

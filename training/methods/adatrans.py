@@ -22,7 +22,7 @@ from training.method import Batch, Phase
 from training.methods.e4e import FEATURE_LAYERS
 from utils.config import ConfigError, as_section
 from utils.paths import displayed, resolve
-from utils.ranges import Between, Count, Positive, Text, Whole
+from utils.ranges import Between, Count, FileName, Positive, Whole
 from utils.weights import freeze
 
 
@@ -59,7 +59,7 @@ class AdaTransMethod(AttributeEditorMethod):
         self,
         domain: Domain,
         transformer: dict[str, Any],
-        density: Text,
+        density: FileName,
         steps: Annotated[int, Between(1, MOST_STEPS)] = 5,
         pictures: Count | None = None,
         held_steps: Whole = 0,

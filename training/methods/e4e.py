@@ -22,7 +22,7 @@ from training.pairs import drawn_z
 from utils.config import ConfigError, as_section, nearest
 from utils.images import grid
 from utils.paths import resolve
-from utils.ranges import BelowOne, Betas, Between, Positive, Text, Whole
+from utils.ranges import BelowOne, Betas, Between, FileName, Positive, Whole
 
 TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent", "drawn_latent")
 FEATURE_LAYERS = ("extractor.relu", "extractor.layer1", "extractor.layer2", "extractor.layer3")  # halves: 1/2 … 1/16
@@ -76,7 +76,7 @@ class E4eMethod(Method):
     def __init__(
         self,
         domain: Domain,
-        terms: tuple[Text, ...] = ("image", "perceptual", "identity", "delta", "adversarial"),
+        terms: tuple[str, ...] = ("image", "perceptual", "identity", "delta", "adversarial"),
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
         latent_discriminator: dict[str, Any] | None = None,
         learning_rate: Positive = 1e-4,
@@ -87,7 +87,7 @@ class E4eMethod(Method):
         average_decay: BelowOne = 0.0,
         latent_average_samples: Annotated[int, Between(1, 10_000_000)] = 10000,
         synthetic_batch: Annotated[int, Between(1, 1_000_000)] = 8,
-        initial: Text | None = None,
+        initial: FileName | None = None,
     ) -> None:
         super().__init__()
         for name in terms:

@@ -18,7 +18,7 @@ from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Batch, Items, Phase
 from utils.config import ConfigError
 from utils.paths import displayed, resolve
-from utils.ranges import Depth, NonNegative, Positive, Text
+from utils.ranges import Depth, FileName, NonNegative, Positive
 
 
 class LatentTransformerMethod(AttributeEditorMethod):
@@ -47,7 +47,7 @@ class LatentTransformerMethod(AttributeEditorMethod):
     def __init__(
         self,
         domain: Domain,
-        classifier: Text,
+        classifier: FileName,
         learning_rate: Positive = 1e-3,
         weight_decay: NonNegative = 5e-4,
         edited_styles: Depth | None = None,

@@ -23,7 +23,7 @@ from training.pairs import begin_with_numbers, drawn_z, normals_of
 from utils.config import ConfigError, as_section
 from utils.images import grid
 from utils.paths import resolve
-from utils.ranges import BelowOne, Betas, Between, Count, Fraction, NonNegative, Positive, Text, Whole
+from utils.ranges import BelowOne, Betas, Between, Count, FileName, Fraction, NonNegative, Positive, Whole
 from utils.weight_files.formats import read_checkpoint
 
 
@@ -119,9 +119,9 @@ class StyleGAN2Method(Method):
         reader_rate: Positive = 1e-3,
         mapping_rate: Positive = 1.0,
         least_share: NonNegative = 0.0,
-        initial: Text | None = None,
-        initial_discriminator: Text | None = None,
-        initial_reader: Text | None = None,
+        initial: FileName | None = None,
+        initial_discriminator: FileName | None = None,
+        initial_reader: FileName | None = None,
         preview_side: Annotated[int, Between(1, 100)] = 8,
     ) -> None:
         super().__init__()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.editing.requests.base import Goal, Request, RequestError, as_label
 from models.editing.requests.kind import RequestKind
+from models.editors.attribute_names import known_attribute, unknown_attribute
 from models.editors.targets import Flip, SetTo, Target, resolve_targets
-from utils.config import nearest
 
 if TYPE_CHECKING:
     from models.editing.inversion import Inversion
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from models.editors.base import Editor
 
 _SWEEP_LIMIT = 100
+TARGET_LIMIT = 100.0  # of values, in both directions: flows and directions are trained on 0 to 1
+_SCALE = "1 means present, 0 absent"
+_SHOWN = 60  # characters of a text that a message repeats
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class AttributeRequests(RequestKind):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(
-            "attributes", "all --set and --flip together are one edit; values may lie outside [0, 1]"
+            "attributes",
+            f"all --set and --flip together are one edit; values may lie outside [0, 1], up to ±{TARGET_LIMIT:g}",
         )
         group.add_argument("--set", action="append", default=[], metavar="ATTRIBUTE=VALUE", help="1 present, 0 absent")
         group.add_argument("--flip", action="append", default=[], metavar="ATTRIBUTE", help="turn to the other side")
@@ -124,8 +128,8 @@ def attribute_requests(
     for text in assignments:
         name, value = _split(text, "--set", "Smiling=1")
         _add(common, _known(name, attributes), SetTo(_number(value, text)))
-    if not math.isfinite(strength):
-        raise RequestError(f"strength {strength} is not a finite number")
+    if not abs(strength) <= TARGET_LIMIT:  # nor is nan
+        raise RequestError(f"--strength {strength:g}: must be a number between {-TARGET_LIMIT:g} and {TARGET_LIMIT:g}")
     for name in flips:
         _add(common, _known(name, attributes), Flip(strength))
     ranges = [_parse_sweep(text, attributes) for text in sweeps]
@@ -163,17 +167,15 @@ def _short(value: float) -> str:
 def _split(text: str, option: str, example: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise RequestError(f"{option} '{text}': write attribute=value, such as {example}")
+        raise RequestError(f"{option} '{_cut(text)}': write attribute=value, such as {example}")
     return name.strip(), value.strip()
 
 
 def _known(name: str, attributes: Sequence[str]) -> str:
-    if name in attributes:
-        return name
-    for attribute in attributes:
-        if attribute.lower() == name.lower():
-            return attribute
-    raise RequestError(f"unknown attribute '{name}'{nearest(name, attributes)}")
+    attribute = known_attribute(name, attributes)
+    if attribute is None:
+        raise RequestError(unknown_attribute(name, attributes))
+    return attribute
 
 
 def _number(text: str, whole: str) -> float:
@@ -182,8 +184,14 @@ def _number(text: str, whole: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise RequestError(f"'{whole}': '{text}' is not a number; 1 means present, 0 absent")
+        raise RequestError(f"'{_cut(whole)}': '{_cut(text)}' is not a number; {_SCALE}")
+    if abs(value) > TARGET_LIMIT:
+        raise RequestError(f"'{_cut(whole)}': values lie between {-TARGET_LIMIT:g} and {TARGET_LIMIT:g}; {_SCALE}")
     return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def _add(targets: dict[str, Target], name: str, target: Target) -> None:
@@ -196,10 +204,10 @@ def _parse_sweep(text: str, attributes: Sequence[str]) -> tuple[str, list[float]
     name, value = _split(text, "--sweep", "Young=-0.2:1.2:7")
     parts = value.split(":")
     if len(parts) != 3:
-        raise RequestError(f"--sweep '{text}': write attribute=first:last:count, such as Young=-0.2:1.2:7")
+        raise RequestError(f"--sweep '{_cut(text)}': write attribute=first:last:count, such as Young=-0.2:1.2:7")
     first, last = _number(parts[0], text), _number(parts[1], text)
     if not parts[2].isdecimal() or not 2 <= int(parts[2]) <= _SWEEP_LIMIT:
-        raise RequestError(f"--sweep '{text}': the count must be a whole number from 2 to {_SWEEP_LIMIT}")
+        raise RequestError(f"--sweep '{_cut(text)}': the count must be a whole number from 2 to {_SWEEP_LIMIT}")
     count = int(parts[2])
     values = [round(first + (last - first) * index / (count - 1), 6) for index in range(count)]
     return _known(name, attributes), values

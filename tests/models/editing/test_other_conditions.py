@@ -27,8 +27,8 @@ from models.editing.pipeline import EditingPipeline
 from models.editing.requests import kinds
 from models.editing.requests.base import Goal, Request, RequestError
 from models.editing.requests.kind import RequestKind
-from models.editors import EDITORS
 from models.editors.base import Editor
+from models.editors.catalogue import EDITORS
 from models.editors.loading import load_editor
 from models.editors.stored import StoredEditor, editor_metadata
 from utils.images import to_tensor

@@ -15,7 +15,7 @@ from models.editing import requests
 from models.editing.requests.attributes import AttributeRequest, attribute_requests
 from models.editing.requests.base import RequestError
 from models.editors.linear import LinearDirectionsEditor
-from models.editors.targets import Flip, SetTo
+from models.editors.targets import Flip, SetTo, resolve_targets
 from utils.paths import ROOT
 
 NAMES = ("Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair")
@@ -90,6 +90,32 @@ def test_labels_are_short_and_different() -> None:
     assert len(one.label) <= 100 and one.label != other.label
 
 
+@pytest.mark.parametrize("word", ["age", "gender", "glasses", "smile", "beard", "hat", "eyes", "pose", "mail", "x"])
+def test_every_refusal_lists_the_attributes_and_suggests_no_other(word: str) -> None:
+    """Before, 'age' was answered with 'did you mean 'Male'?'."""
+    meant = {"age": "Young", "gender": "Male", "glasses": "Eyeglasses", "smile": "Smiling"}
+    with pytest.raises(RequestError) as caught:
+        attribute_requests(NAMES, flips=[word])
+    said, _, listed = str(caught.value).partition("; valid: ")
+    assert listed == ", ".join(NAMES)
+    assert [name for name in NAMES if f"'{name}'" in said] == ([meant[word]] if word in meant else [])
+    with pytest.raises(ValueError, match="; valid: Eyeglasses"):
+        resolve_targets(torch.zeros(1, len(NAMES)), {word: SetTo(1)}, NAMES)
+
+
+def test_words_of_attributes_that_an_editor_has() -> None:
+    celeba = ["No_Beard", "Wearing_Lipstick", "Wavy_Hair", "Gray_Hair"]
+    for word, meant in (
+        ("beard", r"'No_Beard', which runs the other way \(No_Beard=0 is a beard\)\?"),
+        ("lipstick", r"'Wearing_Lipstick'\?"),
+        ("hair", r"'Wavy_Hair' or 'Gray_Hair'\?"),
+    ):
+        with pytest.raises(RequestError, match=f"did you mean {meant}; valid: No_Beard"):
+            attribute_requests(celeba, flips=[word])
+    (request,) = attribute_requests(celeba, flips=["wavy hair"])
+    assert list(request.targets) == ["Wavy_Hair"]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -107,7 +133,19 @@ def test_labels_are_short_and_different() -> None:
         ({"sweeps": ["Young=0:one:3"]}, "'one' is not a number"),
         ({"sweeps": ["Young=0:1:1"]}, "from 2 to"),
         ({"sweeps": ["Young=0:1:2.5"]}, "whole number"),
-        ({"strength": float("inf")}, "not a finite number"),
+        ({"strength": float("inf")}, "--strength inf: must be a number between -100 and 100"),
+        ({"strength": float("nan")}, "--strength nan: must be a number between"),
+        ({"assignments": ["Smiling=1e30"]}, "values lie between -100 and 100; 1 means present"),
+        ({"sweeps": ["Smiling=0:-1e30:3"]}, "values lie between -100 and 100"),
+        ({"assignments": ["age=1"]}, r"'age'; did you mean 'Young', which runs the other way \(Young=0 is old\)"),
+        ({"assignments": ["gender=1"]}, "did you mean 'Male'\\?; valid"),
+        ({"flips": ["woman"]}, r"did you mean 'Male', which runs the other way \(Male=0 is female\)"),
+        ({"flips": ["glasses"]}, "did you mean 'Eyeglasses'\\?; valid"),
+        ({"flips": ["glases"]}, "did you mean 'Eyeglasses'"),
+        ({"flips": ["smile"]}, "did you mean 'Smiling'"),
+        ({"flips": ["hair"]}, "did you mean 'Wavy_Hair'"),
+        ({"flips": ["x" * 500]}, "unknown attribute 'x{59}…'; valid"),
+        ({"flips": [""]}, "unknown attribute ''; valid"),
     ],
 )
 def test_what_cannot_be_understood(asked: dict, message: str) -> None:

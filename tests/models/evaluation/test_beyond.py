@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,29 +13,10 @@ from models.domain import Domain
 from models.editors.base import AttributeEditor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.loading import load_editor
-from models.evaluation.beyond import consistency, everything, honesty, probe_bits, reliability
-from models.evaluation.sweep import prepare
-
-if TYPE_CHECKING:
-    from models.evaluation.sweep import TestSet
-
-
-@pytest.mark.parametrize("kind", ["linear", "MLP"])
-def test_probes_find_what_is_there_and_nothing_else(kind: str) -> None:
-    random = torch.Generator().manual_seed(0)
-    codes = torch.randn(1600, 2, 6, generator=random)
-    told = codes[:, 0, 0] > 0
-    coin = torch.rand(1600, generator=random) < 0.5
-    decisions = torch.stack([told, coin, torch.ones(1600, dtype=torch.bool)], 1)
-    bits = probe_bits((codes[:1200], decisions[:1200]), (codes[1200:], decisions[1200:]), kind).mean(0)
-    assert bits[0] > 0.6 and -0.1 < bits[1] < 0.05 and bits[2] == 0
-
-
-def test_a_curved_secret_is_read_by_the_network_alone() -> None:
-    codes = torch.randn(3000, 1, 2, generator=torch.Generator().manual_seed(1))
-    decisions = (codes.prod(-1) > 0)
-    parts = [(codes[:2500], decisions[:2500]), (codes[2500:], decisions[2500:])]
-    assert abs(probe_bits(*parts, "linear").mean()) < 0.02 and probe_bits(*parts, "MLP").mean() > 0.5
+from models.evaluation.agreement import agreement, reliability
+from models.evaluation.beyond import everything
+from models.evaluation.consistency import consistency
+from models.evaluation.faces import TestSet, decompose
 
 
 def test_reliability_counts_every_face() -> None:
@@ -44,16 +24,6 @@ def test_reliability_counts_every_face() -> None:
     rows = reliability(estimate, np.array([0, 1, 1, 1, 0], bool))
     assert [row["faces"] for row in rows] == [3, 2] and sum(row["faces"] for row in rows) == 5
     assert rows[0]["present"] == pytest.approx(1 / 3) and rows[1]["present"] == 1
-
-
-@pytest.fixture(scope="module")
-def domain(tiny_domain_folder: Path) -> Domain:
-    return Domain.from_file(tiny_domain_folder / "domain.yaml")
-
-
-@pytest.fixture(scope="module")
-def faces(domain: Domain) -> TestSet:
-    return prepare(domain, torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(2)) * 2 - 1)
 
 
 class _Judge(AttributeEditor):
@@ -71,7 +41,8 @@ class _Judge(AttributeEditor):
 
 
 def test_who_agrees_with_the_judge_everywhere_has_no_gap(domain: Domain, faces: TestSet) -> None:
-    found = honesty(_Judge(domain), domain, faces, 0.5)
+    judge = _Judge(domain)
+    found = agreement(judge, domain, faces, decompose(judge, faces.latent, faces.image, domain.device), 0.5)
     assert found["gap"] == 0 and set(found["agreement on edits"].values()) == {1.0}
 
 
@@ -79,12 +50,13 @@ def test_straight_edits_commute_and_a_shut_eye_is_caught(domain: Domain, faces: 
     directions = torch.randn(5, *faces.latent.shape[1:], generator=torch.Generator().manual_seed(3))
     readout = torch.cat([torch.zeros(directions[0].numel(), 5), torch.full((1, 5), 0.6)])
     blind = LinearDirectionsEditor(directions, readout, domain.attributes)  # always says 0.6
-    found = consistency(blind, domain, faces, 0.2)
+    before = decompose(blind, faces.latent, faces.image, domain.device)
+    found = consistency(blind, domain, faces, before, 0.2)
     assert found["order of two edits, difference of the pictures"] < 1e-5
     # an attribute at 0.6 goes to 1.2 or to −0.2; "back" is 0.6 from 0.6, so the edit stays
     assert found["cycle error of the code, relative"] > 0.1 and -1 <= found["rank correlation along a sweep"] <= 1
-    honest = honesty(blind, domain, faces, 0.2)
-    assert honest["agreement on inversions"]["Male"] == float(faces.decisions["inversion"][:, 1].float().mean())
+    agreed = agreement(blind, domain, faces, before, 0.2)
+    assert agreed["agreement on inversions"]["Male"] == float(faces.decisions["inversion"][:, 1].float().mean())
 
 
 def test_a_flow_gets_all_measures(tiny_domain_folder: Path, faces: TestSet) -> None:
@@ -92,6 +64,7 @@ def test_a_flow_gets_all_measures(tiny_domain_folder: Path, faces: TestSet) -> N
     learned = faces.latent.repeat(8, 1, 1), faces.image.repeat(8, 1, 1, 1)
     decisions = torch.rand(48, 5, generator=torch.Generator().manual_seed(4)) < 0.5
     found = everything(editor, domain, faces, (*learned, decisions), 0.2)
+    assert set(found["agreement"]["agreement on edits"]) == set(domain.attributes)
     assert set(found["information"]) == {"w", "z", "z, shuffled condition", "decisions themselves"}
     assert found["seconds an edit"] > 0 and np.isfinite(found["flow"]["NLL, exact trace"])
     # a flow carries an edit back if it is told the same values; the estimate of an untrained encoder hardly moves

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluation.comparison import AREA, Comparison, read_at
-from models.evaluation.comparison_figures import curve_figure, leakage_figure
+from models.evaluation.comparison import AREA, Comparison, read_from_start
+from models.evaluation.comparison_figures import curve_figure
 from models.evaluation.comparison_report import tables
-from models.evaluation.curves import Outcomes, at_crossing, crossing
+from models.evaluation.curves import Outcomes, at_crossing, crossing, read_at
+from models.evaluation.figures import leakage_figure
 
 NAMES = ("Smiling", "Young", "Male")
 FACES, STRENGTHS = 400, (0.0, 0.5, 1.0, 1.5)
@@ -40,10 +41,12 @@ def test_readings_are_those_of_single_curves() -> None:
     for _ in range(50):
         accuracy, values = random.random(6), random.random(6)
         levels = np.array([0.1, 0.5, 0.9, 0.99])
-        for level, found in zip(levels, read_at(accuracy, values, levels), strict=True):
+        readings = read_at(accuracy, values, levels), read_from_start(accuracy, values, levels)
+        for level, found, from_start in zip(levels, *readings, strict=True):
             place = crossing(accuracy, level)
+            assert np.isnan(found) if place is None else found == at_crossing(values, place)
             unread = place is None or accuracy[0] > level + 0.005
-            assert np.isnan(found) if unread else found == pytest.approx(at_crossing(values, place))  # type: ignore[arg-type]
+            assert np.isnan(from_start) if unread else from_start == found
 
 
 @pytest.fixture(scope="module")
@@ -130,4 +133,6 @@ def test_pages_and_figures_say_what_is_not_reached(comparison: Comparison) -> No
     assert f"| 95 % | weak: reaches {reached:.1f} % | 1 | – | – | – |" in text and "good less this" in text
     figure = curve_figure({"inversion": summary, "photo": summary}, anchors=True)
     assert len(figure.axes) == 6 and any("published" in text.get_text() for text in figure.axes[3].texts)
-    assert [axis.get_title() for axis in leakage_figure(summary).axes][:2] == ["good", "bad"]
+    matrices = {method: entry["leakage_at_0.95"] for method, entry in summary["methods"].items()}
+    assert matrices["weak"] is None
+    assert [axis.get_title() for axis in leakage_figure(matrices, NAMES).axes][:2] == ["good", "bad"]
