@@ -103,6 +103,9 @@ from models.evaluation.single import evaluate
 from models.evaluation.sweep import evaluated_editor
 from utils.config import ConfigError, Section
 from utils.devices import keep_freed_memory, pick_device
+from utils.failures import described, exit_status
+from utils.files import remove_litter
+from utils.locks import only_writer
 from utils.paths import displayed, resolve
 from utils.weights import WeightsError
 
@@ -176,15 +179,17 @@ def evaluate_several(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; exit status 0 done, 2 usage error or missing files."""
+    """Run the command; exit status 0 done, 1 results cannot be written, 2 wrong usage or missing files."""
     options = parse_arguments(arguments)
     keep_freed_memory()
     options.output = resolve(options.output) if not options.output.is_absolute() else options.output
     try:
-        (evaluate_several if options.compare else evaluate_one)(options)
+        with only_writer(options.output, "evaluate.py"):  # says at once if results could not be written
+            remove_litter(options.output, recursive=True)
+            (evaluate_several if options.compare else evaluate_one)(options)
     except (ConfigError, WeightsError, OSError, ValueError) as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
-        return 2
+        print(f"evaluate.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     print(f"done: {displayed(options.output / 'report.md')} and figures beside it")
     return 0
 

@@ -4,14 +4,17 @@
     python train.py --config configs/sdflow/avatars.yaml                  train; results in runs/<run of the config>
     python train.py --config configs/sdflow/avatars.yaml training.steps=50 training.batch_size=8
     python train.py --resume runs/sdflow-avatars                          continue after a stop or a crash, bit for bit
+    python train.py --resume RUN domain=CONFIG                            the same, with networks that have moved there
     python train.py --config configs/sdflow/ffhq.yaml --dry-run           print config, networks and sizes, do not train
 
-Exit status: 0 done, 1 stopped (interrupted, a loss was not finite, or data went bad), 2 wrong usage.
+Exit status: 0 done, 1 stopped (interrupted, a loss was not finite, data went bad, the disk is full), 2 wrong usage, or
+another training writes into the run folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from pathlib import Path
 
@@ -53,6 +56,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
+import numpy as np
 import torch
 import yaml
 
@@ -60,14 +64,17 @@ from datasets import DATASETS
 from datasets.latent_cache import LatentCache
 from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
-from training.checkpoints import checkpoint_names
+from models.editors.loading import relocated
+from training.checkpoints import checkpoint_names, remove_incomplete, weights_names
 from training.dry_run import describe
 from training.loop import Interrupted, NonFiniteLoss, Trainer, UnreadableItem
 from training.methods import METHODS
 from training.settings import SECTIONS, TrainingSettings
 from utils.config import ConfigError, Section, check_arguments, load_config, nearest
 from utils.devices import keep_freed_memory, pick_device
-from utils.files import write_text
+from utils.failures import described, exit_status, ran_out_of_memory
+from utils.files import remove_litter, write_text
+from utils.locks import only_writer
 from utils.paths import ROOT, displayed, resolve
 from utils.ranges import Text
 from utils.weights import WeightsError
@@ -79,20 +86,31 @@ def read_config(options: argparse.Namespace) -> Section:
     Raises:
         ConfigError: unreadable, no section, or a section that is unknown.
     """
-    path = options.resume / "config.yaml" if options.resume else options.config
-    if options.resume and not path.is_file():
-        raise ConfigError(f"{displayed(options.resume)}: no run to resume (it has no config.yaml)")
-    of_domain = [override for override in options.overrides if override.startswith("domain.")]
-    config = load_config(path, [override for override in options.overrides if override not in of_domain])
-    if not isinstance(config.get("domain"), str):
-        config = load_config(path, options.overrides)
+    if options.resume:
+        path = options.resume / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{displayed(options.resume)}: no run to resume (it has no config.yaml)")
+        places = [override for override in options.overrides if override.startswith("domain=")]
+        config = load_config(path, [override for override in options.overrides if override not in places])
+        place = places[-1].removeprefix("domain=") if places else None  # where the networks lie now
+        config["domain"] = relocated(config.section("domain"), path.parent, config=place).plain()
     else:
-        domain = load_config(resolve(config["domain"]), [override.removeprefix("domain.") for override in of_domain])
-        config["domain"] = domain.plain()
-        config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
+        config = new_config(options.config, options.overrides)
     for key in config:
         if key not in SECTIONS:
             raise ConfigError(f"{config.where(key)}: no such section{nearest(key, SECTIONS)}")
+    return config
+
+
+def new_config(path: str, overrides: list[str]) -> Section:
+    """The config of a file, with that of its domain in it."""
+    of_domain = [override for override in overrides if override.startswith("domain.")]
+    config = load_config(path, [override for override in overrides if override not in of_domain])
+    if not isinstance(config.get("domain"), str):
+        return load_config(path, overrides)
+    domain = load_config(resolve(config["domain"]), [override.removeprefix("domain.") for override in of_domain])
+    config["domain"] = domain.plain()
+    config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
     return config
 
 
@@ -105,6 +123,7 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
 
     Raises:
         ConfigError: a new run would write into the folder of an old one.
+        FolderInUse: that one has not ended yet.
     """
     if options.resume:
         given: Path = options.resume
@@ -112,6 +131,8 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
     name = check_arguments(Section({"run": config.get("run", "unnamed")}, "", config.sources), _run)["run"]
     folder = options.run or ROOT / "runs" / str(name)
     if checkpoint_names(folder / "checkpoints") and not options.dry_run:
+        with only_writer(folder, "train.py"):
+            pass
         raise ConfigError(
             f"{displayed(folder)} already holds a run: continue it with --resume {displayed(folder)}, "
             "choose another folder with --run, or delete it"
@@ -125,6 +146,8 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     if settings.threads:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
+    random.seed(settings.seed)
+    np.random.seed(settings.seed % 2**32)  # no method draws from these two, but a checkpoint holds them
     domain = Domain(config.section("domain"), device)
     method = METHODS.build(config.section("method"), domain=domain)
     data = DATASETS.build(config.section("data"), domain=domain)
@@ -132,10 +155,46 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     return Trainer(method, data, settings, folder, config.plain(), device, validation, quiet), domain
 
 
+def train(trainer: Trainer, folder: Path, resume: bool) -> None:
+    """Prepare the data, then begin or resume the run; this process is the only one that writes into the folder.
+
+    Raises:
+        FolderInUse: another training does.
+        OSError: it cannot be written.
+        DamagedCheckpoint, FileNotFoundError, WeightsError: see `Trainer.resume`.
+        NonFiniteLoss, Interrupted: see `Trainer.run`.
+    """
+    with only_writer(folder, "train.py"):
+        remove_litter(folder, recursive=True)
+        remove_incomplete(trainer.checkpoints)
+        for data in (trainer.data, trainer.validation):
+            if isinstance(data, LatentCache):
+                data.prepare(checked=True)
+        if not resume:
+            config = yaml.safe_dump(trainer.config, sort_keys=False, allow_unicode=True)
+            write_text(folder / "config.yaml", config)
+        elif weights_names(trainer.checkpoints) or any(folder.glob("*.safetensors")):
+            step = trainer.resume()
+            for reason in trainer.passed_over:
+                print(f"train.py: {reason}; it is put aside as damaged-…, going back to step {step}", file=sys.stderr)
+            print(f"resuming {displayed(folder)} after step {step}")
+        else:  # stopped before it had saved anything
+            print(f"{displayed(folder)} has no checkpoint yet: starting from the beginning")
+        trainer.run()
+
+
+def way_on(folder: Path) -> str:
+    """How to continue after a stop."""
+    if not (folder / "config.yaml").is_file():
+        return "once that is mended, run the same command again"
+    return f"what was saved before is intact, continue with: python train.py --resume {displayed(folder)}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 stopped, 2 wrong usage."""
     options = parse_arguments(arguments)
     keep_freed_memory()
+    folder = Path()
     try:
         config = read_config(options)
         folder = run_folder(options, config)
@@ -144,19 +203,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.dry_run:
             print(describe(trainer, domain))
             return 0
-        for data in (trainer.data, trainer.validation):
-            if isinstance(data, LatentCache):
-                data.prepare(checked=True)
-        if options.resume:
-            print(f"resuming {displayed(folder)} after step {trainer.resume()}")
-        else:
-            write_text(folder / "config.yaml", yaml.safe_dump(config.plain(), sort_keys=False, allow_unicode=True))
-        trainer.run()
+        train(trainer, folder, bool(options.resume))
     except UnreadablePictures as error:
         print(f"train.py: {error.message(folder)}", file=sys.stderr)
         return 2
     except (ConfigError, WeightsError, FileNotFoundError, ValueError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"train.py: {described(error)}", file=sys.stderr)
         return 2
     except NonFiniteLoss as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -168,6 +220,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except Interrupted as stop:
         print(f"{stop}; everything is saved. Continue with: python train.py --resume {displayed(folder)}")
+        return 1
+    except OSError as error:
+        print(f"train.py: {described(error)}; {way_on(folder)}", file=sys.stderr)
+        return exit_status(error)
+    except KeyboardInterrupt:
+        print(f"train.py: interrupted; {way_on(folder)}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        remedy = "take fewer pictures at once (training.accumulate=2, or a smaller training.batch_size)"
+        print(f"train.py: out of memory: {remedy}; {way_on(folder)}", file=sys.stderr)
         return 1
     print(f"done: results in {displayed(folder)}")
     return 0

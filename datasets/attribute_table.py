@@ -75,7 +75,7 @@ def read_text(path: Path) -> str:
 
     Raises:
         FileNotFoundError: no such file.
-        TableError: no UTF-8.
+        TableError: no UTF-8, or not readable.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -84,6 +84,8 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = path.read_bytes().count(b"\n", 0, error.start) + 1
         raise TableError(path, line, "is not UTF-8; save the table as 'CSV UTF-8'") from error
+    except OSError as error:
+        raise TableError(path, None, f"cannot be read: {error.strerror or error}") from error
 
 
 def check_columns(path: Path, line: int, columns: Sequence[str], attributes: Iterable[str]) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from datasets.avatar_factors import (
     source_normals,
 )
 from datasets.avatar_renderer import RENDERER_VERSION, render
+from utils.files import remove_litter, write_atomically
 from utils.paths import resolve
 from utils.ranges import Between, Count, Fraction, NewFolder, Whole
 
@@ -59,19 +59,19 @@ def _cached(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str
     """Make a file of `count` equal arrays unless it exists; an interrupted run leaves no such file behind."""
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    first = draw(0)
-    try:
-        rows = open_memmap(partial, mode="w+", dtype=first.dtype, shape=(count, *first.shape))
-        for item in tqdm(range(count), desc=what, unit="face", leave=False):
-            rows[item] = draw(item)
-        rows.flush()
-        del rows
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    remove_litter(path.parent)
+    write_atomically(path, lambda temporary: _write_rows(temporary, count, draw, what))
     return path
+
+
+def _write_rows(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> None:
+    """A .npy file of `count` equal arrays. Written row by row: a memory map on a full disk kills the process."""
+    first = draw(0)
+    with path.open("wb") as stream:
+        header = {"descr": dtype_to_descr(first.dtype), "fortran_order": False, "shape": (count, *first.shape)}
+        write_array_header_1_0(stream, header)
+        for item in tqdm(range(count), desc=what, unit="face", leave=False):
+            stream.write(np.ascontiguousarray(draw(item), first.dtype).tobytes())
 
 
 def _to_image(picture: np.ndarray) -> Tensor:

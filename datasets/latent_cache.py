@@ -24,7 +24,7 @@ from datasets.latent_shards import Shard, ShardFile, encode_faces, output_column
 from datasets.pictures import Pictures, check_pictures
 from models.domain import Domain
 from utils.config import as_section
-from utils.files import write_text
+from utils.files import remove_litter, write_text
 from utils.paths import resolve
 from utils.ranges import Between, NewFolder
 
@@ -69,6 +69,7 @@ class LatentCache(Dataset):
         """
         if not checked:
             check_pictures(self)
+        remove_litter(self.folder)
         self._fill()
         self._shards = [ShardFile(self._path(first)) for first in self._starts()]
         for shard in self._shards:

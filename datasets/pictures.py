@@ -133,16 +133,29 @@ def read_square(path: Path, side: int, crop: Box | None = None) -> Image.Image:
     try:
         picture = read_photo(path, 1 << 30 if crop else 4 * side)
     except PhotoError as error:
-        raise PhotoError(f"{printable(displayed(path))}: {error}") from error
+        raise PhotoError(f"{_named(path)}: {error}") from error
     left, top, right, bottom = crop or (0, 0, *picture.size)
     if right > picture.width or bottom > picture.height:
         size = f"{picture.width} × {picture.height} pixels"
-        raise PhotoError(f"{printable(displayed(path))}: {size}, too small for the crop {crop}")
+        raise PhotoError(f"{_named(path)}: {size}, too small for the crop {crop}")
     square = min(right - left, bottom - top)
     left, top = left + (right - left - square) // 2, top + (bottom - top - square) // 2
     if (square, square) != picture.size:
         picture = picture.crop((left, top, left + square, top + square))
     return picture if square == side else picture.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _named(path: Path) -> str:
+    return printable(Path(displayed(path.parent)) / path.name)  # a link by its own name, not by its target's
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size (bytes) and time of change (ns) of a file; of one that cannot be read, which `check_pictures` names, −1."""
+    try:
+        state = path.stat()
+    except OSError:
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
 
 
 class Pictures(Dataset):
@@ -158,10 +171,10 @@ class Pictures(Dataset):
 
     def fingerprint(self) -> str:
         """Hash of the pictures' side and crop, and of the files' names and sizes."""
-        files = (f"{path.relative_to(self.root)} {path.stat().st_size}" for path in self.paths)
+        files = (f"{path.relative_to(self.root)} {_state(path)[0]}" for path in self.paths)
         crop = [str(self.crop)] if self.crop else []
         listing = "\n".join([str(self.side), *crop, *files])
-        return hashlib.sha256(listing.encode()).hexdigest()[:16]
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -179,11 +192,8 @@ class Pictures(Dataset):
 
         Equal in all data sets that the picture is in, as long as nobody touches the file.
         """
-        return [self._key(path, path.stat()) for path in self.paths]
-
-    def _key(self, path: Path, state: os.stat_result) -> str:
-        said = f"{self.side} {self.crop} {state.st_size} {state.st_mtime_ns} {path.absolute()}"
-        return hashlib.blake2b(os.fsencode(said), digest_size=12).hexdigest()
+        said = (f"{self.side} {self.crop} {_state(path)} {path.absolute()}" for path in self.paths)
+        return [hashlib.blake2b(os.fsencode(one), digest_size=12).hexdigest() for one in said]
 
     def unreadable(self, path: Path) -> str:
         """See `ReadsPictures`."""

@@ -228,7 +228,13 @@ class Domain:
         The sizes in a file of another project must agree with those of the config.
         """
         path = self.weights_path(part)
-        checkpoint, section = read_checkpoint(path, self.settings.weights_hint), self.config.section(part)
+        section = self.config.section(part)
+        try:
+            checkpoint = read_checkpoint(path, self.settings.weights_hint)
+        except WeightsError as error:
+            if path.exists():
+                raise
+            raise WeightsError(f"{error}; the key {section.key('weights')} names its place") from None
         # Initial weights are drawn and overwritten: the random numbers of a training in progress must not change.
         with torch.random.fork_rng(devices=[]):
             if checkpoint.is_own:

@@ -110,6 +110,7 @@ if __name__ == "__main__":
 
 from training.checkpoints import checkpoint_names
 from utils.config import ConfigError, load_config
+from utils.failures import described, exit_status
 from utils.files import write_text
 from utils.paths import ROOT, displayed
 from utils.weights import WeightsError, load_weights, save_weights
@@ -335,9 +336,9 @@ def main(arguments: list[str] | None = None, build: Build | None = None) -> int:
             if status:
                 print(f"stopped at {name}; the same command continues from there", file=sys.stderr)
                 return 1
-    except (ConfigError, WeightsError) as error:
-        print(f"build_avatars.py: {error}", file=sys.stderr)
-        return 2
+    except (ConfigError, WeightsError, OSError) as error:
+        print(f"build_avatars.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     total = sum(entry["minutes"] for entry in build.record.values())
     print(f"\nall stages done: {', '.join(options.stages)} ({total:.0f} minutes of training in all)")
     if options.no_measure:

@@ -65,6 +65,7 @@ if __name__ == "__main__":
 from models.weight_files import read_network
 from models.weight_files.kinds import title_of
 from models.weight_files.writing import natural_format, write_own, write_public
+from utils.failures import described
 from utils.paths import displayed
 from utils.weights import WeightsError
 
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         written = convert(options)
     except (WeightsError, OSError) as error:
-        print(f"convert_checkpoint.py: {error}", file=sys.stderr)
+        print(f"convert_checkpoint.py: {described(error)}", file=sys.stderr)
         return 1
     print(f"{displayed(options.target)}: {written}")
     return 0

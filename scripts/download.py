@@ -80,6 +80,7 @@ from tqdm import tqdm
 
 from utils.config import ConfigError
 from utils.download import DownloadError, Fetched, Patience, Report, fetch
+from utils.failures import described, naming
 from utils.hand_fetched import take_from
 from utils.integrity import inspect
 from utils.manifest import Manifest, Records, WeightFile
@@ -224,9 +225,10 @@ def check(file: WeightFile, records: Records, options: argparse.Namespace) -> st
     if not file.destination.is_file():
         raise DownloadError("missing")
     try:
-        size, sha256, problem = inspect(file.destination, records.expected(file))
+        with naming(file.destination):
+            size, sha256, problem = inspect(file.destination, records.expected(file))
     except OSError as error:
-        raise DownloadError(f"{displayed(file.destination)}: {error.strerror or error}") from error
+        raise DownloadError(described(error)) from error
     if problem:
         raise DownloadError(f"{displayed(file.destination)}: {problem}; move it away and fetch it again")
     return f"{size:,} bytes, {_settle(file, records, Fetched(size, sha256, ''), '')}"
@@ -279,6 +281,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"download.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        _say(described(error))
+        return 1
     except KeyboardInterrupt:
         _say("interrupted; the same command resumes the download")
         return 1

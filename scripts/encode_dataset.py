@@ -122,6 +122,7 @@ from datasets.latent_shards import ShardError, ShardFile, shard_path
 from models.domain import Domain
 from utils.devices import pick_device
 from utils.excerpts import excerpt
+from utils.failures import described, exit_status
 from utils.files import remove_litter, write_text
 from utils.paths import displayed, resolve
 from utils.photo_files import find_photos
@@ -251,8 +252,8 @@ def main(arguments: list[str] | None = None) -> int:
         lost = run(options, todo, plan.kept)
         return max(report(options.output, plan, lost, found.passed_over), 1 if problems else 0)
     except (ValueError, EngineError, OSError) as error:
-        print(f"encode_dataset.py: {error}", file=sys.stderr)
-        return 2
+        print(f"encode_dataset.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     except KeyboardInterrupt:
         print("encode_dataset.py: interrupted; the same call continues where it stopped", file=sys.stderr)
         return 1

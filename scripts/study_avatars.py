@@ -91,6 +91,7 @@ from scripts.study.work import (
     train_all,
 )
 from utils.config import ConfigError, load_config
+from utils.failures import described, exit_status
 from utils.files import write_text
 from utils.paths import displayed
 from utils.weights import WeightsError
@@ -284,8 +285,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"study_avatars.py: {error}", file=sys.stderr)
         return 1
     except (ConfigError, WeightsError, ValueError, OSError) as error:
-        print(f"study_avatars.py: {error}", file=sys.stderr)
-        return 2
+        print(f"study_avatars.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     except KeyboardInterrupt:
         print("study_avatars.py: stopped; the same command continues", file=sys.stderr)
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,14 @@ import torch
 from PIL import Image
 
 import edit
-from models.editing import outputs, reading
+from models.editing import computing, outputs, reading
 from models.editing.pipeline import EditingPipeline
 from models.editing.requests.attributes import AttributeRequest
 from models.editors.loading import load_editor
 from models.editors.targets import SetTo
 from scripts.checks.weight_file_samples import flow_file, save, state_of
 from utils.paths import ROOT
+from utils.processes import Process
 from utils.provenance import read_mark
 from utils.weights import load_weights, save_weights
 
@@ -232,7 +234,14 @@ def test_published_pair(photos: Path, tmp_path: Path, tiny_domain_folder: Path) 
         (["--device", "abacus"], "unknown device 'abacus'"),
         (["--detector", "cnn"], "domain tiny takes pictures whole"),
         (["--checkpoint", "gone.safetensors"], "no such weight file"),
-        (["--domain", "configs/domains/ffhq.yaml"], "an editor's file names its own"),
+        (["--domain", "gone.yaml"], "gone.yaml: no such config file"),
+        (["--domain", ""], "argument --domain: the name is empty"),
+        (["--weights", "gone"], "--weights gone: there is no such folder"),
+        ([""], "argument PHOTOS: the name is empty"),
+        (["-o", " "], "argument -o/--output: the name is empty"),
+        (["--set", "Smiling=1e30"], "values lie between -100 and 100"),
+        (["--strength", "nan"], "must be a number between -100 and 100"),
+        (["--smallest-face", "40"], "--smallest-face: domain tiny takes pictures whole"),
         (["--semantic-encoder", "gone"], "brings its own semantic encoder"),
         (["--checkpiont", "x"], "unrecognized arguments"),
     ],
@@ -322,6 +331,94 @@ def test_files_may_not_grow(photos: Path, tmp_path: Path, checkpoint: str) -> No
     done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
     assert not list((tmp_path / "out").rglob("*.p*"))  # no torn files
+
+
+SLOWLY = """
+import sys, time
+import edit
+process = edit.EditRun.process
+def slowly(self, jobs):
+    process(self, jobs)
+    print("batch", flush=True)
+    time.sleep(60)
+edit.EditRun.process = slowly
+sys.exit(edit.main(sys.argv[1:]))
+"""
+
+
+def edit_slowly(*arguments: object) -> subprocess.Popen:
+    """edit.py in a process of its own, which waits after its first batch."""
+    command = [sys.executable, "-c", SLOWLY, *map(str, arguments), "--quiet", "--batch-size", "2"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)  # type: ignore[call-overload]
+    assert process.stdout.readline() == "batch\n", process.communicate()[1]
+    return process
+
+
+def test_a_second_command_is_told_of_the_first_and_a_stopped_one_reports(
+    photos: Path, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture
+) -> None:
+    """Before, both wrote and one report was lost; SIGTERM left none."""
+    out = tmp_path / "out"
+    common = (photos, "-o", out, "--checkpoint", checkpoint)
+    first = edit_slowly(*common, "--set", "Male=1")
+    try:
+        for edits in ("Male=1", "Young=0"):
+            assert run(*common, "--set", edits) == 2
+            assert re.search(rf"out is in use: edit.py, process {first.pid} on .*, started 2", capsys.readouterr().err)
+    finally:
+        first.terminate()
+        _, said = first.communicate()
+    assert first.returncode == 1 and "Traceback" not in said
+    assert "stopped by SIGTERM; finished pictures are kept: run the same command again to continue" in said
+    assert report(out)["counts"] == {"edited": 2, "not done": 3}
+    assert run(*common, "--set", "Male=1") == 0 and report(out)["counts"] == {"edited": 3, "kept": 2}
+
+
+def test_litter_of_a_killed_run_is_removed_by_the_next(photos: Path, tmp_path: Path, checkpoint: str) -> None:
+    out = tmp_path / "out"
+    process = edit_slowly(photos, "-o", out, "--checkpoint", checkpoint, "--set", "Male=1")
+    own = Process.current()
+    born = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    process.kill()
+    process.communicate()
+    mine, killed = (
+        f".partial-{own.machine}-{id}-abcdefgh.png" for id in (f"{own.number}-{own.born}", f"{process.pid}-{born}")
+    )
+    for folder in (out, out / "faces"):
+        (folder / killed).touch()
+        (folder / mine).touch()
+    assert run(photos, "-o", out, "--checkpoint", checkpoint, "--set", "Male=1") == 0
+    assert sorted(path.name for path in out.rglob(".partial-*")) == [mine, mine]
+
+
+def test_a_folder_that_cannot_be_written(
+    photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(edit.tempfile, "TemporaryFile", refuse)
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint) == 1
+    assert capsys.readouterr().err == f"edit.py: {tmp_path / 'out'}: cannot be written: Read-only file system\n"
+
+
+def test_far_targets_warn_with_the_identity_that_they_leave(
+    photos: Path, tmp_path: Path, checkpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(computing, "IDENTITY_LIMIT", 1.1)  # random networks know no identity
+    common = (photos / "face-1.png", "-o", tmp_path / "out", "--checkpoint", checkpoint)
+    for status in ("edited", "kept"):
+        assert run(*common, "--set", "Male=1") == 0 and report(tmp_path / "out")["counts"] == {status: 1}
+        assert re.search(
+            r"face-1.png: warning: Male=1: identity -?[01].\d\d is left, below 1.1", capsys.readouterr().err
+        )
+        assert "warning" in report(tmp_path / "out")["faces"][0]["edits"]["Male=1"]
+    monkeypatch.setattr(computing, "IDENTITY_LIMIT", -1.1)
+    assert (
+        run(*common, "--set", "Male=0") == 0
+        and "warning" not in report(tmp_path / "out")["faces"][0]["edits"]["Male=0"]
+    )
 
 
 def test_an_interrupted_run_goes_on(

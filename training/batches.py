@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,13 +88,29 @@ def _start_worker(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+class StepLoader(DataLoader[Batch | Unreadable]):
+    """A loader that says when the next batch is asked for that a worker process died, not in the midst of a step.
+
+    PyTorch notices at once, by the signal SIGCHLD, and raises from its handler: half a step would be lost, and with it
+    all since the last checkpoint, where the workers are killed for memory or end with the training's process group.
+    """
+
+    def __iter__(self) -> Any:
+        if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+            return super().__iter__()
+        handler = signal.getsignal(signal.SIGCHLD)
+        batches = super().__iter__()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None else handler)
+        return batches
+
+
 def step_loader(
     dataset: Items, batch_size: int, seed: int, first: int, last: int, workers: int, pin: bool
 ) -> DataLoader[Batch | Unreadable]:
     """A loader that yields one batch for each of the steps `first` … `last` − 1, or why it cannot be read."""
     batches = StepBatches(len(dataset), batch_size, seed, first, last)  # type: ignore[arg-type]
     own = torch.Generator().manual_seed(seed)  # else the loader would draw from, and so disturb, the training's
-    return DataLoader(
+    return StepLoader(
         _Readable(dataset), batch_sampler=batches, num_workers=workers, pin_memory=pin, generator=own,
         collate_fn=collate, worker_init_fn=_start_worker,
     )  # fmt: skip

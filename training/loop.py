@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import torch
+from torch import Tensor
 
 from training.batches import Unreadable, collate, read_item, step_loader
-from training.checkpoints import checkpoint_names, prune_checkpoints, restore_checkpoint, save_checkpoint
+from training.checkpoints import (
+    DamagedCheckpoint,
+    prune_checkpoints,
+    put_aside,
+    random_state,
+    read_checkpoint,
+    restore_checkpoint,
+    restore_random_state,
+    save_checkpoint,
+    weights_names,
+)
 from training.logging import RunLog
 from training.method import Batch, Items, Method, Phase
 from training.settings import TrainingSettings
 from utils.config import ConfigError, nearest
+from utils.failures import described
 from utils.paths import displayed
 from utils.weights import save_weights
 
@@ -39,6 +51,9 @@ class Trainer:
     Args:
         validation: dataset of the preview pictures and measures; the training data's first items where there is none.
         config: the resolved config, stored in every checkpoint.
+
+    Attributes:
+        passed_over: why newer checkpoints than the one that was resumed from could not be used.
     """
 
     def __init__(
@@ -74,6 +89,10 @@ class Trainer:
             id(phase.optimiser): [group["lr"] for group in phase.optimiser.param_groups] for phase in self.phases
         }
         self.step = 0
+        self.saved_step = -1
+        self.log: RunLog | None = None
+        self.log_state: dict[str, Any] = {}
+        self.passed_over: list[str] = []
 
     @property
     def checkpoints(self) -> Path:
@@ -81,16 +100,32 @@ class Trainer:
         return self.folder / "checkpoints"
 
     def resume(self) -> int:
-        """Continue from the last whole checkpoint; returns its step.
+        """Continue from the last whole checkpoint, and put damaged ones after it aside; returns its step.
 
         Raises:
             FileNotFoundError: the run has none.
+            DamagedCheckpoint: it has, but none is whole.
+            WeightsError: the last whole one is of another network.
         """
-        names = checkpoint_names(self.checkpoints)
+        names = weights_names(self.checkpoints)
         if not names:
             raise FileNotFoundError(f"{displayed(self.checkpoints)}: no checkpoint to resume from")
-        self.step = restore_checkpoint(self.checkpoints, names[-1], self.method, self.phases)
-        return self.step
+        while names:
+            try:
+                checkpoint = read_checkpoint(self.checkpoints, names[-1])
+            except DamagedCheckpoint as damage:
+                self.passed_over.append(str(damage))
+                names.pop()
+                continue
+            restore_checkpoint(checkpoint, self.method, self.phases)
+            for name in weights_names(self.checkpoints)[len(names) :]:
+                put_aside(self.checkpoints, name)
+            self.step = self.saved_step = checkpoint.step
+            self.log_state = checkpoint.state.get("log", {})
+            return self.step
+        raise DamagedCheckpoint(
+            f"{displayed(self.checkpoints)}: no whole checkpoint to resume from ({'; '.join(self.passed_over)})"
+        )
 
     def run(self) -> None:
         """Train to `settings.steps`.
@@ -99,6 +134,7 @@ class Trainer:
             NonFiniteLoss: a term is NaN or infinite.
             UnreadableItem: a picture or a shard went bad.
             Interrupted: SIGINT or SIGTERM came.
+            OSError: the run folder cannot be written.
         """
         settings = self.settings
         loader = step_loader(
@@ -112,22 +148,31 @@ class Trainer:
         )
         with (
             RunLog(
-                self.folder, settings.steps, self.step, settings.batch_size, settings.log_every, self.quiet
+                self.folder, settings.steps, self.step, settings.batch_size, settings.log_every, self.quiet,
+                self.log_state,
             ) as log,
             _deferred_signals() as received,
-        ):
+        ):  # fmt: skip
+            self.log = log
             if not self.step:
                 self._fit(log)
-            for batch in self._batches(loader):
-                self.train_step({key: value.to(self.device) for key, value in batch.items()}, log)
-                log.step(self.step, self.method.status())
-                last = self.step == settings.steps
-                if self.step % settings.preview_every == 0 or last:
-                    self._show(log)
-                if self.step % settings.checkpoint_every == 0 or last or received:
+            elif self._is_preview_due() and not log.picture_path(self.step).exists():
+                self._show(log)  # the run stopped after the state was saved and before this
+            try:
+                for batch in self._batches(loader):
+                    self.train_step({key: value.to(self.device) for key, value in batch.items()}, log)
+                    log.step(self.step, self.method.status())
+                    last = self.step == settings.steps
+                    if self.step % settings.checkpoint_every == 0 or last or received:
+                        self.save()
+                    if received and not last:
+                        raise Interrupted(f"stopped by {received[0]} after step {self.step} of {settings.steps}")
+                    if self._is_preview_due():
+                        self._show(log)
+            except OSError:  # the folder is at fault, the state is not
+                with suppress(OSError):
                     self.save()
-                if received and not last:
-                    raise Interrupted(f"stopped by {received[0]} after step {self.step} of {settings.steps}")
+                raise
         for name, (state, metadata) in self.method.exports().items():
             save_weights(self.folder / f"{name}.safetensors", state, {**metadata, **self._provenance()})
 
@@ -138,7 +183,7 @@ class Trainer:
             UnreadableItem: an item is unreadable, or a worker process died.
         """
         try:
-            for batch in _without_child_handler(loader):
+            for batch in loader:
                 if isinstance(batch, Unreadable):
                     self._stop_reading(batch.reason)
                 yield batch
@@ -159,12 +204,17 @@ class Trainer:
     def _provenance(self) -> dict[str, Any]:
         return {"config": self.config, "step": self.step}
 
-    def save(self) -> Path:
+    def save(self) -> None:
         """Write a checkpoint of the present state and drop the oldest ones."""
-        name = f"step-{self.step:07d}"
-        path = save_checkpoint(self.checkpoints, name, self.method, self.phases, self.step, self.config)
+        if self.step == self.saved_step:
+            return
+        self._save(f"step-{self.step:07d}")
+        self.saved_step = self.step
         prune_checkpoints(self.checkpoints, self.settings.keep_checkpoints)
-        return path
+
+    def _save(self, name: str) -> Path:
+        log = self.log.state() if self.log is not None else {}
+        return save_checkpoint(self.checkpoints, name, self.method, self.phases, self.step, self.config, log)
 
     def _fit(self, log: RunLog) -> None:
         measures = self.method.fit(self.data)
@@ -172,8 +222,8 @@ class Trainer:
             log.scalars(0, measures, "fit")
             log.say(f"fitted: {_listed(measures)}")
         if not self.settings.steps:
-            self._show(log)
             self.save()
+            self._show(log)
 
     def train_step(self, batch: Batch, log: RunLog) -> None:
         """One optimiser step of every phase whose turn it is, on a batch that lies on the device."""
@@ -212,27 +262,60 @@ class Trainer:
             log.add(terms)
 
     def _stop_at(self, phase: Phase, why: str) -> NoReturn:
-        name = f"failed-{self.step:07d}"
-        path = save_checkpoint(self.checkpoints, name, self.method, self.phases, self.step, self.config)
+        try:
+            kept = f"the state before the step is in {displayed(self._save(f'failed-{self.step:07d}'))}"
+        except OSError as error:
+            kept = f"the state before the step could not be saved ({described(error)})"
         raise NonFiniteLoss(
-            f"step {self.step + 1}, phase '{phase.name}': {why}; "
-            f"the state before the step is in {displayed(path)}, earlier checkpoints are untouched"
+            f"step {self.step + 1}, phase '{phase.name}': {why}; {kept}, earlier checkpoints are untouched"
         )
 
+    def _is_preview_due(self) -> bool:
+        return self.step % self.settings.preview_every == 0 or self.step == self.settings.steps
+
     def _show(self, log: RunLog) -> None:
-        """Preview, measures and histograms, in evaluation mode and without touching the random state of training."""
+        """Preview, measures and histograms, in evaluation mode and without touching the random state of training.
+
+        What fails is said and costs nothing but the preview: the state is saved, and the training goes on.
+
+        Raises:
+            OSError: the run folder cannot be written.
+        """
         self.method.eval()
-        source = self.validation if self.validation is not None else self.data
-        with torch.random.fork_rng(devices=[] if self.device.type != "cuda" else None), torch.no_grad():
+        before = random_state()
+        measures: Mapping[str, float] = {}
+        histograms: Mapping[str, Tensor] = {}
+        preview: Tensor | None = None
+        with self._going_on(log), torch.no_grad():
             torch.manual_seed(0)
+            source = self.validation if self.validation is not None else self.data
             measures = self.method.validate(self._items(source, 256))
-            preview = self.method.preview(self._items(source, self.settings.preview_images))
-        if measures:
-            log.scalars(self.step, measures, "validation")
-            log.say(f"step {self.step}: {_listed(measures)}")
-        log.histograms(self.step, self.method.histograms())
-        path = log.picture(self.step, preview)
-        log.say(f"step {self.step}: preview in {displayed(path)}")
+            histograms = self.method.histograms()
+            if self.settings.preview_images:
+                preview = self.method.preview(self._items(source, self.settings.preview_images))
+        restore_random_state(before)
+        with self._going_on(log, unless=OSError):
+            if measures:
+                log.scalars(self.step, measures, "validation")
+                log.say(f"step {self.step}: {_listed(measures)}")
+            log.histograms(self.step, histograms)
+            if preview is not None:
+                path = log.picture(self.step, preview)
+                log.say(f"step {self.step}: preview in {displayed(path)}")
+
+    @contextmanager
+    def _going_on(self, log: RunLog, unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+        """Errors within of any kind (out of memory, a mistake in the method) are only said; bad data end the run."""
+        try:
+            yield
+        except unless:
+            raise
+        except UnreadableItem:
+            raise
+        except Exception as error:
+            self.save()
+            reason = f"{type(error).__name__}: {described(error).partition(chr(10))[0]:.300s}"
+            log.say(f"step {self.step}: warning: no preview ({reason}); the state is saved, the training goes on")
 
     def _items(self, source: Items, count: int) -> Batch:
         count = min(count, len(source))  # type: ignore[arg-type]
@@ -244,18 +327,6 @@ class Trainer:
 
 def _listed(measures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in measures.items())
-
-
-def _without_child_handler(loader: Iterable[Batch | Unreadable]) -> Iterator[Batch | Unreadable]:
-    """The loader's iterator without PyTorch's handler of SIGCHLD, which raises in the midst of a step where a worker
-    dies; the loader itself notices that between two steps."""
-    if not hasattr(signal, "SIGCHLD"):
-        return iter(loader)
-    previous = signal.getsignal(signal.SIGCHLD)
-    try:
-        return iter(loader)
-    finally:
-        signal.signal(signal.SIGCHLD, previous)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from utils.download import DownloadError, Fetched, check_room
+from utils.failures import described
 from utils.files import write_atomically
 from utils.integrity import Expected, file_sha256, inspect
 from utils.paths import displayed
@@ -72,4 +73,5 @@ def take_from(
             write_atomically(destination, lambda temporary: shutil.copyfile(path, temporary))
         return path, Fetched(size, sha256, "")
     except OSError as error:
-        raise DownloadError(f"{error.filename or displayed(folder)}: {error.strerror or error}") from error
+        error.filename = error.filename or str(folder)
+        raise DownloadError(described(error)) from error

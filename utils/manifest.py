@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from utils.config import ConfigError, Section, check_arguments, load_config, nearest
+from utils.failures import naming
 from utils.files import write_text
 from utils.integrity import Expected
 from utils.paths import ROOT, displayed
@@ -262,17 +263,15 @@ class Records:
         """Record a file, unless there is a record of it.
 
         Raises:
-            ConfigError: the record cannot be read or written.
+            ConfigError: the record cannot be read.
+            OSError: it cannot be written.
         """
-        try:
-            with FileLock(self.path.with_name(".checksums.lock")):
-                values = self._read()
-                if self._key(file) in values:
-                    return
-                values[self._key(file)] = {"size": size, "sha256": sha256, "from": origin}
-                write_text(self.path, json.dumps(values, indent=1, sort_keys=True) + "\n")
-        except OSError as error:
-            raise ConfigError(f"{displayed(self.path)}: cannot be written: {error.strerror or error}") from error
+        with naming(self.path), FileLock(self.path.with_name(".checksums.lock")):
+            values = self._read()
+            if self._key(file) in values:
+                return
+            values[self._key(file)] = {"size": size, "sha256": sha256, "from": origin}
+            write_text(self.path, json.dumps(values, indent=1, sort_keys=True) + "\n")
 
 
 def _is_record(record: object) -> bool:

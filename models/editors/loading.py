@@ -92,7 +92,7 @@ def load_editor(
     source = displayed(file)
     kind: type[Editor] = EDITORS.find(Section({"name": metadata["method"]}, "method", {"method": source}))
     recorded = Section(metadata["domain"], "domain", {"domain": source})
-    domain = Domain(_relocated(recorded, file.parent, weights, domain_config), device)
+    domain = Domain(relocated(recorded, file.parent, weights, domain_config), device)
     used = {part: value for part, value in metadata["fingerprints"].items() if part not in without}
     for part in used:
         _check_present(domain, part)
@@ -130,7 +130,7 @@ def _load_pair(
             f"name them in a copy of configs/domains/ffhq.yaml and give that as --domain"
         )
     config = load_config(_config_path(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config))
-    domain = Domain(_relocated(config, flow_file.parent, weights), device)
+    domain = Domain(relocated(config, flow_file.parent, weights), device)
     if len(domain.attributes) != count:
         raise ConfigError(
             f"{domain.config.where('attributes')}: names {len(domain.attributes)} attributes, "
@@ -162,7 +162,7 @@ def _config_path(path: str | Path) -> Path:
     return here if here.is_file() else resolve(here)
 
 
-def _relocated(
+def relocated(
     domain: Section, beside: Path, weights: str | Path | None = None, config: str | Path | None = None
 ) -> Section:
     """A domain's section with the places where its weight files lie now; fingerprints tell whether they are the same.

@@ -33,6 +33,7 @@ from scripts.avatars.measures.common import collect, drawn, pictures_of_random
 from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader, thirds, true_factors
 from utils.config import ConfigError, load_config
 from utils.devices import pick_device
+from utils.failures import described, exit_status
 from utils.options import add_device_option, folder_or_none, input_file, not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Depth
@@ -155,9 +156,9 @@ def main(arguments: list[str] | None = None) -> int:
             section["cache"] = options.cache
         faces, judge_faces = (DATASETS.build(section) for section in sections)
         reader = nuisance_reader(judge_faces, options.cache, domain.device)
-    except (ConfigError, WeightsError) as error:
-        print(f"calibrate_generator.py: {error}", file=sys.stderr)
-        return 2
+    except (ConfigError, WeightsError, OSError) as error:
+        print(f"calibrate_generator.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     count = min(options.faces, len(faces))
     batches = drawn(Subset(faces, range(count)), _BATCH)
     real = collect(batches, count, lambda image: {"factors": reader(image)}, "drawn faces", domain.device)["factors"]

@@ -31,6 +31,7 @@ from scripts.avatars.measures.generator import measure_generator, sample_sheet
 from scripts.avatars.measures.identity import measure_identity
 from utils.config import ConfigError
 from utils.devices import pick_device
+from utils.failures import described, exit_status
 from utils.files import write_text
 from utils.options import add_device_option, folder_or_none, not_empty, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
@@ -151,9 +152,9 @@ def main(arguments: list[str] | None = None) -> int:
             report["networks"] = {name: report["networks"][name] for name in ORDER if name in report["networks"]}
             ordered = {name: report[name] for name in ("networks", *ORDER) if name in report}
             write_text(options.output, json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
-    except (ConfigError, WeightsError, ValueError) as error:
-        print(f"measure_domain.py: {error}", file=sys.stderr)
-        return 2
+    except (ConfigError, WeightsError, ValueError, OSError) as error:
+        print(f"measure_domain.py: {described(error)}", file=sys.stderr)
+        return exit_status(error)
     found = list(bars(report))
     print("\n".join(str(bar) for bar in found))
     print(f"{sum(bar.met for bar in found)} of {len(found)} bars met; all numbers: {displayed(options.output)}")

@@ -87,6 +87,9 @@ def test_errors_name_file_line_and_column(tmp_path: Path, name: str, text: str, 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such table"):
         read_table(tmp_path / "none.csv", ATTRIBUTES)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(TableError, match=r"folder.csv: cannot be read: "):
+        read_table(tmp_path / "folder.csv", ATTRIBUTES)
     (tmp_path / "t.csv").write_bytes(b"file,Male,Smiling\na,1,1\nf\xfcr,0,0\n")
     with pytest.raises(TableError, match="line 3: is not UTF-8"):
         read_table(tmp_path / "t.csv", ATTRIBUTES)

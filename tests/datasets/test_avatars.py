@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import resource
 import statistics
 from functools import lru_cache
 from pathlib import Path
@@ -263,3 +264,15 @@ def test_views_have_independent_attributes() -> None:
     values = np.stack([redraw(person, 6, 0, view).values() for view in range(4000)])
     assert np.abs(np.corrcoef(values.T) - np.eye(5)).max() < 0.06
     assert np.abs((values >= 0.5).mean(axis=0) - 0.5).max() < 0.04
+
+
+def test_a_full_disk_while_faces_are_drawn_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the third picture goes beyond it
+    try:
+        with pytest.raises(OSError) as caught:
+            AvatarFaces(4, split="samples", cache=str(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value.filename).startswith(f"{tmp_path}/faces-")
+    assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".values.npy")] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 import train
 from datasets import DATASETS
 from datasets.latent_cache import LatentCache
-from datasets.pictures import UnreadablePictures, check_pictures
+from datasets.pictures import Pictures, UnreadablePictures, check_pictures
 from models.domain import Domain
 from utils.celeba import CELEBA_ATTRIBUTES
 from utils.config import Section
@@ -90,6 +91,21 @@ def test_a_latent_cache_is_not_begun_with_bad_pictures_and_not_read_again_once_i
     check_pictures(cache)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_files_that_are_no_files_are_named_as_well(build: Callable[[str], object], pictures: Path) -> None:
+    for number in BAD:
+        (pictures / f"{number:05d}.png").unlink()
+    (pictures / "folder.png").mkdir()
+    (pictures / "broken.png").symlink_to(pictures / "nothing")
+    os.mkfifo(pictures / "pipe.png")
+    Path(os.fsdecode(os.fsencode(pictures) + b"/\xff\n.png")).write_bytes(b"")
+    with pytest.raises(UnreadablePictures, match="3 of 12 pictures") as caught:
+        check_pictures(build("latent_cache"))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4 and "broken.png: there is no such file" in lines[1] and "no regular file" in lines[2]
+    caught.value.message().encode()
+
+
 def test_a_long_list_is_bounded_and_kept_whole_in_a_file(tmp_path: Path) -> None:
     error = UnreadablePictures([f"{number}.png: the file is empty" for number in range(3000)], 70_000)
     assert str(error).startswith("3,000 of 70,000 pictures cannot be read") and len(str(error)) < 1000
@@ -116,3 +132,22 @@ def test_training_and_dry_run_refuse_to_begin(
     said = capsys.readouterr().err
     assert said.startswith("train.py: 3 of 12 pictures cannot be read") and "Traceback" not in said
     assert not (tmp_path / "run").exists() and not (tmp_path / "cache").exists()
+
+
+def test_an_interrupted_search_is_one_sentence(
+    tiny_domain_folder: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pictures, "unreadable", interrupted)
+    config = {
+        "domain": str(tiny_domain_folder / "domain.yaml"),
+        "data": sections(pictures, tmp_path / "cache")["latent_cache"],
+        "method": {"name": "linear"},
+        "training": {"steps": 0, "batch_size": 4},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert train.main(["--config", str(tmp_path / "config.yaml"), "--run", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.startswith("train.py: interrupted; the same command")

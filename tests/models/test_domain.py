@@ -13,7 +13,7 @@ from models.domain import PARTS, Domain, Part
 from utils.config import ConfigError, load_config
 from utils.options import PRECISIONS
 from utils.paths import ROOT
-from utils.weights import WeightsError, load_weights, save_weights
+from utils.weights import load_weights, save_weights
 
 
 def domain_with(folder: Path, **settings: object) -> Domain:
@@ -132,14 +132,56 @@ def test_parts_are_loaded_when_used_and_can_be_freed(tiny_domain_folder: Path) -
     assert not domain.loaded() and domain.encoder is not encoder and domain.latent_avg.equal(mean)
 
 
-def test_an_encoder_without_a_mean_code_is_refused(tiny_domain_folder: Path, tmp_path: Path) -> None:
-    section = load_config(tiny_domain_folder / "domain.yaml").section("encoder")
-    state, metadata = load_weights(section["weights"])
-    del state["latent_avg"]
-    save_weights(tmp_path / "encoder.safetensors", state, metadata)
-    changed = {**section, "weights": str(tmp_path / "encoder.safetensors")}
-    with pytest.raises(WeightsError, match="encoder.safetensors: has no 'latent_avg'"):
-        _ = domain_with(tiny_domain_folder, encoder=changed).encoder
+def without_mean(folder: Path, path: Path, needed: bool | None, mean: bool = False) -> Domain:
+    """A domain whose encoder's file has no mean code: of e4e's format, or this project's where `needed` is None."""
+    section = load_config(folder / "domain.yaml").section("encoder")
+    section["widths"] = [16, 20, 24, 28, 32]  # sizes that can be read off the tensors
+    torch.manual_seed(0)
+    state = domain_with(folder, encoder=section).untrained("encoder").state_dict()
+    if needed is None:
+        save_weights(path, state, {"part": "encoder"})
+    else:
+        options = {"encoder_type": "Encoder4Editing", "start_from_latent_avg": needed}
+        content = {"state_dict": {f"encoder.{key}": value for key, value in state.items()}, "opts": options}
+        torch.save({**content, **({"latent_avg": torch.full((8, 8), 7.0)} if mean else {})}, path)
+    return domain_with(folder, encoder={**section, "weights": str(path)})
+
+
+def test_an_encoder_that_needs_no_mean_code(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    """Before, its file was refused: "has no 'latent_avg'"."""
+    without = without_mean(tiny_domain_folder, tmp_path / "without.pt", needed=False)
+    zeroed = without_mean(tiny_domain_folder, tmp_path / "with.pt", needed=False, mean=True)
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert without.encode(image).equal(without.encoder(image)) and without.encode(image).equal(zeroed.encode(image))
+
+
+@pytest.mark.parametrize("needed", [True, None])
+def test_a_missing_mean_code_is_that_of_the_generator(
+    needed: bool | None, tiny_domain_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    domain = without_mean(tiny_domain_folder, tmp_path / "encoder.pt", needed)
+    image, state = torch.rand(2, 3, 32, 32) * 2 - 1, torch.get_rng_state()
+    latent = domain.encode(image)
+    domain.encode(image)
+    assert torch.get_rng_state().equal(state)
+    mean = domain.generator.mapping(torch.randn(20_000, 8)).mean(0)
+    spread = domain.generator.mapping(torch.randn(2000, 8)).std(0).mean()
+    assert (latent - domain.encoder(image) - mean).abs().max() < 0.05 * spread
+    (said,) = caplog.messages
+    assert "encoder.pt: has no 'latent_avg' (mean latent code); it was estimated" in said
+
+
+def test_a_missing_mean_code_that_the_generators_file_has(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    domain = without_mean(tiny_domain_folder, tmp_path / "encoder.pt", True)
+    generator = load_config(tiny_domain_folder / "domain.yaml").section("generator")
+    state, _ = load_weights(generator["weights"])
+    torch.save({"g_ema": state, "latent_avg": torch.full((8,), 3.0)}, tmp_path / "generator.pt")
+    given = domain_with(
+        tiny_domain_folder,
+        encoder=domain.config["encoder"],
+        generator={"name": generator["name"], "weights": str(tmp_path / "generator.pt")},
+    )
+    assert given.latent_avg.tolist() == [3.0] * 8
 
 
 def test_another_part_is_one_entry(tiny_domain_folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,50 @@ def test_pictures_too_narrow_for_a_face_are_not_searched(size: tuple[int, int]) 
     """dlib's CNN reads and writes beyond its memory on such, which ends the process sooner or later."""
     with pytest.raises(AlignmentError, match="no face was found"):
         DlibAligner(32)(Image.new("RGB", size, "grey"))
+
+
+def crowd(width: int, height: int, side: int) -> Image.Image:
+    """A noisy wall with twelve portraits of this side; the face itself takes 0.45 of it."""
+    wall = np.random.default_rng(0).normal(125, 2, (height, width, 3)).clip(0, 255).astype(np.uint8)
+    picture, face = Image.fromarray(wall), portrait().resize((side, side), Image.Resampling.LANCZOS)
+    for index in range(12):
+        picture.paste(face, ((width - side) * (index % 4) // 3, (height - side) * (index // 4) // 2))
+    return picture
+
+
+def test_small_faces_of_a_large_photograph() -> None:
+    """Before, 1 of 12 was found: the search was done on a copy of 2048 pixels."""
+    aligner, picture = DlibAligner(32), crowd(3600, 1200, 200)
+    found = aligner.find(picture)
+    centres = np.array([(find.box[:2] + find.box[2:]) / 2 for find in found])
+    expected = np.array([(106 + 3400 * (i % 4) // 3, 106 + 1000 * (i // 4) // 2) for i in range(12)])
+    assert len(found) == 12 and aligner.smallest(picture) == 80
+    assert np.abs(np.sort(centres, 0) - np.sort(expected, 0)).max() < 10
+    assert len(aligner.find(picture.crop((0, 0, 1800, 760)))) == 4
+
+
+def test_the_limit_of_the_search_is_told_and_lifted() -> None:
+    picture = crowd(1400, 500, 80)  # faces of 36 pixels
+    with pytest.raises(
+        AlignmentError, match=r"faces of 80 pixels or more .* \(--smallest-face 40 searches for smaller"
+    ):
+        DlibAligner(32).faces(picture)
+    faces = DlibAligner(32, smallest_face=30).faces(picture)
+    assert len(faces) == 12 and {face.smallest_face for face in faces} == {30}
+    assert DlibAligner(32, "cnn").smallest(Image.new("RGB", (4096, 100))) == 320
+    with pytest.raises(ValueError, match="smallest_face: must be at least 20 pixels, not 5"):
+        DlibAligner(32, smallest_face=5)
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (1800, 1200), (500, 9000), (100, 5000), (12000, 12000)])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.7])
+def test_tiles_cover_the_picture_and_overlap(size: tuple[int, int], scale: float) -> None:
+    tiles = face_alignment._tiles(size, scale, 2048, divided=True)
+    for axis in (0, 1):
+        spans = sorted({(tile[axis], tile[axis + 2]) for tile in tiles})
+        assert spans[0][0] == 0 and spans[-1][1] == size[axis]
+        assert all(0 < end - start <= 2048 / scale for start, end in spans)
+        assert all(one[1] - other[0] >= int(320 / scale) for one, other in pairwise(spans))
 
 
 def test_an_upright_head_is_aligned_as_published() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.domain import PARTS
 from models.editors.loading import load_editor
 from models.editors.targets import SetTo
+from utils.config import ConfigError
 from utils.weights import WeightsError, load_weights, save_weights
 
 
@@ -70,6 +72,46 @@ def test_missing_weights_of_the_domain(tiny_domain_folder: Path, tmp_path: Path)
     (folder / "generator.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"generator.safetensors: no such weight file; the tests make it"):
         load_editor(folder)
+
+
+def moved(folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """An editor whose networks lie elsewhere than its file says, and the folder where they lie."""
+    there = copied(folder, tmp_path / "there")
+    shutil.move(there / "editor.safetensors", tmp_path / "alone.safetensors")
+    here = tmp_path / "here"
+    shutil.move(there, here)
+    config = here / "domain.yaml"
+    config.write_text(config.read_text().replace(str(folder), str(here)))
+    return tmp_path / "alone.safetensors", here
+
+
+def test_networks_that_were_moved(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    """Before, only a link at the old path helped."""
+    editor, here = moved(tiny_domain_folder, tmp_path)
+    with pytest.raises(WeightsError, match="there/.* the tests make it; .* --weights FOLDER or --domain CONFIG"):
+        load_editor(editor)
+    with pytest.raises(ConfigError, match="nowhere: there is no such folder"):
+        load_editor(editor, weights=tmp_path / "nowhere")
+    for place in ({"domain_config": here / "domain.yaml"}, {"weights": here}):
+        _, domain, _ = load_editor(editor, **place)  # type: ignore[arg-type]
+        assert all(domain.weights_path(part).parent == here for part in PARTS)
+    shutil.copy(editor, here / "editor.safetensors")
+    _, domain, _ = load_editor(here)  # beside it
+    assert domain.weights_path("encoder") == here / "encoder.safetensors"
+    state, about = load_weights(here / "encoder.safetensors")
+    state["latent_avg"] += 1  # no weight of the network
+    state[next(key for key in state if key.endswith("conv.weight") or key.endswith(".weight"))] += 0.01
+    save_weights(here / "encoder.safetensors", state, about)
+    with pytest.raises(WeightsError, match=r"here/encoder\.safetensors is encoder "):
+        load_editor(editor, weights=here)
+
+
+def test_a_named_config_gives_places_and_nothing_else(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    editor, here = moved(tiny_domain_folder, tmp_path)
+    config = here / "domain.yaml"
+    config.write_text(config.read_text().replace("- Male", "- Female").replace("name: tiny", "name: other"))
+    _, domain, metadata = load_editor(editor, domain_config=config)
+    assert domain.attributes == tuple(metadata["attributes"]) and domain.name == "tiny"
 
 
 def test_missing_keys_are_named(tiny_domain_folder: Path, tmp_path: Path) -> None:

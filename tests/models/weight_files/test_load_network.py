@@ -484,7 +484,7 @@ def test_pair_that_does_not_fit(tiny_domain_folder: Path, published_pair: tuple[
         ((encoder, "cpu", flow, domain), "holds a semantic encoder, not a continuous flow"),
         ((flow, "cpu"), "--checkpoint FLOW --semantic-encoder FILE"),
         ((None, "cpu", encoder), "give the flow it belongs to"),
-        ((flow, "cpu", None, domain), "an editor's file names its own"),
+        ((flow, "cpu", None, domain), "--checkpoint FLOW --semantic-encoder FILE"),
     ):
         with pytest.raises((ConfigError, WeightsError), match=words):
             load_editor(*arguments)  # type: ignore[arg-type]
