@@ -64,6 +64,7 @@ from datasets import DATASETS
 from datasets.latent_cache import LatentCache
 from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
+from models.editing.aligners import build_aligner
 from models.editors.loading import relocated
 from training.checkpoints import checkpoint_names, remove_incomplete, weights_names
 from training.dry_run import describe
@@ -149,6 +150,7 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     random.seed(settings.seed)
     np.random.seed(settings.seed % 2**32)  # no method draws from these two, but a checkpoint holds them
     domain = Domain(config.section("domain"), device)
+    build_aligner(domain)  # not for the training, but what is trained will name it
     method = METHODS.build(config.section("method"), domain=domain)
     data = DATASETS.build(config.section("data"), domain=domain)
     validation = DATASETS.build(config.section("validation"), domain=domain) if "validation" in config else None

@@ -79,7 +79,13 @@ def _to_image(picture: np.ndarray) -> Tensor:
 
 
 class _Avatars(Dataset):
-    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file."""
+    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file.
+
+    Attributes:
+        holds: keys of the items.
+    """
+
+    holds: tuple[str, ...] = ("image", "values", "labels", "index")
 
     def __init__(self, count: int, seed: int, side: int, cache: str | None, arguments: dict[str, object]) -> None:
         self.count, self.seed, self.side = count, seed, side
@@ -164,6 +170,8 @@ class AvatarFaces(_Avatars):
         if mirror and normals:
             raise ValueError("normals: mirrored faces have no such numbers; use either mirror or normals")
         self.first, self.correlation, self.mirror, self.normals = first, correlation, mirror, normals
+        if normals:
+            self.holds = (*self.holds, "normals")
         super().__init__(count, SPLITS[split], side, cache, {"first": first, "correlation": correlation})
 
     def number(self, index: int) -> int:
@@ -206,6 +214,8 @@ class AvatarIdentities(_Avatars):
         correlation: strength of the copula of the attributes of each picture.
         cache: folder in which the pictures are kept, once drawn.
     """
+
+    holds = (*_Avatars.holds, "identity")
 
     def __init__(
         self, identities: Identities, views: Views, split: Split = "identity_train", first: Whole = 0,

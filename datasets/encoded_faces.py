@@ -71,6 +71,8 @@ class EncodedFaces(Dataset):
         ShardError: no such folder, an encoding that is not finished, of another encoder or image side, or no face.
     """
 
+    holds = ("image", "latent", "teacher", "index")
+
     def __init__(self, domain: Domain, folder: FileName, first: Whole = 0, count: Count | None = None) -> None:
         self.folder = resolve(folder)
         manifest = read_manifest(self.folder)

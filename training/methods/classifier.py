@@ -62,6 +62,7 @@ class ClassifierMethod(DomainPartMethod):
     ) -> None:
         super().__init__(domain, part, average_decay, augment)
         self.labels, self.softness = labels, softness
+        self.needs = ("image", labels)
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, betas
         heads, ages = self.network.attribute_count, self.network.age_logits
         if heads != len(domain.classifier_outputs) or ages:
@@ -71,6 +72,7 @@ class ClassifierMethod(DomainPartMethod):
             )
 
     def check_data(self, data: Items) -> None:
+        super().check_data(data)
         columns = getattr(data, "attributes", self.domain.classifier_outputs)
         if columns != self.domain.classifier_outputs:
             raise ConfigError(

@@ -96,6 +96,7 @@ class E4eMethod(Method):
         if ("adversarial" in terms) != (latent_discriminator is not None):
             raise ConfigError("method: the term 'adversarial' and the section 'latent_discriminator' need each other")
         self.domain = domain
+        self.needs = ("image", "normals") if "drawn_latent" in terms else ("image",)
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
         self.encoder: Any = domain.untrained("encoder")
         if initial is not None:  # without its mean code, which is the present generator's

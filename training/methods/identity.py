@@ -63,6 +63,7 @@ class IdentityMethod(DomainPartMethod):
         augment: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(domain, "identity", average_decay, augment)
+        self.needs = ("image", "identity")
         self.scale, self.angular_margin, self.cosine_margin = scale, angular_margin, cosine_margin
         self.margin_steps = margin_steps
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, betas

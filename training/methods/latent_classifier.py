@@ -29,6 +29,8 @@ class LatentClassifierMethod(Method):
 
     term_names = ("bce",)
 
+    needs = ("image", "latent", "teacher")
+
     def __init__(
         self,
         domain: Domain,

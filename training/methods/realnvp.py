@@ -27,6 +27,8 @@ class RealNVPMethod(Method):
 
     term_names = ("nll",)
 
+    needs = ("image", "latent", "teacher")
+
     def __init__(
         self,
         domain: Domain,

@@ -134,6 +134,7 @@ class StyleGAN2Method(Method):
             raise ConfigError("method.initial_reader: needs a method.reader")
         if reader is not None and not drawn_normals:
             raise ConfigError("method.reader: needs method.drawn_normals")
+        self.needs = ("image", "normals") if drawn_normals else ("image",)
         self.discriminator_section = discriminator
         self.generator: Any = domain.untrained("generator")
         self.discriminator: Any = None
