@@ -19,12 +19,12 @@ interrupted comparison continues where it stopped.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from utils.options import add_device_option, add_editor_options
+from utils.options import add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.ranges import Between, Count
 
 STRENGTHS = (-0.5, -0.3, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
 DRAWN = {"correlated": 0.6, "decorrelated": 0.0}
@@ -40,25 +40,38 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add_editor_options(parser, "the shipped editor")
     parser.add_argument(
-        "--faces", default="correlated", metavar="SET", help="correlated or decorrelated (drawn faces), or a folder"
-    )
-    parser.add_argument("--count", type=int, default=1000, metavar="N", help="number of faces (default: 1000)")
+        "--faces", type=not_empty, default="correlated", metavar="SET",
+        help="correlated or decorrelated (drawn faces), or a folder",
+    )  # fmt: skip
     parser.add_argument(
-        "--strengths", type=float, nargs="+", default=STRENGTHS, metavar="D", help="default: 12 from -0.5 to 2"
+        "--count", type=value_of(Annotated[int, Between(2, 10_000_000)]), default=1000, metavar="N",
+        help="number of faces (default: 1000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--strengths", type=value_of(Annotated[float, Between(-100, 100)]), nargs="+", default=STRENGTHS, metavar="D",
+        help="default: 12 from -0.5 to 2",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compare", type=not_empty, nargs="+", metavar="RUN", help="run folders or editor files, as RUN or NAME=RUN"
     )
-    parser.add_argument("--compare", nargs="+", metavar="RUN", help="run folders or editor files, as RUN or NAME=RUN")
-    parser.add_argument("--baseline", metavar="NAME", help="method to take differences to (default: SDFlow, if there)")
+    parser.add_argument(
+        "--baseline", type=not_empty, metavar="NAME", help="method to take differences to (default: SDFlow, if there)"
+    )
     parser.add_argument("--anchors", action="store_true", help="add AdaTrans' published results on FFHQ to the figure")
     parser.add_argument("--no-linear", action="store_true", help="skip the linear baseline")
     parser.add_argument(
-        "--fit-count", type=int, default=2000, metavar="N", help="training faces of baseline and probes (default: 2000)"
-    )
+        "--fit-count", type=value_of(Count), default=2000, metavar="N",
+        help="training faces of baseline and probes (default: 2000)",
+    )  # fmt: skip
     parser.add_argument("--no-latents", action="store_true", help="skip likelihood, closure and probes")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FOLDER",
+        "-o", "--output", type=output_folder, metavar="FOLDER",
         help="output folder (default: output/evaluation, with --compare output/comparison)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="random seed of bootstrap and probes (default: 0)")
+    parser.add_argument(
+        "--seed", type=value_of(Annotated[int, Between(0, 2**32 - 1)]), default=0, metavar="N",
+        help="random seed of bootstrap and probes (default: 0)",
+    )  # fmt: skip
     add_device_option(parser)
     options = parser.parse_args(arguments)
     one = ("checkpoint", "semantic_encoder", "domain", "weights", "no_linear", "no_latents")
@@ -67,8 +80,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if getattr(options, name):
             what = "cannot be combined with --compare" if options.compare else "needs --compare"
             parser.error(f"--{name.replace('_', '-')} {what}")
-    if not all(math.isfinite(strength) for strength in options.strengths):
-        parser.error("--strengths must be finite numbers")
     options.output = options.output or Path("output/comparison" if options.compare else "output/evaluation")
     return options
 
@@ -171,9 +182,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit status 0 done, 1 results cannot be written, 2 wrong usage or missing files."""
     options = parse_arguments(arguments)
     keep_freed_memory()
-    if options.count < 2:
-        print("evaluate.py: --count must be at least 2", file=sys.stderr)
-        return 2
     options.output = resolve(options.output) if not options.output.is_absolute() else options.output
     try:
         with only_writer(options.output, "evaluate.py"):  # says at once if results could not be written

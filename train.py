@@ -18,7 +18,7 @@ import random
 import sys
 from pathlib import Path
 
-from utils.options import add_device_option
+from utils.options import add_device_option, not_empty, output_folder
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,14 +30,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml")
     source.add_argument(
-        "--resume", metavar="RUN", help="run folder to continue from its last checkpoint, with the config saved there"
+        "--config", type=not_empty, metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml"
+    )
+    source.add_argument(
+        "--resume",
+        type=output_folder,
+        metavar="RUN",
+        help="run folder to continue from its last checkpoint, with the config saved there",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="override a key of the config: training.steps=50"
     )
-    parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/<run of the config>)")
+    parser.add_argument(
+        "--run", type=output_folder, metavar="FOLDER", help="run folder (default: runs/<run of the config>)"
+    )
     add_device_option(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="build everything, print config, networks and sizes, then exit"
@@ -57,40 +64,59 @@ from datasets import DATASETS
 from datasets.latent_cache import LatentCache
 from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
+from models.editing.aligners import build_aligner
 from models.editors.loading import relocated
 from training.checkpoints import checkpoint_names, remove_incomplete, weights_names
 from training.dry_run import describe
 from training.loop import Interrupted, NonFiniteLoss, Trainer, UnreadableItem
 from training.methods import METHODS
 from training.settings import SECTIONS, TrainingSettings
-from utils.config import ConfigError, Section, load_config, nearest
+from utils.config import ConfigError, Section, check_arguments, load_config, nearest
 from utils.devices import keep_freed_memory, pick_device
-from utils.failures import described, ran_out_of_memory
+from utils.failures import described, exit_status, ran_out_of_memory
 from utils.files import remove_litter, write_text
 from utils.locks import only_writer
-from utils.paths import ROOT, displayed
+from utils.paths import ROOT, displayed, resolve
+from utils.ranges import Text
 from utils.weights import WeightsError
 
 
 def read_config(options: argparse.Namespace) -> Section:
-    """The resolved config: the named domain file is read into it, so that it stands alone."""
+    """The resolved config: the named domain file is read into it, so that it stands alone.
+
+    Raises:
+        ConfigError: unreadable, no section, or a section that is unknown.
+    """
     if options.resume:
-        path = Path(options.resume) / "config.yaml"
+        path = options.resume / "config.yaml"
         if not path.is_file():
-            raise ConfigError(f"{options.resume}: no run to resume (it has no config.yaml)")
+            raise ConfigError(f"{displayed(options.resume)}: no run to resume (it has no config.yaml)")
         places = [override for override in options.overrides if override.startswith("domain=")]
         config = load_config(path, [override for override in options.overrides if override not in places])
         place = places[-1].removeprefix("domain=") if places else None  # where the networks lie now
         config["domain"] = relocated(config.section("domain"), path.parent, config=place).plain()
-        return config
-    of_domain = [override for override in options.overrides if override.startswith("domain.")]
-    config = load_config(options.config, [override for override in options.overrides if override not in of_domain])
+    else:
+        config = new_config(options.config, options.overrides)
+    for key in config:
+        if key not in SECTIONS:
+            raise ConfigError(f"{config.where(key)}: no such section{nearest(key, SECTIONS)}")
+    return config
+
+
+def new_config(path: str, overrides: list[str]) -> Section:
+    """The config of a file, with that of its domain in it."""
+    of_domain = [override for override in overrides if override.startswith("domain.")]
+    config = load_config(path, [override for override in overrides if override not in of_domain])
     if not isinstance(config.get("domain"), str):
-        return load_config(options.config, options.overrides)
-    domain = load_config(ROOT / config["domain"], [override.removeprefix("domain.") for override in of_domain])
+        return load_config(path, overrides)
+    domain = load_config(resolve(config["domain"]), [override.removeprefix("domain.") for override in of_domain])
     config["domain"] = domain.plain()
     config.sources.update({f"domain.{key}": source for key, source in domain.sources.items()})
     return config
+
+
+def _run(run: Text | int) -> None:
+    """The key of a config beside its sections."""
 
 
 def run_folder(options: argparse.Namespace, config: Section) -> Path:
@@ -101,8 +127,10 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
         FolderInUse: that one has not ended yet.
     """
     if options.resume:
-        return Path(options.resume)
-    folder = Path(options.run) if options.run else ROOT / "runs" / str(config.get("run", "unnamed"))
+        given: Path = options.resume
+        return given
+    name = check_arguments(Section({"run": config.get("run", "unnamed")}, "", config.sources), _run)["run"]
+    folder = options.run or ROOT / "runs" / str(name)
     if checkpoint_names(folder / "checkpoints") and not options.dry_run:
         with only_writer(folder, "train.py"):
             pass
@@ -115,9 +143,6 @@ def run_folder(options: argparse.Namespace, config: Section) -> Path:
 
 def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bool) -> tuple[Trainer, Domain]:
     """Config → domain, data, method → trainer."""
-    for key in config:
-        if key not in SECTIONS:
-            raise ConfigError(f"{config.where(key)}: no such section{nearest(key, SECTIONS)}")
     settings = TrainingSettings.from_section(config.section("training"))
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -125,6 +150,7 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     random.seed(settings.seed)
     np.random.seed(settings.seed % 2**32)  # no method draws from these two, but a checkpoint holds them
     domain = Domain(config.section("domain"), device)
+    build_aligner(domain)  # not for the training, but what is trained will name it
     method = METHODS.build(config.section("method"), domain=domain)
     data = DATASETS.build(config.section("data"), domain=domain)
     validation = DATASETS.build(config.section("validation"), domain=domain) if "validation" in config else None
@@ -199,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(f"train.py: {described(error)}; {way_on(folder)}", file=sys.stderr)
-        return 1
+        return exit_status(error)
     except KeyboardInterrupt:
         print(f"train.py: interrupted; {way_on(folder)}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -25,14 +26,22 @@ from datasets.avatar_factors import (
     source_normals,
 )
 from datasets.avatar_renderer import RENDERER_VERSION, render
-from utils.config import nearest
 from utils.files import remove_litter, write_atomically
 from utils.paths import resolve
+from utils.ranges import Between, Count, Fraction, NewFolder, Whole
 
 __all__ = ["ATTRIBUTES", "SPLITS", "AvatarFaces", "AvatarIdentities", "Factors", "annotate", "draw_factors", "render"]
 
+Split = Literal[
+    "train", "validation", "test", "judge_train", "judge_test", "identity_train", "identity_test", "editor_train",
+    "samples",
+]  # fmt: skip
+Drawn = Annotated[int, Between(8, 4096)]  # side of a picture
+Identities = Annotated[int, Between(1, 10_000_000)]
+Views = Annotated[int, Between(1, 1000)]  # of one of them
+
 # One seed for each use, so that no face of one is a face of another.
-SPLITS = {
+SPLITS: dict[Split, int] = {
     "train": 0,
     "validation": 1,
     "test": 2,
@@ -44,17 +53,6 @@ SPLITS = {
     "samples": 8,
 }
 _LABEL_STREAM = 1  # beside the stream that draws the factors
-
-
-def split_seed(split: str) -> int:
-    """Seed of a use of the data.
-
-    Raises:
-        ValueError: no such split; the nearest name is suggested.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}{nearest(split, SPLITS)}")
-    return SPLITS[split]
 
 
 def _cached(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> Path:
@@ -81,11 +79,15 @@ def _to_image(picture: np.ndarray) -> Tensor:
 
 
 class _Avatars(Dataset):
-    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file."""
+    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file.
+
+    Attributes:
+        holds: keys of the items.
+    """
+
+    holds: tuple[str, ...] = ("image", "values", "labels", "index")
 
     def __init__(self, count: int, seed: int, side: int, cache: str | None, arguments: dict[str, object]) -> None:
-        if count < 1:
-            raise ValueError(f"count: {count}, but a data set needs at least one face")
         self.count, self.seed, self.side = count, seed, side
         self.attributes = ATTRIBUTES
         self.arguments = {"kind": type(self).__name__, "count": count, "seed": seed, **arguments}
@@ -152,7 +154,7 @@ class AvatarFaces(_Avatars):
 
     Args:
         count: faces of the split that are used, from number `first` on.
-        split: one of `SPLITS`; no face occurs in two of them.
+        split: no face occurs in two of them.
         correlation: strength of the copula of the attributes; 0 is independence.
         cache: folder in which the pictures are kept, once drawn.
         mirror: items `count` … 2 `count` − 1 are the same faces, mirrored.
@@ -162,13 +164,15 @@ class AvatarFaces(_Avatars):
     """
 
     def __init__(
-        self, count: int, split: str = "train", first: int = 0, correlation: float = 0.6, side: int = 64,
-        cache: str | None = None, mirror: bool = False, normals: bool = False,
+        self, count: Count, split: Split = "train", first: Whole = 0, correlation: Fraction = 0.6, side: Drawn = 64,
+        cache: NewFolder | None = None, mirror: bool = False, normals: bool = False,
     ) -> None:  # fmt: skip
         if mirror and normals:
             raise ValueError("normals: mirrored faces have no such numbers; use either mirror or normals")
         self.first, self.correlation, self.mirror, self.normals = first, correlation, mirror, normals
-        super().__init__(count, split_seed(split), side, cache, {"first": first, "correlation": correlation})
+        if normals:
+            self.holds = (*self.holds, "normals")
+        super().__init__(count, SPLITS[split], side, cache, {"first": first, "correlation": correlation})
 
     def number(self, index: int) -> int:
         return self.first + index
@@ -206,19 +210,20 @@ class AvatarIdentities(_Avatars):
 
     Args:
         identities, views: people, and pictures of each.
-        split: one of `SPLITS`.
         first: number of the first person.
         correlation: strength of the copula of the attributes of each picture.
         cache: folder in which the pictures are kept, once drawn.
     """
 
+    holds = (*_Avatars.holds, "identity")
+
     def __init__(
-        self, identities: int, views: int, split: str = "identity_train", first: int = 0, correlation: float = 0.0,
-        side: int = 64, cache: str | None = None,
+        self, identities: Identities, views: Views, split: Split = "identity_train", first: Whole = 0,
+        correlation: Fraction = 0.0, side: Drawn = 64, cache: NewFolder | None = None,
     ) -> None:  # fmt: skip
         self.identities, self.views, self.first, self.correlation = identities, views, first, correlation
         arguments: dict[str, object] = {"views": views, "first": first, "correlation": correlation}
-        super().__init__(identities * views, split_seed(split), side, cache, arguments)
+        super().__init__(identities * views, SPLITS[split], side, cache, arguments)
 
     def number(self, index: int) -> int:
         return self.first * self.views + index

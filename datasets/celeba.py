@@ -23,6 +23,7 @@ from models.domain import Domain
 from utils.celeba import CELEBA_ATTRIBUTES
 from utils.excerpts import excerpt
 from utils.paths import displayed, resolve
+from utils.ranges import Count, FileName, PictureBox
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 _PICTURE = "image_id"  # Kaggle's name of the column of the pictures' names
@@ -158,13 +159,13 @@ class CelebA(LabelledPictures):
     def __init__(
         self,
         domain: Domain,
-        folder: str,
-        labels: str,
+        folder: FileName,
+        labels: FileName,
         split: Literal["train", "validation", "test", "all"] = "train",
-        partition: str | None = None,
-        mapping: str | None = None,
-        crop: tuple[int, ...] | None = None,
-        count: int | None = None,
+        partition: FileName | None = None,
+        mapping: FileName | None = None,
+        crop: PictureBox | None = None,
+        count: Count | None = None,
         mirror: bool = False,
     ) -> None:
         if split != "all" and partition is None:

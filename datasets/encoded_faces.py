@@ -16,6 +16,7 @@ from models.domain import Domain
 from utils.excerpts import shortened
 from utils.files import write_text
 from utils.paths import displayed, resolve
+from utils.ranges import Count, FileName, Whole
 
 MANIFEST = "manifest.json"
 
@@ -70,7 +71,9 @@ class EncodedFaces(Dataset):
         ShardError: no such folder, an encoding that is not finished, of another encoder or image side, or no face.
     """
 
-    def __init__(self, domain: Domain, folder: str, first: int = 0, count: int | None = None) -> None:
+    holds = ("image", "latent", "teacher", "index")
+
+    def __init__(self, domain: Domain, folder: FileName, first: Whole = 0, count: Count | None = None) -> None:
         self.folder = resolve(folder)
         manifest = read_manifest(self.folder)
         if manifest is None:

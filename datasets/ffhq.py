@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 from datasets.pictures import Pictures, find_pictures, number_in
-from utils.config import nearest
 from utils.paths import displayed
+from utils.ranges import Count, FileName, Side
 
-SPLITS = {
+Split = Literal["train", "validation", "all", "sdflow_train", "sdflow_test"]
+SPLITS: dict[Split, tuple[int, int]] = {
     "train": (0, 60_000),  # the official split
     "validation": (60_000, 70_000),
     "all": (0, 70_000),
@@ -26,16 +28,14 @@ class FFHQ(Pictures):
     Items: `image` (3, side, side) in [−1, 1] and `index`.
 
     Args:
-        split: one of `SPLITS`.
+        split: which numbers, see `SPLITS`.
         count: the first so many pictures of the split.
     Raises:
         FileNotFoundError: no such folder, or no picture of the split in it.
-        ValueError: unknown split, a picture without a number, or two with one number.
+        ValueError: a picture without a number, or two with one number.
     """
 
-    def __init__(self, folder: str, split: str = "train", side: int = 256, count: int | None = None) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"unknown split '{split}' of FFHQ{nearest(split, SPLITS)}")
+    def __init__(self, folder: FileName, split: Split = "train", side: Side = 256, count: Count | None = None) -> None:
         first, end = SPLITS[split]
         root, paths = find_pictures(folder)
         numbered: dict[int, int] = {}

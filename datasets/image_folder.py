@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datasets.pictures import Pictures, find_pictures
 from utils.paths import displayed
+from utils.ranges import Count, FileName, Side, Whole
 
 
 class ImageFolder(Pictures):
@@ -18,7 +19,7 @@ class ImageFolder(Pictures):
         FileNotFoundError: no such folder, or no picture in that part of it.
     """
 
-    def __init__(self, folder: str, side: int = 256, first: int = 0, count: int | None = None) -> None:
+    def __init__(self, folder: FileName, side: Side = 256, first: Whole = 0, count: Count | None = None) -> None:
         root, paths = find_pictures(folder)
         super().__init__(root, paths[first : None if count is None else first + count], side)
         if not self.paths:

@@ -10,6 +10,7 @@ from datasets.attribute_table import read_table
 from datasets.pictures import LabelledPictures, PictureIndex, find_pictures, report_unmatched
 from models.domain import Domain
 from utils.paths import displayed, resolve
+from utils.ranges import FileName, Fraction, Interval, PictureBox
 
 
 class LabelledFolder(LabelledPictures):
@@ -33,12 +34,12 @@ class LabelledFolder(LabelledPictures):
     def __init__(
         self,
         domain: Domain,
-        folder: str,
-        table: str,
+        folder: FileName,
+        table: FileName,
         split: Literal["train", "validation", "all"] = "all",
-        validation_share: float = 0.1,
-        ranges: dict[str, list[float]] | None = None,
-        crop: tuple[int, ...] | None = None,
+        validation_share: Fraction = 0.1,
+        ranges: dict[str, Interval] | None = None,
+        crop: PictureBox | None = None,
         mirror: bool = False,
     ) -> None:
         root, paths = find_pictures(folder)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -22,11 +23,13 @@ from datasets import DATASETS
 from datasets.latent_shards import Shard, ShardFile, encode_faces, output_columns, shard_path, write_shard
 from datasets.pictures import Pictures, check_pictures
 from models.domain import Domain
-from utils.config import as_section
+from utils.config import ConfigError, as_section
 from utils.files import remove_litter, write_text
 from utils.paths import resolve
+from utils.ranges import Between, NewFolder
 
 PORTION = 1024  # items a file
+BatchSize = Annotated[int, Between(1, 65536)]
 _NETWORKS = "networks.json"  # beside the shards: what computed them
 
 
@@ -42,9 +45,15 @@ class LatentCache(Dataset):
         batch_size: faces encoded at once.
     """
 
-    def __init__(self, domain: Domain, faces: dict, cache: str = "cache/latents", batch_size: int = 32) -> None:
+    def __init__(
+        self, domain: Domain, faces: dict[str, Any], cache: NewFolder = "cache/latents", batch_size: BatchSize = 32
+    ) -> None:
         self.domain, self.batch_size = domain, batch_size
-        self.faces = DATASETS.build(as_section(faces, "data.faces"), domain=domain)
+        section = as_section(faces, "data.faces")
+        self.faces = DATASETS.build(section, domain=domain)
+        if not hasattr(self.faces, "fingerprint"):
+            raise ConfigError(f"{section.where('name')}: must be a data set of pictures, not '{section['name']}'")
+        self.holds = (*self.faces.holds, "latent", "teacher")
         contents = [self.faces.fingerprint(), len(self.faces)]
         networks = [domain.fingerprints(("encoder", "teacher")), domain.classifier_outputs]
         self._networks = json.dumps(networks)

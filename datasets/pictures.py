@@ -166,6 +166,8 @@ class Pictures(Dataset):
         crop: see `read_square`.
     """
 
+    holds: tuple[str, ...] = ("image", "index")  # keys of the items
+
     def __init__(self, root: Path, paths: Sequence[Path], side: int, crop: Box | None = None) -> None:
         self.root, self.paths, self.side, self.crop = root, list(paths), side, tuple(crop) if crop else None
 
@@ -219,6 +221,8 @@ class LabelledPictures(Pictures):
         values: (N, A) float32.
         mirror: items N … 2 N − 1 are the same pictures, mirrored.
     """
+
+    holds = ("image", "values", "labels", "index")
 
     def __init__(
         self, root: Path, paths: Sequence[Path], attributes: Sequence[str], values: np.ndarray, side: int,

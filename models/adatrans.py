@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.ranges import Depth, Positive, Size
+
 
 def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, outputs))
@@ -64,25 +66,18 @@ class AdaTrans(nn.Module):
         width: of all hidden layers.
         longest_step: bound of a step's length, in units of codes. The published 1 suits FFHQ's codes; where edits
             are longer, paths of few steps do not reach their targets.
-    Raises:
-        ValueError: sizes that are not positive.
     """
 
     def __init__(
         self,
-        styles: int = 18,
-        style_dim: int = 512,
-        conditions: int = 1,
-        layers: int = 10,
-        width: int = 512,
-        longest_step: float = 1.0,
+        styles: Depth = 18,
+        style_dim: Size = 512,
+        conditions: Size = 1,
+        layers: Depth = 10,
+        width: Size = 512,
+        longest_step: Positive = 1.0,
     ) -> None:
         super().__init__()
-        if min(styles, style_dim, conditions, layers, width) < 1 or longest_step <= 0:
-            raise ValueError(
-                f"impossible sizes: {styles} styles of {style_dim}, {conditions} attributes, width {width}, "
-                f"steps of at most {longest_step}"
-            )
         self.func = _Direction(styles, style_dim, conditions, layers, width, longest_step)
 
     def forward(self, w: Tensor, wanted: Tensor, steps: int, held: bool = False) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from models.resnet import ResNet, resnet_sizes
+from models.resnet import Backbone, ResNet, resnet_sizes
+from utils.ranges import Between, Size, Stages
 
 
 class AttributeClassifier(nn.Module):
@@ -24,24 +25,18 @@ class AttributeClassifier(nn.Module):
         age_logits: number of ordinal age logits; 0 leaves the second trunk out.
         head_width: hidden size of the heads; by default that of the trunk's features, as published.
         depths: blocks of each stage, where they differ from the layout's.
-    Raises:
-        ValueError: sizes that are not positive.
     """
 
     def __init__(
         self,
-        backbone: str = "r34",
-        width: int = 64,
-        attribute_heads: int = 40,
-        age_logits: int = 6,
-        head_width: int | None = None,
-        depths: Sequence[int] | None = None,
+        backbone: Backbone = "r34",
+        width: Size = 64,
+        attribute_heads: Size = 40,
+        age_logits: Annotated[int, Between(0, 1000)] = 6,
+        head_width: Size | None = None,
+        depths: Stages | None = None,
     ) -> None:
         super().__init__()
-        if attribute_heads < 1 or age_logits < 0 or (head_width is not None and head_width < 1):
-            raise ValueError(
-                f"impossible sizes: {attribute_heads} attribute heads of width {head_width}, {age_logits} age logits"
-            )
         self.attribute_count, self.age_logits = attribute_heads, age_logits
         self.extractor = ResNet(backbone, width, outputs=0, depths=depths)
         self.feature_dim = self.extractor.feature_dim

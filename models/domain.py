@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ from torch.utils.checkpoint import checkpoint
 from models import NETWORKS, protocols
 from models.weight_files import fill_network, network_in
 from utils.celeba import CELEBA_ATTRIBUTES
-from utils.config import ConfigError, Section, check_arguments, load_config
+from utils.config import ConfigError, Section, Unfit, check_arguments, convert, load_config
 from utils.options import Precision
 from utils.paths import displayed, resolve
+from utils.ranges import Count, Distinct, FileName, Long, Positive, Size, Text
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, fingerprint, freeze
 
@@ -54,18 +55,18 @@ class DomainSettings:
         latent_space: section of a map between the codes of generator and encoder and those of the domain.
     """
 
-    name: str
-    attributes: tuple[str, ...]
-    image_side: int
+    name: Text
+    attributes: Annotated[tuple[Text, ...], Long(1, 1000), Distinct()]
+    image_side: Size
     aligner: dict[str, Any] = field(default_factory=lambda: {"name": "resize"})
-    classifier_outputs: Literal["celeba"] | tuple[str, ...] | None = None
-    synthesis_resize: str = "nearest"
+    classifier_outputs: Literal["celeba"] | Annotated[tuple[Text, ...], Distinct()] | None = None
+    synthesis_resize: Literal["nearest", "nearest-exact", "bilinear", "bicubic", "area"] = "nearest"
     weights_hint: str = ""
-    reconstruction_limit: float | None = None
+    reconstruction_limit: Positive | None = None
     foreign_face_hint: str = ""
     precision: Precision = "float32"
-    recompute_from: int | None = None
-    synthesis_batch: int | None = None
+    recompute_from: Size | None = None
+    synthesis_batch: Count | None = None
     latent_space: dict[str, Any] | None = None
 
     @classmethod
@@ -76,10 +77,6 @@ class DomainSettings:
             ConfigError: unknown or missing key, wrong type or impossible value.
         """
         settings = cls(**check_arguments(section, cls, what="domain", others=parts))
-        for key in ("image_side", "recompute_from", "synthesis_batch"):
-            value = getattr(settings, key)
-            if value is not None and value < 1:
-                raise ConfigError(f"{section.where(key)}: must be at least 1, not {value}")
         unknown = [name for name in settings.attributes if name not in settings.outputs]
         if unknown:
             raise ConfigError(f"{section.where('attributes')}: the classifier has no output '{unknown[0]}'")
@@ -102,6 +99,11 @@ class Part(Generic[Network]):
 
     def __init__(self, channels_last: bool = False) -> None:
         self.channels_last = channels_last
+
+    @property
+    def interface(self) -> Any:
+        """The protocol that the network has: P of `Part[P]`."""
+        return get_args(self.__orig_class__)[0]  # type: ignore[attr-defined]
 
     def __set_name__(self, owner: type[Domain], name: str) -> None:
         self.name = name
@@ -185,15 +187,28 @@ class Domain:
             ConfigError: the part has no section, or no `weights`.
         """
         section = self.config.section(part)
-        if not isinstance(section.get("weights"), str):
-            raise ConfigError(f"{section.where('weights')}: must be the weight file of the domain's {part}")
-        return resolve(section["weights"])
+        try:
+            return resolve(convert(section.get("weights"), FileName))
+        except (Unfit, ValueError) as error:
+            raise ConfigError(f"{section.where('weights')}: {error} (the weight file of the {part})") from None
 
     def untrained(self, part: str) -> nn.Module:
         """The network of a part with initial weights, to train that part."""
         section = self.config.section(part)
         section.pop("weights", None)
-        network: nn.Module = NETWORKS.build(section)
+        network: nn.Module = self._fitting(part, NETWORKS.build(section))
+        return network
+
+    def _fitting(self, part: str, network: nn.Module) -> nn.Module:
+        """The network, if it can be this part.
+
+        Raises:
+            ConfigError: it is of another kind.
+        """
+        section, description = self.config.section(part), getattr(type(self), part)
+        fits: bool = isinstance(network, description.interface)
+        if not fits:
+            raise ConfigError(f"{section.where('name')}: '{section['name']}' cannot be the domain's {part}")
         return network
 
     def from_weights(self, part: str, path: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -228,7 +243,13 @@ class Domain:
             else:
                 section.pop("weights")
                 loaded = network_in(checkpoint, section.get("name"), section)
-                network, extra = loaded.module, loaded.extra
+                network, extra = self._fitting(part, loaded.module), loaded.extra
+        outputs = getattr(network, "attribute_count", len(self.classifier_outputs))
+        if outputs != len(self.classifier_outputs):
+            raise ConfigError(
+                f"{section.where()}: has {outputs} outputs for attributes, but the domain's classifier_outputs (by "
+                f"default its attributes) are {len(self.classifier_outputs)}"
+            )
         return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
 
     @property
@@ -296,10 +317,12 @@ class Domain:
         """The map between the codes of generator and encoder and those of the domain; None where they are the same."""
         if self.settings.latent_space is None:
             return None
-        space = NETWORKS.build(self.config.section("latent_space"), style_dim=self.style_dim)
-        frozen: Any = freeze(space.to(self.device))
-        network: protocols.LatentSpace = frozen
-        return network
+        section = self.config.section("latent_space")
+        space: nn.Module = NETWORKS.build(section, style_dim=self.style_dim)
+        frozen = freeze(space.to(self.device))
+        if not isinstance(frozen, protocols.LatentSpace):
+            raise ConfigError(f"{section.where('name')}: '{section['name']}' is no map between latent spaces")
+        return frozen
 
     def encode(self, image: Tensor) -> Tensor:
         """Latent codes (B, L, D) of images (B, 3, S, S) in [−1, 1]."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.encoders.irse import IRSETrunk, halved, irse_trunk_sizes
+from models.encoders.irse import IRSETrunk, Widths, halved, irse_trunk_sizes
+from utils.ranges import BelowOne, Rows, Side, Size, Stages
 
 CROP_SIDE = 256  # crops are given in pixels of an image of this side
+Crop = Annotated[tuple[int, int, int, int], Rows(CROP_SIDE)]
 PUBLISHED_CROP = (35, 223, 32, 220)  # the face in an FFHQ-aligned image of that side: rows, then columns
 
 
@@ -37,17 +39,7 @@ class IdentityNetwork(nn.Module, ABC):
     crop: tuple[int, ...] | None
     input_side: int
 
-    def _configure(self, crop: Sequence[int] | None, input_side: int, embedding_dim: int) -> None:
-        if crop is not None and (
-            len(crop) != 4 or not (0 <= crop[0] < crop[1] <= CROP_SIDE and 0 <= crop[2] < crop[3] <= CROP_SIDE)
-        ):
-            raise ValueError(
-                f"crop is {list(crop)}: it takes first row, end row, first column, end column within 0 to {CROP_SIDE}"
-            )
-        if input_side < 16:
-            raise ValueError(f"input_side is {input_side}: the network needs images of 16 x 16 or more")
-        if embedding_dim < 1:
-            raise ValueError(f"embedding_dim is {embedding_dim}: it must be 1 or more")
+    def _configure(self, crop: Crop | None, input_side: Side) -> None:
         self.crop = None if crop is None else tuple(crop)
         self.input_side = input_side
 
@@ -82,21 +74,19 @@ class IRSEIdentity(IRSETrunk, IdentityNetwork):
         input_side: side of what `forward` takes.
         crop: part of a domain's image that is the face, see `crop_face`.
         dropout: share of features dropped in training, before the last linear layer.
-    Raises:
-        ValueError: impossible sizes.
     """
 
     def __init__(
         self,
-        layers: Sequence[int] = (3, 4, 14, 3),
-        widths: Sequence[int] = (64, 64, 128, 256, 512),
-        embedding_dim: int = 512,
-        input_side: int = 112,
-        crop: Sequence[int] | None = PUBLISHED_CROP,
-        dropout: float = 0.6,
+        layers: Stages = (3, 4, 14, 3),
+        widths: Widths = (64, 64, 128, 256, 512),
+        embedding_dim: Size = 512,
+        input_side: Side = 112,
+        crop: Crop | None = PUBLISHED_CROP,
+        dropout: BelowOne = 0.6,
     ) -> None:
         super().__init__(layers, widths)
-        self._configure(crop, input_side, embedding_dim)
+        self._configure(crop, input_side)
         self.output_layer = nn.Sequential(
             nn.BatchNorm2d(widths[-1]),
             nn.Dropout(dropout),
@@ -153,23 +143,19 @@ class IResNetIdentity(IdentityNetwork):
         input_side: side of what `forward` takes.
         crop: part of a domain's image that is the face, see `crop_face`.
         dropout: share of features dropped in training, before the last linear layer.
-    Raises:
-        ValueError: impossible sizes.
     """
 
     def __init__(
         self,
-        layers: Sequence[int] = (3, 4, 6, 3),
-        width: int = 64,
-        embedding_dim: int = 512,
-        input_side: int = 112,
-        crop: Sequence[int] | None = PUBLISHED_CROP,
-        dropout: float = 0.0,
+        layers: Stages = (3, 4, 6, 3),
+        width: Size = 64,
+        embedding_dim: Size = 512,
+        input_side: Side = 112,
+        crop: Crop | None = PUBLISHED_CROP,
+        dropout: BelowOne = 0.0,
     ) -> None:
         super().__init__()
-        self._configure(crop, input_side, embedding_dim)
-        if len(layers) != 4 or min(layers) < 1 or width < 1:
-            raise ValueError(f"impossible sizes: blocks of the four stages {list(layers)}, width {width}")
+        self._configure(crop, input_side)
         self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
         self.bn1 = _norm(width)
         self.prelu = nn.PReLU(width)

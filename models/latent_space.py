@@ -8,9 +8,12 @@ the images stay the same, and the curvature of the codes is known.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
+
+from utils.ranges import Depth, MultipleOf, Positive, Seed, Size
 
 
 class BentLatentSpace(nn.Module):
@@ -31,18 +34,14 @@ class BentLatentSpace(nn.Module):
 
     def __init__(
         self,
-        style_dim: int,
-        scale: float = 1.0,
+        style_dim: Annotated[Size, MultipleOf(2)],
+        scale: Positive = 1.0,
         curvature: float = 0.5,
         frequency: float = 2.0,
-        couplings: int = 2,
-        seed: int = 0,
+        couplings: Depth = 2,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
-        if style_dim % 2:
-            raise ValueError(f"style_dim must be even, not {style_dim}")
-        if scale <= 0:
-            raise ValueError(f"scale must be positive, not {scale}")
         self.scale, self.curvature, self.couplings = scale, curvature, couplings
         half = style_dim // 2
         random = torch.Generator().manual_seed(seed)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.ranges import Count, Depth, Size, Sizes
+
 
 class LatentTransformer(nn.Module):
     """w + α f(w) for one attribute; f is one linear layer for each style vector, without any activation.
@@ -23,14 +25,10 @@ class LatentTransformer(nn.Module):
     Args:
         styles: L, style vectors in a code.
         style_dim: D.
-    Raises:
-        ValueError: sizes that are not positive.
     """
 
-    def __init__(self, styles: int = 18, style_dim: int = 512) -> None:
+    def __init__(self, styles: Depth = 18, style_dim: Size = 512) -> None:
         super().__init__()
-        if styles < 1 or style_dim < 1:
-            raise ValueError(f"impossible sizes: {styles} styles of {style_dim}")
         layers = [nn.Linear(style_dim, style_dim) for _ in range(styles)]
         for layer in layers:
             nn.init.normal_(layer.weight)
@@ -52,15 +50,11 @@ class LatentClassifier(nn.Module):
         inputs: numbers in a code, L·D.
         hidden: widths between.
         outputs: attributes.
-    Raises:
-        ValueError: sizes that are not positive.
     """
 
-    def __init__(self, inputs: int = 9216, hidden: Sequence[int] = (2048, 512), outputs: int = 40) -> None:
+    def __init__(self, inputs: Count = 9216, hidden: Sizes = (2048, 512), outputs: Size = 40) -> None:
         super().__init__()
         sizes = [inputs, *hidden, outputs]
-        if min(sizes) < 1:
-            raise ValueError(f"impossible sizes: {sizes}")
         self.outputs = outputs
         self.fcs = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False))
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
+
+from utils.ranges import Between, MultipleOf, Size
 
 
 class Reader(nn.Module):
@@ -12,14 +16,12 @@ class Reader(nn.Module):
         outputs: numbers to predict.
         width: channels of the first convolution, four times as many at the end.
         image_side: S, a multiple of 16.
-    Raises:
-        ValueError: sizes that do not fit.
     """
 
-    def __init__(self, outputs: int, width: int = 32, image_side: int = 64) -> None:
+    def __init__(
+        self, outputs: Size, width: Size = 32, image_side: Annotated[int, Between(16, 65536), MultipleOf(16)] = 64
+    ) -> None:
         super().__init__()
-        if outputs < 1 or width < 1 or image_side < 16 or image_side % 16:
-            raise ValueError(f"impossible sizes: {outputs} outputs, width {width}, image side {image_side}")
         layers: list[nn.Module] = []
         for channels, wider in ((3, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width)):
             layers += [

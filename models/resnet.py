@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
+Backbone = Literal["r18", "r34", "r50", "r101", "r152"]
+
 # name -> (bottleneck blocks, blocks of the four stages)
-LAYOUTS: dict[str, tuple[bool, tuple[int, ...]]] = {
+LAYOUTS: dict[Backbone, tuple[bool, tuple[int, ...]]] = {
     "r18": (False, (2, 2, 2, 2)),
     "r34": (False, (3, 4, 6, 3)),
     "r50": (True, (3, 4, 6, 3)),
@@ -29,19 +31,14 @@ class ResNet(nn.Module):
         outputs: size of the last linear layer `fc`; 0 makes `fc` the identity, so that the result is `features`.
         depths: blocks of each of the four stages, where they differ from the layout's.
     Raises:
-        ValueError: unknown layout, or sizes that are not positive.
     """
 
     def __init__(
-        self, backbone: str = "r34", width: int = 64, outputs: int = 1000, depths: Sequence[int] | None = None
+        self, backbone: Backbone = "r34", width: int = 64, outputs: int = 1000, depths: Sequence[int] | None = None
     ) -> None:
         super().__init__()
-        if backbone not in LAYOUTS:
-            raise ValueError(f"unknown backbone '{backbone}', choose one of {', '.join(LAYOUTS)}")
         bottleneck, published_depths = LAYOUTS[backbone]
         depths = tuple(depths) if depths is not None else published_depths
-        if width < 1 or outputs < 0 or len(depths) != 4 or min(depths) < 1:
-            raise ValueError(f"impossible sizes: width {width}, outputs {outputs}, blocks of the four stages {depths}")
         block = _block(bottleneck)
         self.feature_dim = 8 * width * block.expansion
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)

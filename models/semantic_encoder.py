@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.resnet import ResNet, resnet_sizes
+from models.resnet import Backbone, ResNet, resnet_sizes
+from utils.ranges import Size, Sizes, Stages
 
 
 class SemanticEncoder(nn.Module):
@@ -22,21 +23,17 @@ class SemanticEncoder(nn.Module):
         width: channels of the first stage (64 as published).
         head: hidden sizes of the linear layers.
         depths: blocks of each stage, where they differ from the layout's.
-    Raises:
-        ValueError: sizes that are not positive.
     """
 
     def __init__(
         self,
-        attributes: int,
-        backbone: str = "r34",
-        width: int = 64,
-        head: Sequence[int] = (512, 512),
-        depths: Sequence[int] | None = None,
+        attributes: Size,
+        backbone: Backbone = "r34",
+        width: Size = 64,
+        head: Sizes = (512, 512),
+        depths: Stages | None = None,
     ) -> None:
         super().__init__()
-        if attributes < 1 or any(size < 1 for size in head):
-            raise ValueError(f"impossible sizes: {attributes} attributes, hidden sizes {tuple(head)}")
         self.backbone = ResNet(backbone, width, outputs=0, depths=depths)
         sizes = [self.backbone.feature_dim, *head, attributes]
         layers: list[nn.Module] = []

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import BUSY, ROW_NAMES
-from utils.options import add_device_option
+from utils.options import add_device_option, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
+from utils.ranges import Depth, Processes
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,31 +45,33 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--quick", action="store_true", help="small networks and two rounds; the times say nothing about the real ones"
     )
     add_device_option(parser)
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: PyTorch's choice)")
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="timed rounds, of which the median counts (default: 5; with --quick 2)"
+        "--threads", type=value_of(Processes), default=0, metavar="N", help="CPU threads (default: PyTorch's choice)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=value_of(Depth),
+        metavar="N",
+        help="timed rounds, of which the median counts (default: 5; with --quick 2)",
     )
     parser.add_argument("--no-memory", action="store_true", help="do not measure memory")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE",
+        "--json", type=output_file, metavar="FILE",
         help="write all measurements; other rows that the file already holds are kept",
     )  # fmt: skip
     parser.add_argument(
         "--plot",
-        type=Path,
+        type=output_file,
         metavar="FILE",
         help="measure and plot how cost grows with batch, resolution and tolerance (PNG)",
     )
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=output_folder,
         default=ROOT / "output/benchmark",
         help="folder for the networks' files (default: output/benchmark)",
     )
-    options = parser.parse_args(arguments)
-    if options.threads < 0 or (options.rounds is not None and options.rounds < 1):
-        parser.error("--threads and --rounds must be at least 1")
-    return options
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.options import input_folder, not_empty
+
 BUILDERS = tuple(
     f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers")
 )
@@ -31,10 +33,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("cases", type=Path, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case")
-    parser.add_argument("--only", nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)")
     parser.add_argument(
-        "--photos", type=Path, metavar="DIR", help="folder of the photographs (default: photos next to CASES_DIR)"
+        "cases", type=input_folder, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case"
+    )
+    parser.add_argument(
+        "--only", type=not_empty, nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)"
+    )
+    parser.add_argument(
+        "--photos", type=input_folder, metavar="DIR",
+        help="folder of the photographs (default: photos next to CASES_DIR)",
     )
     parser.add_argument("--verbose", action="store_true", help="print the traceback of a case that failed")
     return parser.parse_args(arguments)
@@ -89,9 +96,6 @@ def check(path: Path, photos: Path | None, verbose: bool = False) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 all passed, 1 a case failed, 2 no such folder or no case in it."""
     options = parse_arguments(arguments)
-    if not options.cases.is_dir():
-        print(f"{options.cases}: no such folder", file=sys.stderr)
-        return 2
     found = sorted(options.cases.glob("*.json"))
     paths = found if options.only is None else [options.cases / f"{name}.json" for name in options.only]
     if not paths:

@@ -17,7 +17,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from utils.options import not_empty, output_file
 
 NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
     "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
@@ -33,10 +34,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "source", type=Path, metavar="IN", help="weight file; see inspect_checkpoint.py for the formats"
+        "source", type=not_empty, metavar="IN", help="weight file; see inspect_checkpoint.py for the formats"
     )
     parser.add_argument(
-        "target", type=Path, metavar="OUT", help="file to write; NAME.safetensors: this project's format"
+        "target", type=output_file, metavar="OUT", help="file to write; NAME.safetensors: this project's format"
     )
     parser.add_argument(
         "--to", choices=FORMATS, help="public format of OUT (default: the one the network is usually published in)"
@@ -47,7 +48,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="NAME",
         help=f"network to take from a file with several: {', '.join(NETWORKS)}",
     )
-    parser.add_argument("--decoder", type=Path, metavar="FILE", help="generator to store with the encoder (e4e, psp)")
+    parser.add_argument(
+        "--decoder", type=not_empty, metavar="FILE", help="generator to store with the encoder (e4e, psp)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     options = parser.parse_args(arguments)
     own = options.target.suffix == ".safetensors"

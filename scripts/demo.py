@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from utils.options import output_folder
 from utils.paths import ROOT
 
 SAMPLES = "pretrained/avatars/samples"
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=output_folder,
         default=ROOT / "output/demo",
         help="folder for the results, deleted first (default: output/demo)",
     )

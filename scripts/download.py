@@ -19,10 +19,12 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
+from typing import Annotated
 
+from utils.options import input_file, input_path, not_empty, value_of
 from utils.paths import ROOT, displayed
+from utils.ranges import Between, Positive
 
 FFHQ_GROUP = "ffhq"
 
@@ -32,38 +34,40 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="files or groups of the manifest")
+    parser.add_argument("names", type=not_empty, nargs="*", metavar="NAME", help="files or groups of the manifest")
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
-        "--from", dest="folder", type=Path, metavar="FOLDER", help="copy the files from this folder (or this one file)"
+        "--from",
+        dest="folder",
+        type=input_path,
+        metavar="FOLDER",
+        help="copy the files from this folder (or this one file)",
     )
     action.add_argument("--check", action="store_true", help="verify existing files; fetch nothing")
     action.add_argument("--list", action="store_true", help="print everything known about the files; fetch nothing")
     parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="SECONDS", help="longest wait for a byte (default: %(default)g)"
+        "--timeout",
+        type=value_of(Annotated[Positive, Between(high=86_400)]),
+        default=30.0,
+        metavar="SECONDS",
+        help="longest wait for a byte (default: %(default)g)",
     )
     parser.add_argument(
         "--attempts",
-        type=int,
+        type=value_of(Annotated[int, Between(1, 1000)]),
         default=5,
         metavar="N",
         help="give up an address after N failures in a row without progress (default: %(default)s)",
     )
     parser.add_argument(
         "--manifest",
-        type=Path,
+        type=input_file,
         default=ROOT / "pretrained/manifest.yaml",
         metavar="FILE",
         help="another list of files (default: pretrained/manifest.yaml)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
-    if not options.timeout > 0:
-        parser.error(f"--timeout {options.timeout:g}: must be greater than 0")
-    if options.attempts < 1:
-        parser.error(f"--attempts {options.attempts}: must be at least 1")
-    if options.folder is not None and not options.folder.exists():
-        parser.error(f"--from {options.folder}: no such folder")
     if options.folder is not None and options.folder.is_file() and len(options.names) != 1:
         parser.error(f"--from {options.folder}: is a file; name the one NAME it is")
     return options

@@ -34,11 +34,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from utils.options import add_device_option
+from utils.options import add_device_option, not_empty, output_folder, value_of
+from utils.ranges import Between
 
 SHOWN_FAILURES = 10
+PORTION = value_of(Annotated[int, Between(1, 1_000_000)])
+WORKERS = value_of(Annotated[int, Between(1, 10_000)])
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -47,19 +50,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "photos", nargs="+", metavar="PHOTOS", help="folders (with sub-folders), files, or patterns ('a/*.jpg')"
+        "photos",
+        type=not_empty,
+        nargs="+",
+        metavar="PHOTOS",
+        help="folders (with sub-folders), files, or patterns ('a/*.jpg')",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the shards")
     parser.add_argument(
-        "--domain", default="configs/domains/ffhq.yaml", metavar="FILE",
+        "-o", "--output", type=output_folder, required=True, metavar="OUT", help="folder for the shards"
+    )
+    parser.add_argument(
+        "--domain", type=not_empty, default="configs/domains/ffhq.yaml", metavar="FILE",
         help="config of the domain: its aligner, encoder and teacher are used (default: configs/domains/ffhq.yaml)",
     )  # fmt: skip
     parser.add_argument(
         "--aligned", action="store_true", help="the photos are aligned faces already: crop the centred square"
     )
-    parser.add_argument("--shard-size", type=int, default=256, metavar="N", help="photos per shard (default: 256)")
+    parser.add_argument("--shard-size", type=PORTION, default=256, metavar="N", help="photos per shard (default: 256)")
     parser.add_argument(
-        "--batch-size", type=int, default=16, metavar="N", help="faces per pass through the networks (default: 16)"
+        "--batch-size", type=PORTION, default=16, metavar="N", help="faces per pass through the networks (default: 16)"
     )
     add_device_option(parser)
     parser.add_argument("--retry-failed", action="store_true", help="encode photos again that failed")
@@ -82,18 +91,20 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     engine.add_argument(
         "--address",
+        type=not_empty,
         metavar="ADDRESS",
         help="ray: address of a running cluster, or auto (default: start one on this machine)",
     )
     engine.add_argument(
-        "--workers", type=int, metavar="N", help="ray on this machine: shards in parallel (default: number of cores)"
+        "--workers",
+        type=WORKERS,
+        metavar="N",
+        help="ray on this machine: shards in parallel (default: number of cores)",
     )
-    engine.add_argument("--per-gpu", type=int, default=4, metavar="N", help="ray: shards that share a GPU (default: 4)")
+    engine.add_argument(
+        "--per-gpu", type=WORKERS, default=4, metavar="N", help="ray: shards that share a GPU (default: 4)"
+    )
     options = parser.parse_args(arguments)
-    for name in ("shard_size", "batch_size", "workers", "per_gpu"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} {value}: must be at least 1")
     if options.engine != "ray" and (options.address or options.workers):
         parser.error("--address and --workers need --engine ray")
     return options

@@ -14,13 +14,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from utils.options import not_empty
+
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of inspect_checkpoint.py."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="weight files of this or another project")
+    parser.add_argument(
+        "files", type=not_empty, nargs="+", metavar="FILE", help="weight files of this or another project"
+    )
     return parser.parse_args(arguments)
 
 

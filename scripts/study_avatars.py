@@ -29,9 +29,11 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from utils.options import not_empty, output_folder, value_of
 from utils.paths import ROOT
+from utils.ranges import Between
 
 STAGES = ("tuning", "comparison", "ablation", "beyond", "correlation")
 BASELINE = "SDFlow"
@@ -43,23 +45,26 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"some of {', '.join(STAGES)}")
-    parser.add_argument("--without", nargs="+", default=[], metavar="METHOD", help="methods to leave out")
+    parser.add_argument(
+        "--without", type=not_empty, nargs="+", default=[], metavar="METHOD", help="methods to leave out"
+    )
     parser.add_argument("--quick", action="store_true", help="a trial run: few faces, two steps a training")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="parallel processes (default: one a core)"
-    )
+        "--jobs", type=value_of(Annotated[int, Between(1, 256)]), default=os.cpu_count() or 1, metavar="N",
+        help="parallel processes (default: one a core)",
+    )  # fmt: skip
     parser.add_argument(
-        "--study", type=Path, default=ROOT / "configs/study.yaml", metavar="FILE",
+        "--study", type=not_empty, default=ROOT / "configs/study.yaml", metavar="FILE",
         help="config of the study (default: configs/study.yaml)",
     )  # fmt: skip
-    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="folder of the trained runs (default: runs/study)")
     parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "results/avatars/study", metavar="FOLDER",
+        "--runs", type=output_folder, metavar="FOLDER", help="folder of the trained runs (default: runs/study)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=output_folder, default=ROOT / "results/avatars/study", metavar="FOLDER",
         help="output folder (default: results/avatars/study)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if options.jobs < 1:
-        parser.error("--jobs must be at least 1")
     if options.quick and options.output == ROOT / "results/avatars/study":
         parser.error("--quick: results of a trial run do not go to results/avatars/study; use -o output/study")
     return options

@@ -70,7 +70,7 @@ def graph() -> Graph:
 
 
 def test_no_modules_import_each_other(graph: Graph) -> None:
-    assert len(graph) > 200 and "models.editing.studio" in graph["edit"]
+    assert len(graph) > 200 and "models.editing.run" in graph["edit"]
     assert circle(graph) == []
 
 

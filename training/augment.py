@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from utils.ranges import Between, Fraction, NonNegative
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,11 @@ class Augmentation:
         contrast: relative change about grey.
     """
 
-    shift: int = 0
-    blur: float = 0.0
-    noise: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
+    shift: Annotated[int, Between(0, 65536)] = 0
+    blur: Fraction = 0.0
+    noise: NonNegative = 0.0
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
 
     def __call__(self, image: Tensor) -> Tensor:
         """Changed copies (B, 3, H, W); randomness comes from torch's global generator."""

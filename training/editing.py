@@ -31,6 +31,8 @@ class EditorMethod(Method):
         settings: further constructor arguments of the editor.
     """
 
+    needs = ("image", "latent", "teacher")
+
     def __init__(self, domain: Domain) -> None:
         super().__init__()
         self.domain = domain

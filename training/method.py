@@ -34,9 +34,11 @@ class Method(nn.Module):
 
     Attributes:
         term_names: names of all loss terms; a weight for any other name is refused.
+        needs: keys that the items of the data must have, see `holds` of the data sets.
     """
 
     term_names: ClassVar[tuple[str, ...]] = ()
+    needs: tuple[str, ...] = ()
 
     def check_result(self) -> None:
         """Refuse to begin if the result could not be saved.
@@ -51,6 +53,11 @@ class Method(nn.Module):
         Raises:
             ConfigError: saying what differs.
         """
+        held: tuple[str, ...] = getattr(data, "holds", self.needs)
+        for key in self.needs:
+            if key not in held:
+                cure = "; latent_cache adds it to faces" if key in ("latent", "teacher") else ""
+                raise ConfigError(f"data.name: items hold {', '.join(held)}, but the method needs '{key}'{cure}")
 
     def fit(self, data: Items) -> dict[str, float]:
         """Learn what is learned from all training data at once, into buffers; returns measures of it.

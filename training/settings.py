@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from utils.config import ConfigError, Section, check_arguments
+from utils.ranges import Between, Count, NonNegative, Processes, Seed, Whole
 
 SECTIONS = ("domain", "data", "validation", "method", "training", "run")
 
@@ -26,29 +27,22 @@ class TrainingSettings:
         threads: CPU threads (0: PyTorch's choice).
     """
 
-    steps: int
-    batch_size: int
-    accumulate: int = 1
-    seed: int = 0
+    steps: Whole
+    batch_size: Annotated[int, Between(1, 1_000_000)]
+    accumulate: Count = 1
+    seed: Seed = 0
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = 0
-    loss_weights: dict[str, float] = field(default_factory=dict)
-    log_every: int = 10
-    preview_every: int = 1000
-    preview_images: int = 8
-    checkpoint_every: int = 1000
-    keep_checkpoints: int = 3
-    workers: int = 0
-    threads: int = 0
+    warmup_steps: Whole = 0
+    loss_weights: dict[str, NonNegative] = field(default_factory=dict)
+    log_every: Count = 10
+    preview_every: Count = 1000
+    preview_images: Annotated[int, Between(1, 10_000)] = 8
+    checkpoint_every: Count = 1000
+    keep_checkpoints: Count = 3
+    workers: Processes = 0
+    threads: Processes = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ConfigError(f"training.steps must be at least 0, not {self.steps}")
-        for name in ("batch_size", "accumulate", "log_every", "preview_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name} must be at least 1, not {getattr(self, name)}")
-        if self.keep_checkpoints < 1:
-            raise ConfigError("training.keep_checkpoints must be at least 1, so that the run can be resumed")
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"training.batch_size {self.batch_size} must be a multiple of training.accumulate {self.accumulate}"

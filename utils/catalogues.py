@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from utils.config import ConfigError, Section, check_arguments, nearest
 
 Kind = TypeVar("Kind")
+Part = TypeVar("Part")
 
 
 class Names(ABC, Generic[Kind]):
@@ -44,6 +45,19 @@ class Names(ABC, Generic[Kind]):
         if name not in names:
             raise ConfigError(f"{section.where('name')}: unknown {self.kind} '{name}'{nearest(name, names)}")
         return self.load(name)
+
+    def build_a(self, kind: type[Part], section: Section, **interface: Any) -> Part:
+        """The object that the section describes, which is of a kind.
+
+        Raises:
+            ConfigError: as `build`, or the name is that of another kind of object.
+        """
+        if not issubclass(self.find(section), kind):
+            fit = [name for name in self.names() if issubclass(self.load(name), kind)]
+            raise ConfigError(f"{section.where('name')}: must be {' or '.join(fit)}, not '{section['name']}'")
+        built: Any = self.build(section, **interface)
+        found: Part = built
+        return found
 
     def build(self, section: Section, **interface: Any) -> Kind:
         """The object that the section describes; `interface` holds what only the caller knows (domain, sizes).

@@ -10,15 +10,21 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
 from utils.paths import displayed
+from utils.ranges import Rule
+
+LARGEST = 1e30  # number, so that it and its products are finite in 32 bits
+QUOTED = 200  # characters of a value that a message shows
+MOST_KEYS, MOST_LEVELS = 10_000, 50  # of a config: aliases of YAML multiply
 
 
 class ConfigError(ValueError):
@@ -35,7 +41,7 @@ class Section(dict[str, Any]):
 
     def key(self, name: str) -> str:
         """Dotted name of a key of this section."""
-        return f"{self.path}.{name}" if self.path else name
+        return f"{self.path}.{name}" if self.path else str(name)
 
     def where(self, name: str | None = None) -> str:
         """`file: dotted.key` for messages."""
@@ -44,8 +50,8 @@ class Section(dict[str, Any]):
         for end in range(len(parts), 0, -1):
             source = self.sources.get(".".join(parts[:end]))
             if source:
-                return f"{source}: {key}"
-        return key or "config"
+                return f"{source}: {key[:QUOTED]}"
+        return key[:QUOTED] or "config"
 
     def section(self, name: str) -> Section:
         """The sub-section `name`.
@@ -56,7 +62,7 @@ class Section(dict[str, Any]):
         if name not in self:
             raise ConfigError(f"{self.where(name)}: this section is missing")
         if not isinstance(self[name], Mapping):
-            raise ConfigError(f"{self.where(name)}: must be a section, not {self[name]!r}")
+            raise ConfigError(f"{self.where(name)}: must be a section, not {_shown(self[name])}")
         return Section(self[name], self.key(name), self.sources)
 
     def plain(self) -> dict[str, Any]:
@@ -80,7 +86,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Section:
         key, separator, text = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"command line: '{override}' is not of the form dotted.key=value")
-        nested: Any = yaml.safe_load(text) if text else None
+        nested: Any = _parsed(text, f"command line: {key}") if text else None
         for part in reversed(key.split(".")):
             nested = {part: nested}
         _merge(values, nested, "command line", sources)
@@ -88,16 +94,20 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Section:
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str]]:
-    path = path.resolve()
-    if path in chain:
-        raise ConfigError(f"{displayed(path)}: base files form a circle")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        path = path.resolve()
+        if path in chain:
+            raise ConfigError(f"{displayed(path)}: base files form a circle")
+        if path.exists() and not path.is_file():  # a device would be read for ever
+            raise ConfigError(f"{displayed(path)}: cannot be read: it is a {'folder' if path.is_dir() else 'device'}")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
         raise ConfigError(f"{displayed(path)}: no such config file{_suggest(near)}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{displayed(path)}: cannot be read: {error}") from error
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # the latter: a circle of links
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{str(path)[:QUOTED]}: cannot be read: {reason[:QUOTED]}") from error
+    values = _parsed(text, displayed(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{displayed(path)}: must hold sections, not {type(values).__name__}")
     merged: dict[str, Any] = {}
@@ -109,6 +119,21 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str
     return merged, sources
 
 
+def _parsed(text: str, where: str) -> Any:
+    """What a YAML text says.
+
+    Raises:
+        ConfigError: it is no YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # the latter: values that look like dates and are none, and tags with values of another kind
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{where}: cannot be read as YAML{place}: {problem[:QUOTED]}") from error
+
+
 def _merge(into: dict[str, Any], new: Mapping[str, Any], source: str, sources: dict[str, str], path: str = "") -> None:
     replaced = "name" in new and "name" in into and new["name"] != into["name"]
     if replaced:  # another object: the arguments of the old one do not fit
@@ -116,6 +141,8 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any], source: str, sources: d
     for key, value in new.items():
         dotted = f"{path}.{key}" if path else str(key)
         sources[dotted] = source
+        if len(sources) > MOST_KEYS or dotted.count(".") > MOST_LEVELS:
+            raise ConfigError(f"{source}: has more than {MOST_KEYS} keys, or more than {MOST_LEVELS} levels of them")
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
             _merge(into[key], value, source, sources, dotted)
         elif isinstance(value, Mapping):
@@ -155,7 +182,7 @@ def check_arguments(
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
-    hints = typing.get_type_hints(target)
+    hints = typing.get_type_hints(target, include_extras=True)
     given, others = set(given), set(others)
     arguments = {}
     for key, value in section.items():
@@ -168,72 +195,160 @@ def check_arguments(
             value = Section(value, section.key(key), section.sources)
         try:
             arguments[key] = convert(value, hints.get(key, Any))
-        except TypeError as error:
-            raise ConfigError(f"{section.where(key)}: {error}") from None
+        except Unfit as error:
+            raise ConfigError(f"{section.where(key + error.path)}: {error}") from None
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments and name not in given:
             raise ConfigError(f"{section.where()}: '{what}' needs the key '{name}'")
     return arguments
 
 
+class Unfit(TypeError):
+    """A value that an annotation does not allow.
+
+    Attributes:
+        keys: where in the value it is: keys of mappings, numbers of list items.
+        near: it is of the right type, and of the wrong size or form.
+    """
+
+    def __init__(self, allowed: str, value: object, near: bool = False, keys: tuple[object, ...] = ()) -> None:
+        self.allowed, self.value, self.near, self.keys = allowed, value, near, keys
+        items = [f"item {key + 1} " for key in keys if isinstance(key, int)]
+        super().__init__(f"{''.join(items)}must be {allowed}, not {_shown(value)}")
+
+    def inside(self, key: object) -> Unfit:
+        """The same of a value that holds this one under `key`."""
+        return Unfit(self.allowed, self.value, True, (key, *self.keys))
+
+    @property
+    def path(self) -> str:
+        """Dotted keys of mappings that lead to the value, with a dot before each."""
+        return "".join(f".{key}" for key in self.keys if not isinstance(key, int))
+
+
 def convert(value: Any, annotation: Any) -> Any:
-    """`value` as the annotated type, where YAML can spell it.
+    """`value` as the annotated type, where YAML can spell it, and within its ranges (`utils.ranges`).
 
     Raises:
-        TypeError: the value is of another type.
+        Unfit: the value is of another type, not finite, or out of range.
     """
     if annotation is Any or annotation is inspect.Parameter.empty:
         return value
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        converted = convert(value, inner[0])
+        for rule in inner[1:]:
+            if isinstance(rule, Rule) and not rule.holds(converted):
+                raise Unfit(rule.allowed(converted), value, near=True)
+        return converted
     if origin in (typing.Union, types.UnionType):
-        for option in inner:
-            try:
-                return convert(value, option)
-            except TypeError:
-                continue
-    elif origin is typing.Literal:
-        if value in inner:
+        return _as_one_of(value, annotation, inner)
+    if origin is typing.Literal:
+        if any(value == option and type(value) is type(option) for option in inner):
             return value
-    elif annotation is None or annotation is type(None):
+        near = isinstance(value, str) and difflib.get_close_matches(value[:QUOTED], map(str, inner), 1)
+        raise Unfit(_spelled(annotation), value, near=bool(near))
+    if annotation is None or annotation is type(None):
         if value is None:
             return None
-    elif origin in (list, tuple) or origin is not None and issubclass(origin, Iterable) and not issubclass(
-        origin, Mapping
-    ):
+    elif _is_list(annotation):
         if isinstance(value, list | tuple):
-            items = [convert(item, inner[0] if inner else Any) for item in value]
-            return tuple(items) if origin is tuple else items
-    elif annotation in (list, tuple):
-        if isinstance(value, list | tuple):
-            return annotation(value)
-    elif origin in (dict, Mapping) or origin is not None and issubclass(origin, Mapping):
+            return _as_list(value, annotation, origin or annotation, inner)
+    elif inspect.isclass(origin) and issubclass(origin, Mapping):
         if isinstance(value, Mapping):
-            converted = {convert(k, inner[0]): convert(v, inner[1]) for k, v in value.items()}
+            converted = {_at(k, k, inner[0]): _at(k, v, inner[1]) for k, v in value.items()}
             return Section(converted, value.path, value.sources) if isinstance(value, Section) else converted
     elif annotation is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, str):  # YAML 1.1 reads 1e-4 (no dot) as text
-            try:
-                return float(value)
-            except ValueError:
-                pass
+        return _as_number(value)
     elif annotation is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.isdecimal():
-            return int(value)
-    elif annotation in (Path,):
+        return _as_whole(value)
+    elif annotation is Path:
         if isinstance(value, str | Path):
             return Path(value)
     elif inspect.isclass(annotation) and isinstance(value, annotation):
         return value
-    raise TypeError(f"must be {_spelled(annotation)}, not {value!r}")
+    raise Unfit(_spelled(annotation), value)
+
+
+def _is_list(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    listed = inspect.isclass(origin) and issubclass(origin, Iterable) and not issubclass(origin, Mapping)
+    return annotation in (list, tuple) or listed
+
+
+def _as_one_of(value: Any, annotation: Any, options: tuple[Any, ...]) -> Any:
+    nearest_miss = None
+    for option in options:
+        try:
+            return convert(value, option)
+        except Unfit as error:
+            nearest_miss = error if error.near else nearest_miss
+    raise nearest_miss or Unfit(_spelled(annotation), value)
+
+
+def _as_list(value: list[Any] | tuple[Any, ...], annotation: Any, kind: Any, inner: tuple[Any, ...]) -> Any:
+    if kind is tuple and inner and inner[-1] is not Ellipsis:
+        if len(value) != len(inner):
+            raise Unfit(_spelled(annotation), value, near=True)
+        return tuple(_at(index, item, own) for index, (item, own) in enumerate(zip(value, inner, strict=True)))
+    items = [_at(index, item, inner[0] if inner else Any) for index, item in enumerate(value)]
+    return tuple(items) if kind is tuple else items
+
+
+def _at(key: object, value: Any, annotation: Any) -> Any:
+    """An item of a list or a mapping."""
+    try:
+        return convert(value, annotation)
+    except Unfit as error:
+        raise error.inside(key) from None
+
+
+def _as_number(value: Any) -> float:
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        raise Unfit("float", value)
+    try:
+        number = float(value)  # text, too: YAML 1.1 reads 1e-4 (no dot) as text
+    except (ValueError, OverflowError):
+        raise Unfit("float", value) from None
+    if not abs(number) <= LARGEST:
+        raise Unfit("a finite number", value, near=True)
+    return number
+
+
+def _as_whole(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,30}", value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Unfit("int", value)
+    if not -(2**63) <= value < 2**63:
+        raise Unfit("a whole number of 64 bits", value, near=True)
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value as a message quotes it."""
+    try:
+        text = repr(value.plain() if isinstance(value, Section) else value)
+    except ValueError:  # Python writes no numbers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 
 
 def _spelled(annotation: Any) -> str:
-    if typing.get_origin(annotation) is typing.Literal:
-        return "one of " + ", ".join(repr(a) for a in typing.get_args(annotation))
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):  # written in two ways before Python 3.14
-        return " | ".join("None" if part is type(None) else _spelled(part) for part in typing.get_args(annotation))
-    return annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(repr(a) for a in inner)
+    if origin is Annotated:
+        own = [str(rule) for rule in inner[1:] if isinstance(rule, Rule)]
+        return ", ".join([_spelled(inner[0]), *own])
+    if origin in (typing.Union, types.UnionType):  # written in two ways before Python 3.14
+        return " | ".join("None" if part is type(None) else _spelled(part) for part in inner)
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return "a section"
+    if inner and _is_list(annotation):
+        parts = [_spelled(part) for part in inner if part is not Ellipsis]
+        if Ellipsis not in inner and origin is tuple:
+            return f"a list of {len(parts)} ({'; '.join(dict.fromkeys(parts))})"
+        return f"a list of {parts[0]}"
+    plain = {dict: "a section", list: "a list", tuple: "a list"}
+    return plain.get(annotation) or str(getattr(annotation, "__name__", annotation))

@@ -24,7 +24,10 @@ def pick_device(name: str = "auto") -> torch.device:
         raise ValueError(f"unknown device '{name}', choose one of {', '.join(DEVICE_CHOICES)}")
     if not available[kind]:
         raise ValueError(f"device '{name}' is not available with this PyTorch ({torch.__version__}) on this machine")
-    return torch.device(name)
+    device = torch.device(name)
+    if kind == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        raise ValueError(f"device '{name}': this machine has {torch.cuda.device_count()} GPUs, counted from 0")
+    return device
 
 
 def keep_freed_memory() -> None:

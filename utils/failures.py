@@ -19,6 +19,11 @@ _MEANINGS = {
     errno.EPERM: "operation not permitted",
 }
 
+# No disk answers these better a second time.
+_WRONG_NAMES = (
+    None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG
+)  # fmt: skip
+
 
 def described(error: BaseException) -> str:
     """`file: reason` of an error of the operating system; of another error, what it says."""
@@ -30,7 +35,7 @@ def described(error: BaseException) -> str:
 
 def exit_status(error: BaseException) -> int:
     """1 where the computer failed a command (a disk, a permission), 2 where the command was wrong."""
-    return 1 if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT) else 2
+    return 1 if isinstance(error, OSError) and error.errno not in _WRONG_NAMES else 2
 
 
 @contextlib.contextmanager

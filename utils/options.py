@@ -1,29 +1,112 @@
-"""Options that commands share. Nothing here imports PyTorch, so that --help is fast."""
+"""Options that commands share, and types of options. Nothing here imports PyTorch, so that --help is fast."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Literal, get_args
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from utils.config import Unfit, convert
+from utils.paths import expanded, innermost
+from utils.ranges import FileName
 
 DEVICE_CHOICES = ("auto", "cuda", "cpu", "mps")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-def not_empty(text: str) -> str:
-    """A name of a file or folder; an empty one, which a shell makes of an unset variable, would be the current folder.
+def value_of(annotation: Any) -> Callable[[str], Any]:
+    """`type=` of an option whose value an annotation describes, as those of `utils.ranges` do."""
 
-    Raises:
-        argparse.ArgumentTypeError: it is empty.
-    """
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the name is empty")
-    return text
+    def parse(text: str) -> Any:
+        try:
+            return convert(text, annotation)
+        except Unfit as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def not_empty(text: str) -> str:
+    """`type=` of a name; an empty one, which a shell makes of an unset variable, would be the current folder."""
+    name: str = value_of(FileName)(text)
+    return name
+
+
+def output_folder(text: str) -> Path:
+    """`type=` of a folder that is there or can be made: neither it nor what it lies in is a file."""
+    path = _path(text)
+    there = innermost(path)
+    if there is not None and not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{there} is {_kind(there)}, not a folder")
+    return path
+
+
+def folder_or_none(text: str) -> str | None:
+    """`type=` of a folder that is there or can be made, or an empty text for none."""
+    return str(output_folder(text)) if text else None
+
+
+def output_file(text: str) -> Path:
+    """`type=` of a file to write: it is no folder, and lies in one that is there or can be made."""
+    path = _path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder, not a file")
+    output_folder(str(path.parent))
+    return path
+
+
+def input_file(text: str) -> Path:
+    """`type=` of a file to read."""
+    path = _path(text)
+    there = innermost(path)
+    if there != path:
+        raise argparse.ArgumentTypeError(f"{text}: no such file")
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text} is {_kind(path)}, not a file")
+    return path
+
+
+def input_folder(text: str) -> Path:
+    """`type=` of a folder to read."""
+    path = output_folder(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no such folder")
+    return path
+
+
+def input_path(text: str) -> Path:
+    """`type=` of a file or folder to read."""
+    path = _path(text)
+    return path if path.is_file() else input_folder(text)
+
+
+def _path(text: str) -> Path:
+    try:
+        return expanded(not_empty(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "a link to nothing" if path.is_symlink() and not path.exists() else "a file"
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """The option `--device`, for `utils.devices.pick_device`."""
-    parser.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICE_CHOICES)} (default: auto)")
+    names = ", ".join(DEVICE_CHOICES)
+    parser.add_argument("--device", type=device, default="auto", help=f"one of {names} (default: auto)")
+
+
+def device(text: str) -> str:
+    """`type=` of the name of a device, such as cpu, cuda or cuda:1; whether it is there only PyTorch knows."""
+    kind, _, number = text.partition(":")
+    if kind not in DEVICE_CHOICES or text.endswith(":") or number and (kind == "auto" or not number.isdecimal()):
+        raise argparse.ArgumentTypeError(f"'{text}' is none of {', '.join(DEVICE_CHOICES)}, nor cuda:NUMBER")
+    return text
 
 
 def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from models.editing.face_choice import FaceChoice
+from utils.ranges import Size
 
 ALIGNED_ALREADY = "aligned already, used as it is"
 
@@ -123,7 +124,7 @@ class ResizeAligner:
 
     cuts_photographs = False
 
-    def __init__(self, image_side: int, minimum_side: int | None = None) -> None:
+    def __init__(self, image_side: int, minimum_side: Size | None = None) -> None:
         self.image_side = image_side
         self.minimum_side = minimum_side if minimum_side is not None else max(1, image_side // 2)
         self.enough = 4 * image_side

@@ -19,7 +19,7 @@ from models.semantic_encoder import SemanticEncoder
 from models.weight_files import load_network, network_in
 from models.weight_files.kinds import title_of
 from utils.config import ConfigError, Section, load_config
-from utils.paths import ROOT, displayed, resolve
+from utils.paths import ROOT, displayed, expanded, resolve
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, existing, freeze, load_strict
 
@@ -34,7 +34,7 @@ def editor_path(path: str | Path | None) -> Path:
     Raises:
         WeightsError: the folder holds no finished editor.
     """
-    path = SHIPPED_EDITOR if path is None else Path(path).expanduser()
+    path = SHIPPED_EDITOR if path is None else expanded(path)
     if not path.is_dir():
         return path
     if not (path / _FILE).is_file():
@@ -73,7 +73,7 @@ def load_editor(
     if semantic_encoder is not None:
         if path is None:
             raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
-        files = Path(path).expanduser(), Path(semantic_encoder).expanduser()
+        files = expanded(path), expanded(semantic_encoder)
         return _load_pair(*files, domain_config, device, without, weights)
     file = editor_path(path)
     checkpoint = read_checkpoint(file, "python scripts/build_avatars.py trains it" if path is None else "")
@@ -158,7 +158,7 @@ def _load_pair(
 
 def _config_path(path: str | Path) -> Path:
     """A config that a person names: in the current folder, or below the project's."""
-    here = Path(path).expanduser()
+    here = expanded(path)
     return here if here.is_file() else resolve(here)
 
 
@@ -173,7 +173,7 @@ def relocated(
     Raises:
         ConfigError: the folder is none, or the config cannot be read.
     """
-    folder = None if weights is None else Path(weights).expanduser()
+    folder = None if weights is None else expanded(weights)
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"--weights {folder}: there is no such folder")
     named: Mapping[str, Any] = {} if config is None else load_config(_config_path(config))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import NETWORKS
 from models.domain import Domain
 from utils.config import ConfigError, Section, as_section
 from utils.paths import displayed
 
+Network = TypeVar("Network", bound=nn.Module)
 REQUIRED = ("method", "domain", "attributes", "networks", "fingerprints")
 
 
@@ -51,10 +52,11 @@ class StoredEditor:
         if name not in self.metadata["networks"]:
             raise ConfigError(f"{file}: does not describe the network '{name}' (`sections` of its method)")
         sources = {"networks": file}
-        return build_network(Section(self.metadata["networks"][name], f"networks.{name}", sources), self.domain)
+        section = Section(self.metadata["networks"][name], f"networks.{name}", sources)
+        return build_network(section, self.domain, nn.Module)
 
 
-def build_network(section: Mapping[str, Any], domain: Domain, path: str = "network") -> Any:
+def build_network(section: Mapping[str, Any], domain: Domain, kind: type[Network]) -> Network:
     """A network of an editor; the sizes that the domain knows are not in its section.
 
     Nor is `conditions`: each network of AdaTrans is one attribute's.
@@ -62,7 +64,7 @@ def build_network(section: Mapping[str, Any], domain: Domain, path: str = "netwo
     count = len(domain.attributes)
     sizes = {"styles": domain.styles, "style_dim": domain.style_dim}
     sizes |= {"semantics": count, "attributes": count, "conditions": 1}
-    return NETWORKS.build(as_section(section, path), **sizes)
+    return NETWORKS.build_a(kind, as_section(section, "network"), **sizes)
 
 
 def editor_metadata(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.stylegan2.ops import conv3x3
+from utils.ranges import Long, Size, Stages
 
+Widths = Annotated[Sequence[Size], Long(5, 5)]  # stem and four stages
 _REDUCTION = 16  # of squeeze-and-excitation, in all published networks
 
 
@@ -73,16 +75,10 @@ class IRSETrunk(nn.Module):
     Args:
         layers: units of the four stages ([3, 4, 14, 3] is IR-SE50).
         widths: channels of the stem and of the four stages.
-    Raises:
-        ValueError: not four stages, not five widths, or sizes that are not positive.
     """
 
-    def __init__(self, layers: Sequence[int], widths: Sequence[int]) -> None:
+    def __init__(self, layers: Stages, widths: Widths) -> None:
         super().__init__()
-        if len(layers) != 4 or min(layers) < 1:
-            raise ValueError(f"an IR-SE trunk has four stages of one unit or more, not {list(layers)}")
-        if len(widths) != 5 or min(widths) < 1:
-            raise ValueError(f"an IR-SE trunk has five positive widths (stem and four stages), not {list(widths)}")
         self.layers, self.widths = tuple(layers), tuple(widths)
         self.input_layer = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.PReLU(widths[0])

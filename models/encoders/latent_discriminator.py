@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from utils.ranges import Depth, Size
+
 
 class LatentDiscriminator(nn.Module):
     """Tells encoded from mapped style vectors (e4e, "Designing an Encoder for StyleGAN Image Manipulation", 3.3).
@@ -14,14 +16,10 @@ class LatentDiscriminator(nn.Module):
     Args:
         style_dim: size of a style vector.
         layers: number of linear layers, leaky ReLU 0.2 between them.
-    Raises:
-        ValueError: sizes that are not positive.
     """
 
-    def __init__(self, style_dim: int, layers: int = 4) -> None:
+    def __init__(self, style_dim: Size, layers: Depth = 4) -> None:
         super().__init__()
-        if style_dim < 1 or layers < 1:
-            raise ValueError(f"impossible sizes: {layers} layers for style vectors of {style_dim}")
         self.style_dim = style_dim
         stack: list[nn.Module] = []
         for _ in range(layers - 1):

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.encoders.irse import IRSETrunk, halved, irse_trunk_sizes
+from models.encoders.irse import IRSETrunk, Widths, halved, irse_trunk_sizes
 from models.stylegan2.layers import EqualLinear
+from utils.ranges import Depth, Side, Size, Stages
 
 _MIDDLE, _FINE = 3, 7  # first rows of the middle and the fine level of the pyramid
 
@@ -55,23 +56,17 @@ class GradualStyleEncoder(IRSETrunk):
         style_dim: size of a row.
         layers: units of the trunk's four stages ([3, 4, 14, 3] is IR-SE50).
         widths: channels of the trunk's stem and of its four stages.
-    Raises:
-        ValueError: impossible sizes.
     """
 
     def __init__(
         self,
-        input_size: int = 256,
-        styles: int = 18,
-        style_dim: int = 512,
-        layers: Sequence[int] = (3, 4, 14, 3),
-        widths: Sequence[int] = (64, 64, 128, 256, 512),
+        input_size: Side = 256,
+        styles: Depth = 18,
+        style_dim: Size = 512,
+        layers: Stages = (3, 4, 14, 3),
+        widths: Widths = (64, 64, 128, 256, 512),
     ) -> None:
         super().__init__(layers, widths)
-        if input_size < 16:
-            raise ValueError(f"input_size is {input_size}: the trunk needs images of 16 x 16 or more")
-        if styles < 1 or style_dim < 1:
-            raise ValueError(f"impossible latent code: {styles} rows of {style_dim}")
         self.input_size, self.style_count, self.style_dim = input_size, styles, style_dim
         channels = widths[-1]
         self.styles = nn.ModuleList(

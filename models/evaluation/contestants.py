@@ -15,6 +15,7 @@ from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
 from models.evaluation.sweep import evaluated_editor
 from utils.config import ConfigError
+from utils.paths import expanded
 
 
 @dataclass
@@ -34,7 +35,7 @@ def named_run(text: str) -> tuple[str | None, str]:
         ConfigError: a name that tables and figures cannot show.
     """
     name, separator, path = text.partition("=")
-    if not separator or Path(text).expanduser().exists():
+    if not separator or expanded(text).exists():
         return None, text
     if not name.strip() or not name.isprintable() or set(name) & set("|$"):
         raise ConfigError(f"--compare {text!r}: NAME=RUN takes a name without |, $ and line breaks")

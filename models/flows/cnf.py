@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from models.flows.concat_squash import ConcatSquashNetwork
 from models.flows.field import FlowField, unit_vectors
 from models.flows.moving_batch_norm import MovingBatchNorm1d
 from models.flows.runge_kutta import Solution
+from utils.ranges import Between, Positive, Size, Sizes
 
 Solver = Literal[
     "equal_steps",
@@ -86,15 +87,15 @@ class ContinuousFlow(nn.Module):
 
     def __init__(
         self,
-        style_dim: int = 512,
-        semantics: int = 5,
-        hidden: Sequence[int] = (512,) * 5,
-        end_time: float = 1.0,
+        style_dim: Size = 512,
+        semantics: Size = 5,
+        hidden: Sizes = (512,) * 5,
+        end_time: Positive = 1.0,
         trainable_end_time: bool = False,
-        tolerance: float = 1e-6,
+        tolerance: Positive = 1e-6,
         solver: Solver = "equal_steps",
         gradient: Literal["backpropagation", "adjoint"] = "backpropagation",
-        steps: int = 16,
+        steps: Annotated[int, Between(1, 100_000)] = 16,
         statistics: Literal["step", "published"] = "step",
     ) -> None:
         super().__init__()

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.ranges import Between, Depth, MultipleOf, Size
+
+Blocks = Annotated[int, Between(0, 100)]
 _LAYERS = "flow.net.layers"
 
 
@@ -123,16 +126,18 @@ class RealNVP(nn.Module):
         style_dim: D, even.
         couplings: number of pairs of normalisation and coupling.
         width, blocks: of the residual network in each coupling.
-    Raises:
-        ValueError: sizes that are not positive, or an odd D.
     """
 
     derivable = (r"\.batch_(mean|var)$",)  # the published file keeps the last training batch's
 
-    def __init__(self, style_dim: int = 512, couplings: int = 10, width: int = 32, blocks: int = 2) -> None:
+    def __init__(
+        self,
+        style_dim: Annotated[Size, MultipleOf(2)] = 512,
+        couplings: Depth = 10,
+        width: Size = 32,
+        blocks: Blocks = 2,
+    ) -> None:
         super().__init__()
-        if min(style_dim, couplings, width) < 1 or blocks < 0 or style_dim % 2:
-            raise ValueError(f"impossible sizes: style vectors of {style_dim}, {couplings} couplings {width} wide")
         layers: list[nn.Module] = []
         for index in range(couplings):
             layers += [_Normalisation(style_dim), _Coupling(style_dim, width, blocks, odd=index % 2 == 1)]

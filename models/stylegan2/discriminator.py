@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.stylegan2.generator import checked_channels
+from models.stylegan2.generator import PictureSide, checked_channels
 from models.stylegan2.layers import EPSILON, GAIN, SLOPE, Bias, EqualConv2d, EqualLinear, Fir
+from utils.ranges import Size
 
 
 class ConvLayer(nn.Sequential):
@@ -88,10 +89,10 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        size: int,
-        channels: dict[int, int] | None = None,
-        channel_multiplier: int = 2,
-        minibatch_stddev_group: int = 4,
+        size: PictureSide,
+        channels: dict[int, Size] | None = None,
+        channel_multiplier: Size = 2,
+        minibatch_stddev_group: Size = 4,
     ) -> None:
         super().__init__()
         widths = checked_channels(size, channels, channel_multiplier)

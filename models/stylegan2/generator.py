@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.stylegan2.layers import FIR_TAPS, EqualLinear, PixelNorm, StyledConv, ToRGB
+from utils.ranges import Between, Depth, Long, Positive, PowerOfTwo, Size
 
 Noise = str | Sequence[Tensor]
+PictureSide = Annotated[int, Between(8, 8192), PowerOfTwo()]
 NOISE_MODES = ("constant", "random", "none")
 
 
@@ -27,10 +29,8 @@ def checked_channels(size: int, channels: Mapping[int, int] | None, channel_mult
     """Channels of every resolution from 4 to `size`.
 
     Raises:
-        ValueError: `size` is no power of two from 8 on, or a resolution is missing.
+        ValueError: a resolution is missing.
     """
-    if size < 8 or size & (size - 1):
-        raise ValueError(f"size is {size}, expected a power of two from 8 on")
     if channels is None:
         return published_channels(size, channel_multiplier)
     wanted = [2**power for power in range(2, int(math.log2(size)) + 1)]
@@ -87,17 +87,17 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        size: int,
-        style_dim: int = 512,
-        mapping_layers: int = 8,
-        channels: dict[int, int] | None = None,
-        channel_multiplier: int = 2,
-        mapping_lr_multiplier: float = 0.01,
-        z_dim: int | None = None,
-        label_dim: int = 0,
+        size: PictureSide,
+        style_dim: Size = 512,
+        mapping_layers: Depth = 8,
+        channels: dict[int, Size] | None = None,
+        channel_multiplier: Size = 2,
+        mapping_lr_multiplier: Positive = 0.01,
+        z_dim: Size | None = None,
+        label_dim: Annotated[int, Between(0, 65536)] = 0,
         stored_mean: bool = False,
-        conv_clamp: float | None = None,
-        resample_filter: Sequence[float] = FIR_TAPS,
+        conv_clamp: Positive | None = None,
+        resample_filter: Annotated[Sequence[float], Long(1, 64)] = FIR_TAPS,
     ) -> None:
         super().__init__()
         widths = checked_channels(size, channels, channel_multiplier)

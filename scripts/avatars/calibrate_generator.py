@@ -16,8 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from itertools import product
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
 
@@ -35,8 +34,9 @@ from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance
 from utils.config import ConfigError, load_config
 from utils.devices import pick_device
 from utils.failures import described, exit_status
-from utils.options import add_device_option
+from utils.options import add_device_option, folder_or_none, input_file, not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
+from utils.ranges import Between, Depth
 from utils.weights import WeightsError, save_weights
 
 _BINS, _BATCH = 40, 100
@@ -115,20 +115,27 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("weights", type=Path, metavar="FILE", help="generator.safetensors of a run")
+    parser.add_argument("weights", type=input_file, metavar="FILE", help="generator.safetensors of a run")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FILE", help="calibrated generator to write"
+        "-o", "--output", type=output_file, required=True, metavar="FILE", help="calibrated generator to write"
     )
     parser.add_argument(
         "--config",
+        type=not_empty,
         default="configs/avatars/generator.yaml",
         help="config of that run, for its training faces (default: configs/avatars/generator.yaml)",
     )
-    parser.add_argument("--faces", type=int, default=5000, help="faces, and pictures per round (default: 5000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of regression and change (default: 3)")
     parser.add_argument(
-        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
+        "--faces", type=value_of(Annotated[int, Between(1, 1_000_000)]), default=5000, metavar="N",
+        help="faces, and pictures per round (default: 5000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=value_of(Depth), default=3, metavar="N", help="rounds of regression and change (default: 3)"
     )
+    parser.add_argument(
+        "--cache", type=folder_or_none, default="cache/avatars", metavar="FOLDER",
+        help="folder of drawn faces (default: cache/avatars; '': do not cache)",
+    )  # fmt: skip
     add_device_option(parser)
     options = parser.parse_args(arguments)
     if options.faces < 10 * _BINS:
@@ -146,9 +153,9 @@ def main(arguments: list[str] | None = None) -> int:
         generator.eval().to(domain.device)
         sections = [training.section("data"), load_config(ROOT / "configs/avatars/judge.yaml").section("data")]
         for section in sections:
-            section["cache"] = options.cache or None
+            section["cache"] = options.cache
         faces, judge_faces = (DATASETS.build(section) for section in sections)
-        reader = nuisance_reader(judge_faces, options.cache or None, domain.device)
+        reader = nuisance_reader(judge_faces, options.cache, domain.device)
     except (ConfigError, WeightsError, OSError) as error:
         print(f"calibrate_generator.py: {described(error)}", file=sys.stderr)
         return exit_status(error)

@@ -11,14 +11,17 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from PIL import Image, ImageDraw
 
 import edit
 from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
+from utils.options import output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.provenance import save_marked
+from utils.ranges import Between
 from utils.sheets import font
 
 SAMPLES = ROOT / "pretrained/avatars/samples"
@@ -33,9 +36,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--faces", nargs="+", type=int, choices=range(1, 13), default=CHOSEN, metavar="N", help="sample faces, 1 to 12"
+        "--faces", nargs="+", type=value_of(Annotated[int, Between(1, 12)]), default=CHOSEN, metavar="N",
+        help="sample faces, 1 to 12",
+    )  # fmt: skip
+    parser.add_argument(
+        "-o", "--output", type=output_file, default=ROOT / "results/avatars/edits.png", help="PNG to write"
     )
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "results/avatars/edits.png", help="PNG to write")
     return parser.parse_args(arguments)
 
 

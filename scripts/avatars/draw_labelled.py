@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from datasets.avatars import ATTRIBUTES, AvatarFaces
 from utils.images import to_pillow
+from utils.options import output_folder, value_of
 from utils.paths import displayed
+from utils.ranges import Between
 
 NEW = "Fair_Hair"
 UNKNOWN = 0.1  # share of empty cells
@@ -27,8 +29,13 @@ UNKNOWN = 0.1  # share of empty cells
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for faces/ and labels.csv")
-    parser.add_argument("--count", type=int, default=8000, help="number of faces (default: 8000)")
+    parser.add_argument("folder", type=output_folder, metavar="FOLDER", help="folder for faces/ and labels.csv")
+    parser.add_argument(
+        "--count",
+        type=value_of(Annotated[int, Between(1, 1_000_000)]),
+        default=8000,
+        help="number of faces (default: 8000)",
+    )
     options = parser.parse_args(arguments)
     pictures = options.folder / "faces"
     pictures.mkdir(parents=True, exist_ok=True)

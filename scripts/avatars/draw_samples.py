@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from datasets.avatars import AvatarFaces
 from utils.images import to_pillow
+from utils.options import output_folder
 from utils.paths import ROOT, displayed
 
 CHOSEN = (3, 28, 0, 9, 32, 5, 15, 17, 33, 21, 30, 35)  # every attribute both ways, all ages, skins and hair colours
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=output_folder,
         default=ROOT / "pretrained/avatars/samples",
         help="folder (default: pretrained/avatars/samples)",
     )

@@ -20,7 +20,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from models.domain import Domain
 from scripts.avatars.measures.bars import bars, card
@@ -33,8 +33,9 @@ from utils.config import ConfigError
 from utils.devices import pick_device
 from utils.failures import described, exit_status
 from utils.files import write_text
-from utils.options import add_device_option
+from utils.options import add_device_option, folder_or_none, not_empty, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
+from utils.ranges import Between, Seed
 from utils.weights import WeightsError, fingerprint
 
 ORDER = ("judge", "teacher", "identity", "generator", "encoder")
@@ -48,6 +49,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--domain",
+        type=not_empty,
         default="configs/domains/avatars.yaml",
         metavar="FILE",
         help="config of the domain (default: configs/domains/avatars.yaml)",
@@ -55,21 +57,27 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=ORDER, metavar="NETWORK", help=f"measure only these, of {', '.join(ORDER)}"
     )
-    parser.add_argument("--faces", type=int, default=5000, help="faces per set, at least 100 (default: 5000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the generated faces (default: 0)")
     parser.add_argument(
-        "--cache", default="cache/avatars", help="folder of drawn faces (default: cache/avatars; '': do not cache)"
+        "--faces", type=value_of(Annotated[int, Between(100, 1_000_000)]), default=5000, metavar="N",
+        help="faces per set, at least 100 (default: 5000)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=value_of(Seed), default=0, metavar="N", help="seed of the generated faces (default: 0)"
     )
     parser.add_argument(
+        "--cache", type=folder_or_none, default="cache/avatars", metavar="FOLDER",
+        help="folder of drawn faces (default: cache/avatars; '': do not cache)",
+    )  # fmt: skip
+    parser.add_argument(
         "--output",
-        type=Path,
+        type=output_file,
         default=ROOT / "pretrained/avatars/quality.json",
         metavar="FILE",
         help="JSON file for the numbers (default: pretrained/avatars/quality.json)",
     )
     parser.add_argument(
         "--pictures",
-        type=Path,
+        type=output_folder,
         default=ROOT / "results/avatars",
         metavar="FOLDER",
         help="folder for sheets of faces (default: results/avatars)",
@@ -79,10 +87,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--card", action="store_true", help="print the numbers of the output file as Markdown, then exit"
     )
     parser.add_argument("--strict", action="store_true", help="exit status 1 if a quality bar is missed")
-    options = parser.parse_args(arguments)
-    if options.faces < 100:
-        parser.error(f"--faces {options.faces}: must be at least 100")
-    return options
+    return parser.parse_args(arguments)
 
 
 def measurable(domain: Domain, only: list[str] | None) -> list[str]:
@@ -138,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         print(card(report), end="")
         return 0
-    sizes = Sizes(options.faces, options.seed, options.cache or None)
+    sizes = Sizes(options.faces, options.seed, options.cache)
     try:
         domain = Domain.from_file(options.domain, pick_device(options.device))
         for part in measurable(domain, options.only):

@@ -23,7 +23,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
@@ -42,8 +41,9 @@ from models.editors.targets import Flip, resolve_targets
 from scripts.published.flow import Flow
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.options import add_device_option
+from utils.options import add_device_option, output_file, value_of
 from utils.paths import displayed
+from utils.ranges import Count
 
 PUBLISHED_TOLERANCE, TRUE_TOLERANCE = 1e-5, 1e-9
 PSNR_LIMIT = 40.0  # dB
@@ -179,14 +179,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--count", type=int, default=1000, metavar="N", help="edits to compare in bfloat16 (default: 1000)"
+        "--count", type=value_of(Count), default=1000, metavar="N", help="edits to compare in bfloat16 (default: 1000)"
     )
-    parser.add_argument("--faces", type=int, default=50, metavar="N", help="faces for the solver's error (default: 50)")
+    parser.add_argument(
+        "--faces", type=value_of(Count), default=50, metavar="N", help="faces for the solver's error (default: 50)"
+    )
     add_device_option(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write all measurements")
     options = parser.parse_args(arguments)
-    if min(options.count, options.faces) < 1:
-        parser.error("--count and --faces must be at least 1")
     try:
         options.device = pick_device(options.device)
     except ValueError as error:

@@ -16,7 +16,7 @@ import io
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated
 
 import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
 
@@ -27,7 +27,9 @@ from PIL import Image
 
 from models.editing.alignment import AlignmentError
 from models.editing.face_alignment import SEARCH_SIDE, DlibAligner, Found
+from utils.options import input_file, value_of
 from utils.photos import PhotoError, decode_photo, read_photo
+from utils.ranges import Between, Positive
 
 SIDE = 256
 SECONDS_LIMIT, MOVEMENT_LIMIT = 1.5, 1.0
@@ -66,14 +68,12 @@ def movement(data: bytes, aligner: DlibAligner) -> float:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="pictures with a face")
+    parser.add_argument("photos", nargs="+", type=input_file, metavar="PHOTO", help="pictures with a face")
     parser.add_argument(
-        "--megapixels", nargs="+", type=float, default=[12.0], metavar="N", help="sizes to enlarge to (default: 12)"
-    )
-    options = parser.parse_args(arguments)
-    if min(options.megapixels) <= 0:
-        parser.error("argument --megapixels: sizes are larger than 0")
-    return options
+        "--megapixels", nargs="+", type=value_of(Annotated[Positive, Between(high=1000)]), default=[12.0], metavar="N",
+        help="sizes to enlarge to (default: 12)",
+    )  # fmt: skip
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,7 +27,7 @@ from scripts.benchmarks.rows import FLOAT32, Setting, training_step
 from scripts.benchmarks.timing import peak_memory
 from utils.devices import pick_device
 from utils.files import write_text
-from utils.options import add_device_option
+from utils.options import add_device_option, output_file, output_folder
 from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
@@ -77,10 +77,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--quick", action="store_true", help="small networks")
     add_device_option(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it (PNG)")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write everything measured")
+    parser.add_argument("--plot", type=output_file, metavar="FILE", help="draw it (PNG)")
     parser.add_argument(
-        "--folder", type=Path, default=ROOT / "output/benchmark", metavar="FOLDER",
+        "--folder", type=output_folder, default=ROOT / "output/benchmark", metavar="FOLDER",
         help="for the networks' files (default: output/benchmark)",
     )  # fmt: skip
     options = parser.parse_args(arguments)

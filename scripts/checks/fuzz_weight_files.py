@@ -37,7 +37,9 @@ from models.stylegan2.nvlabs import nvlabs_keys
 from models.weight_files import LoadedNetwork, load_network
 from models.weight_files.description import describe
 from scripts.checks.weight_file_samples import flow_file, prefixed, save, state_of, write_nvlabs, write_tuned
+from utils.options import output_folder, value_of
 from utils.paths import displayed
+from utils.ranges import Count, Seed
 from utils.weight_files.refusal import shown
 from utils.weights import WeightsError, save_weights
 
@@ -237,10 +239,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--mutations", type=int, default=2000, metavar="N", help="of each format (default: 2000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
+    parser.add_argument(
+        "--mutations", type=value_of(Count), default=2000, metavar="N", help="of each format (default: 2000)"
+    )
+    parser.add_argument("--seed", type=value_of(Seed), default=0, help="of the damage (default: 0)")
     parser.add_argument("--formats", nargs="+", choices=SAMPLES, default=list(SAMPLES), help="default: all")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where files go that did not come out well")
+    parser.add_argument(
+        "--keep", type=output_folder, metavar="FOLDER", help="where files go that did not come out well"
+    )
     return parser.parse_args(arguments)
 
 

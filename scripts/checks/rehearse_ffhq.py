@@ -43,6 +43,7 @@ from models import NETWORKS
 from scripts.checks.weight_file_samples import prefixed
 from utils.config import Section, load_config
 from utils.files import write_atomically, write_text
+from utils.options import input_path, output_folder
 from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
@@ -163,10 +164,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photographs, or folders of them")
+    parser.add_argument("photos", nargs="+", type=input_path, metavar="PHOTO", help="photographs, or folders of them")
     parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "output/rehearsal", help="folder (default: output/rehearsal)"
-    )
+        "-o", "--output", type=output_folder, default=ROOT / "output/rehearsal", metavar="FOLDER",
+        help="folder (default: output/rehearsal)",
+    )  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="keep the stand-ins (4 GB) for another call")
     options = parser.parse_args(arguments)
     options.output = options.output.resolve()

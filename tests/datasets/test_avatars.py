@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from datasets import DATASETS
 from datasets.avatar_factors import (
     ANNOTATION_WIDTH,
     ATTRIBUTES,
@@ -30,6 +31,7 @@ from datasets.avatar_factors import (
 )
 from datasets.avatar_renderer import render
 from datasets.avatars import SPLITS, AvatarFaces, AvatarIdentities
+from utils.config import ConfigError, Section
 
 FACES = [draw_factors(11, index, 0.0) for index in range(40)]
 
@@ -240,10 +242,9 @@ def test_splits_do_not_overlap() -> None:
     assert len(set(SPLITS.values())) == len(SPLITS)
     pictures = [AvatarFaces(3, split=split)[index]["image"].numpy().tobytes() for split in SPLITS for index in range(3)]
     assert len(set(pictures)) == len(pictures)
-    with pytest.raises(ValueError, match="did you mean 'validation'"):
-        AvatarFaces(3, split="validatoin")
-    with pytest.raises(ValueError, match="at least one"):
-        AvatarFaces(0)
+    for key, value, message in (("split", "validatoin", "one of .*'validation'"), ("count", 0, "at least 1, not 0")):
+        with pytest.raises(ConfigError, match=f"data.{key}: must be {message}"):
+            DATASETS.build(Section({"name": "avatar_faces", "count": 3, key: value}, "data"))
 
 
 def test_an_identity_keeps_its_face(tmp_path: Path) -> None:

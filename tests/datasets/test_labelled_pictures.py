@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 import train
+from datasets import DATASETS
 from datasets.attribute_table import TableError
 from datasets.celeba import CelebA, read_celeba_attributes, read_mapping
 from datasets.ffhq import FFHQ
@@ -19,7 +20,7 @@ from datasets.pictures import read_square
 from models import NETWORKS
 from models.domain import Domain
 from utils.celeba import CELEBA_ATTRIBUTES
-from utils.config import Section, load_config
+from utils.config import ConfigError, Section, load_config
 from utils.paths import ROOT
 from utils.photos import PhotoError
 
@@ -46,8 +47,8 @@ def test_ffhq_is_split_by_number_wherever_the_pictures_lie(tmp_path: Path, capsy
     assert [path.stem for path in FFHQ(str(tmp_path), "sdflow_test").paths] == ["69001"]
     assert len(FFHQ(str(tmp_path), "all", count=4)) == 4
     assert FFHQ(str(tmp_path), side=8)[0]["image"].shape == (3, 8, 8)
-    with pytest.raises(ValueError, match="did you mean 'validation'"):
-        FFHQ(str(tmp_path), "valid")
+    with pytest.raises(ConfigError, match="split: must be one of .*'validation'.*, not 'valid'"):
+        DATASETS.build(Section({"name": "ffhq", "folder": str(tmp_path), "split": "valid"}, "data"))
     save(tmp_path / "thumbnails/00002.png")
     with pytest.raises(ValueError, match="has the number of .*00002.png; name the folder of one size only"):
         FFHQ(str(tmp_path))

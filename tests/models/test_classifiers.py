@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+from models import NETWORKS
 from models.classifiers import AttributeClassifier, attribute_classifier_sizes
 from models.resnet import ResNet, resnet_sizes
 from models.semantic_encoder import SemanticEncoder, semantic_encoder_sizes
 from scripts.checks.golden.case import run_case
 from scripts.checks.golden.encoders import CASES
+from utils.config import ConfigError, Section
 from utils.torchvision_operators import torchvision
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -159,17 +162,17 @@ def test_semantics_are_the_sigmoid_of_three_linear_layers() -> None:
 
 
 def test_impossible_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown backbone 'r35'"):
-        ResNet("r35")
-    for arguments in ({"width": 0}, {"depths": [1, 1, 1]}, {"depths": [1, 0, 1, 1]}, {"outputs": -1}):
-        with pytest.raises(ValueError, match="impossible sizes"):
-            ResNet(**arguments)
-    for arguments in ({"attribute_heads": 0}, {"age_logits": -1}, {"head_width": 0}):
-        with pytest.raises(ValueError, match="impossible sizes"):
-            AttributeClassifier(width=4, **arguments)
-    for arguments in ({"attributes": 0}, {"attributes": 2, "head": [0]}):
-        with pytest.raises(ValueError, match="impossible sizes"):
-            SemanticEncoder(width=4, **arguments)
+    for kind in ("attribute_classifier", "semantic_encoder"):
+        for key, value in (
+            ("backbone", "r35"), ("width", 0), ("depths", [1, 1, 1]), ("depths", [1, 0, 1, 1]), ("attribute_heads", 0),
+            ("age_logits", -1), ("head_width", 0), ("attributes", 0), ("head", [0]),
+        ):  # fmt: skip
+            section = Section({"name": kind, "attributes": 2, key: value}, "network")
+            if kind == "attribute_classifier":
+                section.pop("attributes")
+            if key in inspect.signature(NETWORKS.load(kind)).parameters:
+                with pytest.raises(ConfigError, match=f"network.{key}: (item . )?must be"):
+                    NETWORKS.build(section)
     for sizes in (resnet_sizes, attribute_classifier_sizes, semantic_encoder_sizes):
         with pytest.raises(ValueError, match="missing"):
             sizes({"mlp.0.weight": (4, 4)})

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from models import NETWORKS
 from models.encoders.e4e import E4eEncoder, e4e_sizes
 from models.encoders.irse import IRSEUnit, SqueezeExcitation, halved
 from models.encoders.latent_discriminator import LatentDiscriminator, latent_discriminator_sizes
 from models.encoders.psp import GradualStyleEncoder, psp_sizes
 from scripts.check_golden import find_builder
 from scripts.checks.golden.case import run_case
+from utils.config import ConfigError, Section
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NARROW: dict[str, Any] = {
@@ -152,8 +154,8 @@ def test_impossible_sizes_are_refused(encoder: E4eEncoder) -> None:
         ("input_size", 8), ("styles", 0), ("style_dim", 0), ("layers", [2, 2, 2]), ("layers", [0, 1, 1, 1]),
         ("widths", [8, 8, 8, 8]), ("widths", [8, 8, 8, 8, 0]),
     ):  # fmt: skip
-        with pytest.raises(ValueError):
-            E4eEncoder(**{**NARROW, key: value})
+        with pytest.raises(ConfigError, match=f"network.{key}: (item . )?must be"):
+            NETWORKS.build(Section({"name": "e4e_encoder", **NARROW, key: value}, "network"))
     with pytest.raises(ValueError, match="no pSp or e4e encoder"):
         e4e_sizes({"conv1.weight": (64, 3, 7, 7)})
     shapes = shapes_of(encoder)
@@ -185,5 +187,5 @@ def test_latent_discriminator_judges_each_vector_alone() -> None:
     assert critic(codes.flatten(0, 1)).std() > 0
     assert list(critic.state_dict())[::2] == [f"mlp.{i}.weight" for i in (0, 2, 4, 6)]
     assert latent_discriminator_sizes(shapes_of(critic)) == {"style_dim": 16, "layers": 4}
-    with pytest.raises(ValueError):
-        LatentDiscriminator(0)
+    with pytest.raises(ConfigError, match="style_dim: must be at least 1, not 0"):
+        NETWORKS.build(Section({"name": "latent_discriminator", "style_dim": 0}, "network"))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import models
 from models.identity import (
     PUBLISHED_CROP,
     IResNetIdentity,
@@ -21,6 +22,7 @@ from models.identity import (
 )
 from scripts.checks.golden.case import run_case
 from scripts.checks.golden.encoders import CASES
+from utils.config import ConfigError, Section
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 IRSE: dict[str, Any] = {"layers": [1, 2, 1, 1], "widths": [8, 8, 12, 16, 24], "embedding_dim": 20, "input_side": 64}
@@ -140,8 +142,9 @@ def test_impossible_sizes_are_refused(network: Callable[..., nn.Module], argumen
         ("crop", [0, 10, 0]), ("crop", [10, 10, 0, 20]), ("crop", [0, 10, 0, 257]), ("crop", [-1, 10, 0, 20]),
         ("input_side", 8), ("layers", [1, 1, 1]), ("layers", [1, 1, 1, 0]), ("embedding_dim", 0),
     ):  # fmt: skip
-        with pytest.raises(ValueError):
-            network(**{**arguments, key: value})
+        kind = "ir_se_identity" if network is IRSEIdentity else "iresnet_identity"
+        with pytest.raises(ConfigError, match=f"network.{key}: (item . )?must be"):
+            models.NETWORKS.build(Section({"name": kind, **arguments, key: value}, "network"))
 
 
 def test_other_checkpoints_are_refused() -> None:

@@ -9,9 +9,11 @@ import torch
 import yaml
 
 from datasets.latent_cache import LatentCache
+from models import NETWORKS
 from models.domain import Domain
 from models.latent_space import BentLatentSpace
 from tests.conftest import STYLE_DIM, STYLES
+from utils.config import ConfigError, Section
 
 
 def test_inverse_and_volume() -> None:
@@ -42,8 +44,8 @@ def test_seed_decides() -> None:
 
 @pytest.mark.parametrize("wrong", [{"style_dim": 7}, {"style_dim": 8, "scale": 0.0}])
 def test_impossible_spaces(wrong: dict) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        BentLatentSpace(**wrong)
+    with pytest.raises(ConfigError, match="must be (a multiple of 2|above 0)"):
+        NETWORKS.build(Section({"name": "bent_latent_space", **wrong}, "network"))
 
 
 def test_a_domain_draws_the_same_pictures_through_it(tiny_domain_folder: Path, tmp_path: Path) -> None:

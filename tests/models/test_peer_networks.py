@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from models import NETWORKS
 from models.adatrans import AdaTrans
 from scripts.check_golden import find_builder
 from scripts.checks.golden.case import run_case
+from utils.config import ConfigError, Section
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -32,8 +34,8 @@ def test_no_step_is_longer_than_the_longest() -> None:
     path, lengths = longer(w, torch.ones(5, 2), 2, held=True)
     assert torch.equal(lengths, torch.full((5, 2), 1.5))
     torch.testing.assert_close(path.diff(dim=0).norm(dim=-1), torch.full((2, 5, 3), 1.5))
-    with pytest.raises(ValueError, match="steps of at most"):
-        AdaTrans(3, 4, 2, longest_step=0.0)
+    with pytest.raises(ConfigError, match="longest_step: must be above 0"):
+        NETWORKS.build(Section({"name": "adatrans", "longest_step": 0.0}, "network"))
 
 
 def test_a_path_goes_on_where_a_shorter_one_ended() -> None:

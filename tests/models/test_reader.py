@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models import NETWORKS
 from models.reader import Reader
+from utils.config import ConfigError, Section
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -27,5 +29,5 @@ def test_a_moved_dot_is_read_differently() -> None:
 
 @pytest.mark.parametrize("sizes", [{"outputs": 0}, {"outputs": 1, "width": 0}, {"outputs": 1, "image_side": 40}])
 def test_impossible_sizes(sizes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="impossible sizes"):
-        Reader(**sizes)
+    with pytest.raises(ConfigError, match="must be (at least 1|a multiple of 16)"):
+        NETWORKS.build(Section({"name": "reader", **sizes}, "network"))

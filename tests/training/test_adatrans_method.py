@@ -26,8 +26,9 @@ from tests.training.editors import (
 )
 from tests.training.runs import backward
 from training.method import Batch
+from training.methods import METHODS
 from training.methods.adatrans import AdaTransMethod
-from utils.config import ConfigError
+from utils.config import ConfigError, Section
 from utils.weights import WeightsError, save_weights
 
 NETWORK = {"name": "adatrans", "layers": 2, "width": 16}
@@ -98,12 +99,13 @@ def test_one_attributes_path_learns_at_a_time(domain: Domain, tmp_path: Path) ->
 
 def test_what_does_not_fit_is_refused(domain: Domain, tmp_path: Path) -> None:
     path = tmp_path / "d.safetensors"
-    with pytest.raises(ConfigError, match="must be 1 to 10, not 11"):
-        AdaTransMethod(domain, NETWORK, density_file(path), steps=11)
-    with pytest.raises(ConfigError, match="must be at least 1, not 0"):
-        AdaTransMethod(domain, NETWORK, density_file(path), pictures=0)
-    with pytest.raises(ConfigError, match="must be at least 0, not -1"):
-        AdaTransMethod(domain, NETWORK, density_file(path), held_steps=-1)
+    section = {"name": "adatrans", "transformer": NETWORK, "density": density_file(path)}
+    for key, value, message in (
+        ("steps", 11, "at least 1 and at most 10, not 11"), ("pictures", 0, "at least 1, not 0"),
+        ("held_steps", -1, "at least 0, not -1"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"method.{key}: must be {message}"):
+            METHODS.build(Section({**section, key: value}, "method"), domain=domain)
     with pytest.raises(ConfigError, match="no such key"):
         AdaTransMethod(domain, {**NETWORK, "conditions": 5}, density_file(path))
     with pytest.raises(ConfigError, match="is of style vectors of 6"):

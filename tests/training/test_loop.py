@@ -16,7 +16,7 @@ from training.checkpoints import checkpoint_names
 from training.loop import Interrupted, NonFiniteLoss, Trainer
 from training.method import Batch, Method, Phase
 from training.settings import TrainingSettings
-from utils.config import ConfigError
+from utils.config import ConfigError, Section
 from utils.weights import WeightsError
 
 
@@ -189,4 +189,4 @@ def test_learning_rate_follows_warm_up_and_cosine() -> None:
 @pytest.mark.parametrize("wrong", [{"steps": -1}, {"batch_size": 6, "accumulate": 4}, {"keep_checkpoints": 0}])
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
-        TrainingSettings(**{"steps": 1, "batch_size": 4, **wrong})
+        TrainingSettings.from_section(Section({"steps": 1, "batch_size": 4, **wrong}, "training"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from criteria.identity import identity_loss
 from criteria.latent_distance import latent_distance
 from criteria.perceptual import output_and_features, perceptual_distance
+from models.adatrans import AdaTrans
 from models.domain import Domain
 from models.editors.adatrans import MOST_STEPS, AdaTransEditor
 from models.editors.loading import check_fingerprints
@@ -21,6 +22,7 @@ from training.method import Batch, Phase
 from training.methods.e4e import FEATURE_LAYERS
 from utils.config import ConfigError, as_section
 from utils.paths import displayed, resolve
+from utils.ranges import Between, Count, FileName, Positive, Whole
 from utils.weights import freeze
 
 
@@ -57,22 +59,17 @@ class AdaTransMethod(AttributeEditorMethod):
         self,
         domain: Domain,
         transformer: dict[str, Any],
-        density: str,
-        steps: int = 5,
-        pictures: int | None = None,
-        held_steps: int = 0,
-        learning_rate: float = 1e-4,
+        density: FileName,
+        steps: Annotated[int, Between(1, MOST_STEPS)] = 5,
+        pictures: Count | None = None,
+        held_steps: Whole = 0,
+        learning_rate: Positive = 1e-4,
     ) -> None:
         super().__init__(domain)
-        if not 1 <= steps <= MOST_STEPS:
-            raise ConfigError(f"method.steps: must be 1 to {MOST_STEPS}, not {steps}")
-        if pictures is not None and pictures < 1:
-            raise ConfigError(f"method.pictures: must be at least 1, not {pictures}")
-        if held_steps < 0:
-            raise ConfigError(f"method.held_steps: must be at least 0, not {held_steps}")
         self.steps, self.pictures, self.held_steps, self.learning_rate = steps, pictures, held_steps, learning_rate
         section = as_section(transformer, "method.transformer")
-        self.transformers = torch.nn.ModuleList(build_network(section, domain) for _ in domain.attributes)
+        transformers = (build_network(section, domain, AdaTrans) for _ in domain.attributes)
+        self.transformers = torch.nn.ModuleList(transformers)
         self.sections, self.settings = {"transformer": dict(transformer)}, {"steps": steps}
         self.parts = (*self.parts, "teacher")
         path = resolve(density)

@@ -13,6 +13,7 @@ from training.domain_part import DomainPartMethod
 from training.method import Batch, Items, Phase
 from utils.config import ConfigError
 from utils.images import grid
+from utils.ranges import BelowOne, Betas, NonNegative, Positive
 
 AMBIGUOUS = 0.05  # of the range: continuous attributes this near to their threshold are not counted as right or wrong
 _RIGHT, _WRONG, _OPEN = (-0.4, 0.5, -0.3), (1.0, -0.6, -0.6), (0.6, 0.6, 0.6)
@@ -52,16 +53,17 @@ class ClassifierMethod(DomainPartMethod):
         domain: Domain,
         part: Literal["judge", "teacher"],
         labels: Literal["values", "labels"] = "labels",
-        softness: float = 0.0,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
-        betas: tuple[float, ...] = (0.9, 0.99),
-        average_decay: float = 0.0,
+        softness: NonNegative = 0.0,
+        learning_rate: Positive = 1e-3,
+        weight_decay: NonNegative = 1e-2,
+        betas: Betas = (0.9, 0.99),
+        average_decay: BelowOne = 0.0,
         augment: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(domain, part, average_decay, augment)
         self.labels, self.softness = labels, softness
-        self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
+        self.needs = ("image", labels)
+        self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, betas
         heads, ages = self.network.attribute_count, self.network.age_logits
         if heads != len(domain.classifier_outputs) or ages:
             raise ConfigError(
@@ -70,6 +72,7 @@ class ClassifierMethod(DomainPartMethod):
             )
 
     def check_data(self, data: Items) -> None:
+        super().check_data(data)
         columns = getattr(data, "attributes", self.domain.classifier_outputs)
         if columns != self.domain.classifier_outputs:
             raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -16,11 +16,13 @@ from criteria.identity import identity_loss
 from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
 from models.domain import Domain
+from models.encoders.latent_discriminator import LatentDiscriminator
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import drawn_z
 from utils.config import ConfigError, as_section, nearest
 from utils.images import grid
 from utils.paths import resolve
+from utils.ranges import BelowOne, Betas, Between, FileName, Positive, Whole
 
 TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent", "drawn_latent")
 FEATURE_LAYERS = ("extractor.relu", "extractor.layer1", "extractor.layer2", "extractor.layer3")  # halves: 1/2 … 1/16
@@ -77,15 +79,15 @@ class E4eMethod(Method):
         terms: tuple[str, ...] = ("image", "perceptual", "identity", "delta", "adversarial"),
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
         latent_discriminator: dict[str, Any] | None = None,
-        learning_rate: float = 1e-4,
-        betas: tuple[float, ...] = (0.9, 0.999),
-        discriminator_learning_rate: float = 2e-5,
-        first_stage_steps: int = 20000,
-        stage_steps: int = 2000,
-        average_decay: float = 0.0,
-        latent_average_samples: int = 10000,
-        synthetic_batch: int = 8,
-        initial: str | None = None,
+        learning_rate: Positive = 1e-4,
+        betas: Betas = (0.9, 0.999),
+        discriminator_learning_rate: Positive = 2e-5,
+        first_stage_steps: Whole = 20000,
+        stage_steps: Whole = 2000,
+        average_decay: BelowOne = 0.0,
+        latent_average_samples: Annotated[int, Between(1, 10_000_000)] = 10000,
+        synthetic_batch: Annotated[int, Between(1, 1_000_000)] = 8,
+        initial: FileName | None = None,
     ) -> None:
         super().__init__()
         for name in terms:
@@ -94,6 +96,7 @@ class E4eMethod(Method):
         if ("adversarial" in terms) != (latent_discriminator is not None):
             raise ConfigError("method: the term 'adversarial' and the section 'latent_discriminator' need each other")
         self.domain = domain
+        self.needs = ("image", "normals") if "drawn_latent" in terms else ("image",)
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
         self.encoder: Any = domain.untrained("encoder")
         if initial is not None:  # without its mean code, which is the present generator's
@@ -101,8 +104,8 @@ class E4eMethod(Method):
         self.latent_discriminator: Any = None
         if latent_discriminator is not None:
             section = as_section(latent_discriminator, "method.latent_discriminator")
-            self.latent_discriminator = NETWORKS.build(section, style_dim=domain.style_dim)
-        self.learning_rate, self.betas = learning_rate, (betas[0], betas[1])
+            self.latent_discriminator = NETWORKS.build_a(LatentDiscriminator, section, style_dim=domain.style_dim)
+        self.learning_rate, self.betas = learning_rate, betas
         self.discriminator_learning_rate = discriminator_learning_rate
         self.first_stage_steps, self.stage_steps = first_stage_steps, stage_steps
         self.synthetic_batch = synthetic_batch

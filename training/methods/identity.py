@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from models.domain import Domain
 from training.domain_part import DomainPartMethod
 from training.method import Batch, Phase
 from utils.images import grid
+from utils.ranges import BelowOne, Betas, Between, NonNegative, Positive, Whole
 from utils.statistics import roc_auc
 
 
@@ -49,21 +51,22 @@ class IdentityMethod(DomainPartMethod):
     def __init__(
         self,
         domain: Domain,
-        identities: int,
-        scale: float = 32.0,
-        angular_margin: float = 0.0,
-        cosine_margin: float = 0.2,
-        margin_steps: int = 0,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
-        betas: tuple[float, ...] = (0.9, 0.99),
-        average_decay: float = 0.0,
+        identities: Annotated[int, Between(1, 10_000_000)],
+        scale: Positive = 32.0,
+        angular_margin: Annotated[float, Between(0, math.pi)] = 0.0,
+        cosine_margin: Annotated[float, Between(0, 2)] = 0.2,
+        margin_steps: Whole = 0,
+        learning_rate: Positive = 1e-3,
+        weight_decay: NonNegative = 1e-2,
+        betas: Betas = (0.9, 0.99),
+        average_decay: BelowOne = 0.0,
         augment: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(domain, "identity", average_decay, augment)
+        self.needs = ("image", "identity")
         self.scale, self.angular_margin, self.cosine_margin = scale, angular_margin, cosine_margin
         self.margin_steps = margin_steps
-        self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, (betas[0], betas[1])
+        self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, betas
         embedding_dim = self.network.features.num_features
         self.centres = nn.Parameter(torch.randn(identities, embedding_dim) * 0.01)
         self._margin_share = 1.0

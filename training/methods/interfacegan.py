@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from models.domain import Domain
 from models.editors.interfacegan import InterFaceGANEditor
 from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Items, Phase
+from utils.ranges import Between
 
 
 @dataclass
@@ -86,10 +87,10 @@ class InterFaceGANMethod(AttributeEditorMethod):
         self,
         domain: Domain,
         space: Literal["w", "w+"] = "w+",
-        share: float = 0.02,
-        training_share: float = 0.7,
+        share: Annotated[float, Between(0, 0.5, above=True)] = 0.02,
+        training_share: Annotated[float, Between(0, 1, above=True, below=True)] = 0.7,
         conditional: bool = True,
-        seed: int = 0,
+        seed: Annotated[int, Between(0, 2**32 - 1)] = 0,
     ) -> None:
         super().__init__(domain)
         self.space, self.share, self.training_share, self.seed = space, share, training_share, seed

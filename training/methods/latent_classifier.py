@@ -14,6 +14,7 @@ from models.domain import Domain
 from training.method import Batch, Method, Phase
 from training.methods.classifier import ranked_faces
 from utils.config import Section
+from utils.ranges import NonNegative, Positive, Sizes
 
 
 class LatentClassifierMethod(Method):
@@ -28,12 +29,14 @@ class LatentClassifierMethod(Method):
 
     term_names = ("bce",)
 
+    needs = ("image", "latent", "teacher")
+
     def __init__(
         self,
         domain: Domain,
-        hidden: tuple[int, ...] = (2048, 512),
-        learning_rate: float = 1e-4,
-        weight_decay: float = 5e-4,
+        hidden: Sizes = (2048, 512),
+        learning_rate: Positive = 1e-4,
+        weight_decay: NonNegative = 5e-4,
     ) -> None:
         super().__init__()
         self.domain = domain

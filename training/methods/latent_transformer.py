@@ -12,12 +12,13 @@ from models.domain import Domain
 from models.editors.latent_transformer import LatentTransformerEditor, attribute_columns
 from models.editors.loading import check_fingerprints
 from models.editors.stored import build_network
-from models.latent_transformer import amount_to_other_side
+from models.latent_transformer import LatentTransformer, amount_to_other_side
 from models.weight_files import load_network
 from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Batch, Items, Phase
 from utils.config import ConfigError
 from utils.paths import displayed, resolve
+from utils.ranges import Depth, FileName, NonNegative, Positive
 
 
 class LatentTransformerMethod(AttributeEditorMethod):
@@ -46,10 +47,10 @@ class LatentTransformerMethod(AttributeEditorMethod):
     def __init__(
         self,
         domain: Domain,
-        classifier: str,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 5e-4,
-        edited_styles: int | None = None,
+        classifier: FileName,
+        learning_rate: Positive = 1e-3,
+        weight_decay: NonNegative = 5e-4,
+        edited_styles: Depth | None = None,
     ) -> None:
         super().__init__(domain)
         path = resolve(classifier)
@@ -63,7 +64,8 @@ class LatentTransformerMethod(AttributeEditorMethod):
         self.classifier = loaded.module
         self.columns = attribute_columns(loaded.sizes["outputs"], domain)
         section = {"name": "latent_transformer"}
-        self.transformers = torch.nn.ModuleList(build_network(section, domain) for _ in domain.attributes)
+        transformers = (build_network(section, domain, LatentTransformer) for _ in domain.attributes)
+        self.transformers = torch.nn.ModuleList(transformers)
         self.sections = {"transformer": section, "classifier": {"name": "latent_classifier", **loaded.sizes}}
         self.settings = {"edited_styles": edited_styles}
         self.learning_rate, self.weight_decay = learning_rate, weight_decay

@@ -9,6 +9,7 @@ from models.domain import Domain
 from models.editors.linear import LinearDirectionsEditor
 from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Items, Phase
+from utils.ranges import Positive
 
 
 class LinearDirectionsMethod(AttributeEditorMethod):
@@ -21,7 +22,7 @@ class LinearDirectionsMethod(AttributeEditorMethod):
     directions: Tensor
     readout: Tensor
 
-    def __init__(self, domain: Domain, ridge: float = 1e-2) -> None:
+    def __init__(self, domain: Domain, ridge: Positive = 1e-2) -> None:
         super().__init__(domain)
         self.ridge = ridge
         count, rows, width = len(domain.attributes), domain.styles, domain.style_dim

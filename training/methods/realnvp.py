@@ -10,9 +10,11 @@ from torch import Tensor
 
 from models.domain import Domain
 from models.editors.stored import build_network
+from models.flows.realnvp import Blocks, RealNVP
 from training.method import Batch, Method, Phase
 from utils.config import Section
 from utils.images import grid
+from utils.ranges import Depth, Positive, Size
 
 
 class RealNVPMethod(Method):
@@ -25,13 +27,20 @@ class RealNVPMethod(Method):
 
     term_names = ("nll",)
 
+    needs = ("image", "latent", "teacher")
+
     def __init__(
-        self, domain: Domain, couplings: int = 10, width: int = 32, blocks: int = 2, learning_rate: float = 1e-4
+        self,
+        domain: Domain,
+        couplings: Depth = 10,
+        width: Size = 32,
+        blocks: Blocks = 2,
+        learning_rate: Positive = 1e-4,
     ) -> None:
         super().__init__()
         self.domain, self.learning_rate = domain, learning_rate
         section = {"name": "realnvp", "couplings": couplings, "width": width, "blocks": blocks}
-        self.network = build_network(Section(section, "method"), domain)
+        self.network = build_network(Section(section, "method"), domain, RealNVP)
 
     def phases(self) -> list[Phase]:
         parameters = list(self.network.parameters())

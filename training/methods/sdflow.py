@@ -15,6 +15,7 @@ from models.domain import Domain
 from models.editors.sdflow import SDFlowEditor
 from models.editors.stored import build_network
 from models.editors.styleflow import StyleFlowEditor, TeacherSemantics
+from models.flows.cnf import ContinuousFlow
 from models.protocols import Classifier
 from models.semantic_encoder import SemanticEncoder
 from training.editing import AttributeEditorMethod
@@ -22,6 +23,7 @@ from training.layout import channels_last, is_channels_last
 from training.method import Batch, Phase
 from training.targets import replace_one_attribute
 from utils.config import ConfigError, as_section, nearest
+from utils.ranges import Betas, Interval, Positive
 
 TERMS = ("nll", "kd", "mi", "reg")
 
@@ -52,9 +54,9 @@ class SDFlowMethod(AttributeEditorMethod):
         flow: dict[str, Any],
         semantic_encoder: dict[str, Any] | None,
         terms: tuple[str, ...] = TERMS,
-        learning_rate: float = 1e-4,
-        betas: tuple[float, ...] = (0.9, 0.99),
-        edited_range: tuple[float, ...] = (0.0, 1.0),
+        learning_rate: Positive = 1e-4,
+        betas: Betas = (0.9, 0.99),
+        edited_range: Interval = (0.0, 1.0),
         semantic_encoder_start: Literal["random", "teacher"] = "random",
     ) -> None:
         super().__init__(domain)
@@ -64,22 +66,23 @@ class SDFlowMethod(AttributeEditorMethod):
         if "kd" in terms and semantic_encoder is None:
             raise ConfigError("method.terms: 'kd' trains a semantic encoder, and method.semantic_encoder is null")
         self.terms = terms
-        self.flow = build_network(as_section(flow, "method.flow"), domain)
+        self.flow = build_network(as_section(flow, "method.flow"), domain, ContinuousFlow)
         self.sections = {"flow": dict(flow)}
         self.semantic_encoder: nn.Module
         if semantic_encoder is None:
             self.semantic_encoder = TeacherSemantics(domain)
             self.parts = (*self.parts, "teacher")
         else:
-            encoder = build_network(as_section(semantic_encoder, "method.semantic_encoder"), domain)
+            section = as_section(semantic_encoder, "method.semantic_encoder")
+            encoder = build_network(section, domain, SemanticEncoder)
             if semantic_encoder_start == "teacher":
                 begin_with_trunk(encoder, domain.teacher)
             self.semantic_encoder = channels_last(encoder)
             self.sections["semantic_encoder"] = dict(semantic_encoder)
         channels = is_channels_last(self.semantic_encoder)
         self._layout = torch.channels_last if channels else torch.contiguous_format
-        self.learning_rate, self.betas = learning_rate, (betas[0], betas[1])
-        self.edited_range = (edited_range[0], edited_range[1])
+        self.learning_rate, self.betas = learning_rate, betas
+        self.edited_range = edited_range
         self._semantics = torch.zeros(0, len(domain.attributes))
         self._evaluations = 0
 

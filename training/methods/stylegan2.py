@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,15 @@ from criteria.path_length import path_length_penalty, path_lengths
 from criteria.perceptual import output_and_features, perceptual_distance
 from models import NETWORKS
 from models.domain import Domain
+from models.reader import Reader
+from models.stylegan2.discriminator import Discriminator
 from models.weight_files import fill_network
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import begin_with_numbers, drawn_z, normals_of
 from utils.config import ConfigError, as_section
 from utils.images import grid
 from utils.paths import resolve
+from utils.ranges import BelowOne, Betas, Between, Count, FileName, Fraction, NonNegative, Positive, Whole
 from utils.weight_files.formats import read_checkpoint
 
 
@@ -98,28 +101,28 @@ class StyleGAN2Method(Method):
         self,
         domain: Domain,
         discriminator: dict[str, Any] | None,
-        learning_rate: float = 2e-3,
-        betas: tuple[float, ...] = (0.0, 0.99),
-        style_mixing: float = 0.9,
+        learning_rate: Positive = 2e-3,
+        betas: Betas = (0.0, 0.99),
+        style_mixing: Fraction = 0.9,
         noise: Literal["random", "none"] = "random",
-        r1_gamma: float = 0.05,
-        r1_every: int = 16,
-        path_length_weight: float = 0.0,
-        path_length_every: int = 4,
-        path_length_shrink: int = 2,
-        path_length_decay: float = 0.99,
-        average_images: int = 10000,
-        average_ramp: float = 0.05,
-        drawn_normals: int = 0,
+        r1_gamma: NonNegative = 0.05,
+        r1_every: Count = 16,
+        path_length_weight: NonNegative = 0.0,
+        path_length_every: Count = 4,
+        path_length_shrink: Count = 2,
+        path_length_decay: BelowOne = 0.99,
+        average_images: Whole = 10000,
+        average_ramp: NonNegative = 0.05,
+        drawn_normals: Annotated[int, Between(0, 65536)] = 0,
         feature_layers: tuple[str, ...] = (),
         reader: dict[str, Any] | None = None,
-        reader_rate: float = 1e-3,
-        mapping_rate: float = 1.0,
-        least_share: float = 0.0,
-        initial: str | None = None,
-        initial_discriminator: str | None = None,
-        initial_reader: str | None = None,
-        preview_side: int = 8,
+        reader_rate: Positive = 1e-3,
+        mapping_rate: Positive = 1.0,
+        least_share: NonNegative = 0.0,
+        initial: FileName | None = None,
+        initial_discriminator: FileName | None = None,
+        initial_reader: FileName | None = None,
+        preview_side: Annotated[int, Between(1, 100)] = 8,
     ) -> None:
         super().__init__()
         self.domain = domain
@@ -131,15 +134,16 @@ class StyleGAN2Method(Method):
             raise ConfigError("method.initial_reader: needs a method.reader")
         if reader is not None and not drawn_normals:
             raise ConfigError("method.reader: needs method.drawn_normals")
+        self.needs = ("image", "normals") if drawn_normals else ("image",)
         self.discriminator_section = discriminator
         self.generator: Any = domain.untrained("generator")
         self.discriminator: Any = None
         if discriminator is not None:
-            self.discriminator = NETWORKS.build(as_section(discriminator, "method.discriminator"))
+            self.discriminator = NETWORKS.build_a(Discriminator, as_section(discriminator, "method.discriminator"))
         self.reader: Any = None
         if reader is not None:
             section = as_section(reader, "method.reader")
-            self.reader = NETWORKS.build(section, outputs=drawn_normals, image_side=domain.image_side)
+            self.reader = NETWORKS.build_a(Reader, section, outputs=drawn_normals, image_side=domain.image_side)
         self.learning_rate, self.betas = learning_rate, (betas[0], betas[1])
         self.style_mixing, self.noise = style_mixing, noise
         self.r1_gamma, self.r1_every = r1_gamma, r1_every if r1_gamma else 0
