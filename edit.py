@@ -176,16 +176,17 @@ def edit_and_report(run: EditRun, photos: Sequence[Photo], settings: dict[str, A
     jobs = run.jobs(photos)
     stopped = edit_all(run, jobs, quiet)
     report, folder = edit_report(run, jobs, settings), run.outputs.folder
+    files = list(report["sheets"])
     try:
         write_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        files.append("report.json")
     except OSError as error:
-        stopped = stopped or unwritable(error, folder / "report.json")
+        say(unwritable(error, folder / "report.json"))
     if stopped:
         say(stopped)
     counts = ", ".join(f"{count} {status}" for status, count in report["counts"].items())
-    files = ", ".join([*report["sheets"], "report.json"])
-    print(f"{len(jobs)} photos: {counts}. Results in {displayed(folder)}: {files}")
-    return not stopped and set(report["counts"]) <= {"edited", "kept"}
+    print(f"{len(jobs)} photos: {counts}. Results in {displayed(folder)}: {', '.join(files)}".removesuffix(": "))
+    return not stopped and "report.json" in files and set(report["counts"]) <= {"edited", "kept"}
 
 
 @contextmanager

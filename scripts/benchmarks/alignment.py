@@ -32,7 +32,7 @@ from utils.photos import PhotoError, decode_photo, read_photo
 from utils.ranges import Between, Positive
 
 SIDE = 256
-SECONDS_LIMIT, MOVEMENT_LIMIT = 1.5, 1.0
+SECONDS_LIMIT, MOVEMENT_LIMIT = 0.3, 1.0  # the first for each megapixel, and for a picture of less
 
 
 def enlarged(picture: Image.Image, megapixels: float) -> bytes:
@@ -92,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seconds, count = timed(data, aligner)
                 moved = movement(data, aligner)
                 print(f"{path.name:<24}{megapixels:>11.1f}{count:>7}{seconds:>9.2f}{moved:>14.2f} px", flush=True)
-                within &= seconds <= SECONDS_LIMIT and moved < MOVEMENT_LIMIT
+                within &= seconds <= SECONDS_LIMIT * max(megapixels, 1) and moved < MOVEMENT_LIMIT
         except (PhotoError, AlignmentError) as error:
             print(f"{path}: {error}", file=sys.stderr)
             within = False
-    print(f"limits: {SECONDS_LIMIT} s, {MOVEMENT_LIMIT} px: {'kept' if within else 'not kept'}")
+    print(f"limits: {SECONDS_LIMIT} s a megapixel, {MOVEMENT_LIMIT} px: {'kept' if within else 'not kept'}")
     return 0 if within else 1
 
 
