@@ -188,7 +188,7 @@ def train(trainer: Trainer, folder: Path, resume: bool) -> None:
 def way_on(folder: Path) -> str:
     """How to continue after a stop."""
     if not (folder / "config.yaml").is_file():
-        return "once that is mended, run the same command again"
+        return "the same command begins again"
     return f"what was saved before is intact, continue with: python train.py --resume {displayed(folder)}"
 
 

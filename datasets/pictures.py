@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
@@ -62,8 +63,9 @@ class UnreadablePictures(ValueError):
         rest = f"and {len(lines) - _SHOWN:,} more"
         if folder is not None:
             path = folder / "unreadable_pictures.txt"
-            write_text(path, "\n".join(lines) + "\n")
-            rest += f"; all are listed in {displayed(path)}"
+            with suppress(OSError):  # the pictures are what matters
+                write_text(path, "\n".join(lines) + "\n")
+                rest += f"; all are listed in {displayed(path)}"
         return "\n  ".join([head, *lines[:_SHOWN], rest])
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from utils.config import ConfigError
+
 Batch = dict[str, Tensor]
 Items = Dataset[dict[str, Tensor]]
 

@@ -4,9 +4,9 @@
     python scripts/checks/kill_trainings.py -n 30            SDFlow on 64 drawn faces; results/reliability/kills.json
 
 Each trial is a process of train.py that gets SIGKILL, which no program can catch, at a moment drawn uniformly from the
-length of an unbroken training, and a second process that resumes. It survives if that ends with status 0 and if
-weights, optimisers, random generators, log, previews and the exported editor are those of the unbroken training, bit
-for bit, and no temporary file is left.
+length of an unbroken training (every sixth while it starts), and a second process that resumes. It survives if that
+ends with status 0, if weights, optimisers, random generators, log, previews and the exported editor are those of the
+unbroken training, bit for bit, and if no temporary file is left.
 
 Exit status: 0 all survived, 1 some did not, 2 wrong usage.
 """
@@ -37,7 +37,7 @@ from utils.paths import ROOT, displayed
 
 CONFIG = "configs/sdflow/avatars.yaml"
 OVERRIDES = (
-    "training.steps=20", "training.batch_size=4", "training.log_every=7", "training.preview_every=4",
+    "training.steps=40", "training.batch_size=4", "training.log_every=7", "training.preview_every=4",
     "training.checkpoint_every=3", "training.preview_images=2", "training.threads=1",
     "method.flow.hidden=[32]", "method.semantic_encoder.width=4", "data.faces.count=64", "validation.faces.count=4",
 )  # fmt: skip
@@ -84,6 +84,7 @@ class Trial:
     def __init__(self, folder: Path, cache: Path, output: Path | None = None, limit: int = 0) -> None:
         self.folder, self.cache, self.limit = folder, cache, limit
         self.output = output or folder.with_suffix(".txt")
+        self.stepping = folder / "tensorboard"  # made when the first step begins
         caches = [f"{part}cache={cache}" for part in ("data.", "data.faces.", "validation.", "validation.faces.")]
         self.begin = ["--config", str(ROOT / CONFIG), "--run", str(folder), *OVERRIDES, *caches]
 
@@ -107,9 +108,11 @@ class Trial:
             process.join()
         return process.exitcode if process.exitcode is not None else -1
 
-    def kill_after(self, seconds: float) -> bool:
-        """Whether the training was killed before it ended."""
+    def kill_after(self, seconds: float, of_the_start: bool) -> bool:
+        """Whether the training was killed before it ended; seconds count from its first step, or from the start."""
         process = self.start()
+        while not of_the_start and process.is_alive() and not self.stepping.exists():
+            process.join(0.01)
         process.join(seconds)
         process.kill()
         process.join()
@@ -145,9 +148,9 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def attempt(trial: Trial, whole: Path, seconds: float) -> tuple[str, str] | None:
+def attempt(trial: Trial, whole: Path, seconds: float, of_the_start: bool) -> tuple[str, str] | None:
     """Kill and resume: how far the training was, and what went wrong (empty: nothing); None if it ended before."""
-    if not trial.kill_after(seconds):
+    if not trial.kill_after(seconds, of_the_start):
         return None
     names = checkpoint_names(trial.folder / "checkpoints")
     reached = names[-1] if names else "before the first checkpoint"
@@ -166,18 +169,20 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="kills-") as place:
         cache = Path(place) / "cache"
         warm_up, whole = Trial(Path(place) / "first", cache), Trial(Path(place) / "whole", cache)
-        seconds = 0.0
+        starting = stepping = 0.0
         for trial in (warm_up, whole):  # the first one fills the cache
-            began = time.monotonic()
+            began = time.time()
             if trial.finish():
                 print(f"kill_trainings.py: {trial.output.read_text(errors='replace')[-300:]}", file=sys.stderr)
                 return 2
-            seconds = time.monotonic() - began
+            starting = trial.stepping.stat().st_ctime - began
+            stepping = max(path.stat().st_mtime for path in trial.folder.glob("checkpoints/*")) - began - starting
         with tqdm(total=options.count, unit="kill") as bar:
             while sum(reached.values()) < options.count:
                 trial = Trial(Path(place) / "killed", cache)
-                moment = draw.uniform(0, seconds)
-                result = attempt(trial, whole.folder, moment)
+                of_the_start = sum(reached.values()) % 6 == 5
+                moment = draw.uniform(0, starting if of_the_start else stepping)
+                result = attempt(trial, whole.folder, moment, of_the_start)
                 if result is not None:
                     reached[result[0]] = reached.get(result[0], 0) + 1
                     if result[1]:
