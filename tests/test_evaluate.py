@@ -138,8 +138,7 @@ def test_an_editor_of_other_requests_is_refused(
     ("arguments", "words"),
     [
         (["--checkpoint", "nowhere"], "nowhere"),
-        (["--count", "1"], "at least 2"),
-        (["--checkpoint", "{tiny}", "--faces", "no/such/folder", "--count", "2"], "no such folder"),
+                (["--checkpoint", "{tiny}", "--faces", "no/such/folder", "--count", "2"], "no such folder"),
     ],
 )
 def test_wrong_usage_is_one_clear_line(
@@ -217,7 +216,8 @@ def test_runs_of_other_settings_are_no_seeds(
     [
         (["--anchors"], "--anchors needs --compare"),
         (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint cannot be combined with --compare"),
-        (["--strengths", "nan"], "must be finite numbers"),
+        (["--strengths", "nan"], "must be a finite number"),
+        (["--count", "1"], "must be at least 2"),
     ],
 )
 def test_options_that_do_not_go_together(

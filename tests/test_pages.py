@@ -93,7 +93,11 @@ def test_commands_are_what_the_parsers_accept(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (ROOT / words[0]).is_file()
-    (tmp_path / "FOLDER").mkdir()
+    for name in ("FOLDER", "PHOTOS"):  # parsers that look whether a file is there find one
+        (tmp_path / name).mkdir()
+    for name in ("FILE", "PHOTO", "IN.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
     options = parsed(list(words), monkeypatch)
     if words[0] == "scripts/download.py":

@@ -219,6 +219,8 @@ def usages() -> Iterator[Usage]:
     for words in ((), ("nowhere",), ("",), ("FILE",), ("FOLDER",), ("FOLDER", "--only", "x"), ("LOOP",),
                   (str(ROOT / "tests/golden"), "--photos", "FILE")):  # fmt: skip
         yield Usage("scripts/check_golden.py", words, (1, 2) if "--only" in words else (2,))
+    yield Usage("scripts/page.py", ("--port", "x"))
+    yield Usage("scripts/page.py", ("--nothing",))
     yield Usage("scripts/demo.py", ("-o", ""))
     yield Usage("scripts/demo.py", ("-o", "FILE"))
     yield Usage("scripts/demo.py", ("x",))

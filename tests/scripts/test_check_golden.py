@@ -114,7 +114,8 @@ def test_unknown_and_missing_cases_fail_and_the_others_are_checked(cases, capsys
 
 def test_a_folder_without_cases_is_wrong_usage(tmp_path, capsys):
     assert check_golden.main([str(tmp_path)]) == 2
-    assert check_golden.main([str(tmp_path / "nowhere")]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        check_golden.main([str(tmp_path / "nowhere")])
     assert "no such folder" in capsys.readouterr().err
 
 

@@ -182,12 +182,12 @@ def test_list(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "reason"),
     [
         (["encodr"], "no file or group 'encodr'; did you mean 'encoder'"),
-        (["--timeout", "0"], "must be greater than 0"),
+        (["--timeout", "0"], "must be above 0"),
         (["--attempts", "0"], "must be at least 1"),
         (["--from", "/nowhere"], "no such folder"),
         (["--from", __file__], "is a file; name the one NAME it is"),
         (["--check", "--list"], "not allowed with"),
-        (["--manifest", "/nowhere.yaml"], "no such config file"),
+        (["--manifest", "/nowhere.yaml"], "/nowhere.yaml: no such file"),
     ],
 )
 def test_wrong_usage(words: list[str], reason: str, place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,5 +82,6 @@ def test_each_nuisance_is_calibrated_and_nothing_else() -> None:
 
 
 def test_a_missing_file_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main([str(tmp_path / "none.safetensors"), "-o", str(tmp_path / "out.safetensors")]) == 2
-    assert "none.safetensors: no such weight file" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "none.safetensors"), "-o", str(tmp_path / "out.safetensors")])
+    assert "none.safetensors: no such file" in capsys.readouterr().err
