@@ -16,8 +16,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
-from utils.options import PRECISIONS, add_device_option
+from utils.options import PRECISIONS, add_device_option, not_empty, value_of
+from utils.ranges import Between, Count, Text
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -31,44 +33,59 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     editors.add_argument(
         "--checkpoint",
         action="append",
+        type=not_empty,
         metavar="RUN",
         help="run folder or editor file; several give a choice (default: the shipped editor of drawn faces)",
     )
     editors.add_argument(
         "--semantic-encoder",
+        type=not_empty,
         metavar="FILE",
         help="semantic encoder that belongs to the first --checkpoint if that is a flow alone, as SDFlow publishes it",
     )
     editors.add_argument(
         "--domain",
+        type=not_empty,
         metavar="CONFIG",
         help="config of the domain of these two files (default: configs/domains/ffhq.yaml)",
     )
     editors.add_argument("--precision", choices=PRECISIONS, help="of generator and encoder (default: the domain's)")
     add_device_option(parser)
     serving = parser.add_argument_group("serving")
-    serving.add_argument("--port", type=int, default=7860, metavar="N", help="(default: %(default)s)")
+    serving.add_argument(
+        "--port",
+        type=value_of(Annotated[int, Between(1, 65535)]),
+        default=7860,
+        metavar="N",
+        help="(default: %(default)s)",
+    )
     serving.add_argument(
         "--host",
+        type=value_of(Text),
         default=_LOOPBACK[0],
         metavar="ADDRESS",
         help="where to serve; anything but this machine's own address needs a password (default: %(default)s)",
     )
     serving.add_argument(
         "--password",
+        type=value_of(Text),
         metavar="WORD",
         help="that the page asks for, with the user name sdflow; also read from the variable SDFLOW_PAGE_PASSWORD",
     )
     serving.add_argument("--no-browser", action="store_true", help="do not open a browser")
     bounds = parser.add_argument_group("limits")
-    bounds.add_argument("--max-megabytes", type=int, default=40, metavar="N", help="of a file (default: %(default)s)")
     bounds.add_argument(
-        "--max-megapixels", type=int, default=60, metavar="N", help="of a photograph (default: %(default)s)"
+        "--max-megabytes", type=value_of(Count), default=40, metavar="N", help="of a file (default: %(default)s)"
     )
-    bounds.add_argument("--max-seconds", type=int, default=120, metavar="N", help="of one edit (default: %(default)s)")
+    bounds.add_argument(
+        "--max-megapixels", type=value_of(Count), default=60, metavar="N", help="of a photograph (default: %(default)s)"
+    )
+    bounds.add_argument(
+        "--max-seconds", type=value_of(Count), default=120, metavar="N", help="of one edit (default: %(default)s)"
+    )
     bounds.add_argument(
         "--max-waiting",
-        type=int,
+        type=value_of(Count),
         default=60,
         metavar="N",
         help="edits; beyond it the page is busy (default: %(default)s)",
@@ -77,9 +94,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options.password = options.password or os.environ.get("SDFLOW_PAGE_PASSWORD")
     if options.host not in _LOOPBACK and not options.password:
         parser.error(f"argument --host: {options.host} can be reached by others, which needs --password")
-    for name in ("port", "max_megabytes", "max_megapixels", "max_seconds", "max_waiting"):
-        if getattr(options, name) < 1:
-            parser.error(f"argument --{name.replace('_', '-')}: {getattr(options, name)} is less than 1")
     return options
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import yaml
 
 import train
 from datasets import DATASETS
@@ -199,7 +200,7 @@ SPECIAL = [
     ("data.faces.side=0", "data.faces.side", "at least 8"),
     ("data.faces.split=trian", "data.faces.split", "'train'"),
     ("data.cache=", "data.cache", "str"),
-    ("data.cache=''", "data.cache", "not empty"),
+    ("data.cache=''", "data.cache", "must be the name of a file or folder"),
     ("domain.precision=float16", "domain.precision", "bfloat16"),
     ("domain.synthesis_batch=0", "domain.synthesis_batch", "at least 1"),
     ("domain.generator.size=63", "domain.generator.size", "power of two"),
@@ -232,7 +233,8 @@ def test_wrong_overrides_are_answered_in_one_sentence(
 @pytest.mark.parametrize("override", ["precision=bfloat16", "recompute_from=32", "synthesis_batch=4"])
 def test_the_domain_is_overridden_in_a_new_run_and_in_one_that_goes_on(override: str, tmp_path: Path) -> None:
     new = train.read_config(train.parse_arguments(["--config", str(ROOT / AVATARS), f"domain.{override}"]))
-    (tmp_path / "config.yaml").write_text((ROOT / AVATARS).read_text(), encoding="utf-8")
+    plain = train.read_config(train.parse_arguments(["--config", str(ROOT / AVATARS)])).plain()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
     old = train.read_config(train.parse_arguments(["--resume", str(tmp_path), f"domain.{override}"]))
     key, value = override.split("=")
     for config in (new, old):

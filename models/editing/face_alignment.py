@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -23,6 +23,7 @@ from models.editing.alignment import (
 from models.editing.face_choice import FaceChoice, Only
 from models.editing.ffhq_crop import crop_frame, crop_quad, cut_out
 from utils.photos import Box
+from utils.ranges import FAR, Between
 
 Detector = Literal["hog", "cnn"]
 _CURE = "pip install dlib-bin face_recognition_models"
@@ -32,6 +33,7 @@ _CURE = "pip install dlib-bin face_recognition_models"
 SEARCH_SIDE: dict[str, int] = {"hog": 2048, "cnn": 1024}
 _SMALLEST_FACE = 80  # pixels, of both detectors before doubling; pictures of 3 or 6 pixels crash the CNN
 _LEAST_SMALLEST_FACE = 20  # pixels that may be asked for: below it enlarging shows nothing that is a face
+SmallestFace = Annotated[int, Between(_LEAST_SMALLEST_FACE, FAR)]
 _LEVEL = 2.0  # ratio of the scales at which a picture is searched
 _TILE_OVERLAP = 4 * _SMALLEST_FACE  # faces of twice the smallest are found at the scale before
 _SAME_FACE = 0.4  # share of the smaller box that two finds of one face have in common
@@ -174,9 +176,7 @@ class DlibAligner:
     cuts_photographs = True
     enough = 1 << 30
 
-    def __init__(self, image_side: int, detector: Detector = "hog", smallest_face: int | None = None) -> None:
-        if smallest_face is not None and smallest_face < _LEAST_SMALLEST_FACE:
-            raise ValueError(f"smallest_face: must be at least {_LEAST_SMALLEST_FACE} pixels, not {smallest_face}")
+    def __init__(self, image_side: int, detector: Detector = "hog", smallest_face: SmallestFace | None = None) -> None:
         self.image_side, self.detector, self.smallest_face = image_side, detector, smallest_face
         self._whole = ResizeAligner(image_side, minimum_side=1)
 

@@ -165,7 +165,7 @@ def nothing_known(unknown: Sequence[str]) -> RefusedFile:
     if not unknown:
         return RefusedFile("holds no tensors under names, as a network's state_dict() has them")
     known = ", ".join(dict.fromkeys(kind.title for kind in KINDS))
-    first = f"holds no network that is known here (its first key is '{shown(unknown[0])}'); known: {known}"
+    first = f"holds no network of a known kind (its first key is '{shown(unknown[0])}'); known: {known}"
     return RefusedFile(unsupported(unknown) or first)
 
 

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import requests
 
+from utils.options import value_of
 from utils.paths import ROOT
+from utils.ranges import Count
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -90,7 +92,9 @@ def upload_times(address: str, event: int, count: int) -> list[float]:
 def main() -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=100, metavar="N", help="movements, and uploads (default: 100)")
+    parser.add_argument(
+        "--count", type=value_of(Count), default=100, metavar="N", help="movements, and uploads (default: 100)"
+    )
     options = parser.parse_args()
     if chromium() is None:
         print("page.py: Chromium is not installed: apt-get install chromium", file=sys.stderr)

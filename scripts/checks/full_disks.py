@@ -27,7 +27,9 @@ from tqdm import tqdm
 
 from scripts.checks.kill_trainings import Trial, differences
 from utils.files import write_text
+from utils.options import output_file, value_of
 from utils.paths import ROOT, displayed
+from utils.ranges import Count
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -35,9 +37,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("-n", "--count", type=int, default=10, metavar="N", help="disks (default: %(default)s)")
     parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "results/reliability/full_disks.json", metavar="FILE",
+        "-n", "--count", type=value_of(Count), default=10, metavar="N", help="disks (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=output_file, default=ROOT / "results/reliability/full_disks.json", metavar="FILE",
         help="where the figures go (default: results/reliability/full_disks.json)",
     )  # fmt: skip
     options = parser.parse_args(arguments)

@@ -28,12 +28,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import torch
 from tqdm import tqdm
 
 from training.checkpoints import checkpoint_names, read_checkpoint
 from utils.files import write_text
+from utils.options import output_file, value_of
 from utils.paths import ROOT, displayed
+from utils.ranges import Count, Seed
 
 CONFIG = "configs/sdflow/avatars.yaml"
 OVERRIDES = (
@@ -49,10 +54,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("-n", "--count", type=int, default=30, metavar="N", help="kills (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
     parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "results/reliability/kills.json", metavar="FILE",
+        "-n", "--count", type=value_of(Count), default=30, metavar="N", help="kills (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=value_of(Seed), default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument(
+        "-o", "--output", type=output_file, default=ROOT / "results/reliability/kills.json", metavar="FILE",
         help="where the figures go (default: results/reliability/kills.json)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
