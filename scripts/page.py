@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from utils.options import PRECISIONS, add_device_option, not_empty, value_of
-from utils.ranges import Between, Count, Text
+from utils.ranges import Between, Count
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -61,14 +61,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     serving.add_argument(
         "--host",
-        type=value_of(Text),
+        type=not_empty,
         default=_LOOPBACK[0],
         metavar="ADDRESS",
         help="where to serve; anything but this machine's own address needs a password (default: %(default)s)",
     )
     serving.add_argument(
         "--password",
-        type=value_of(Text),
+        type=not_empty,
         metavar="WORD",
         help="that the page asks for, with the user name sdflow; also read from the variable SDFLOW_PAGE_PASSWORD",
     )
