@@ -294,7 +294,7 @@ class Trainer:
             if self.settings.preview_images:
                 preview = self.method.preview(self._items(source, self.settings.preview_images))
         restore_random_state(before)
-        with self._going_on(log, (UnreadableItem, OSError)):
+        with self._going_on(log, unless=OSError):
             if measures:
                 log.scalars(self.step, measures, "validation")
                 log.say(f"step {self.step}: {_listed(measures)}")
@@ -304,13 +304,13 @@ class Trainer:
                 log.say(f"step {self.step}: preview in {displayed(path)}")
 
     @contextmanager
-    def _going_on(
-        self, log: RunLog, unless: tuple[type[Exception], ...] = (UnreadableItem,)
-    ) -> Iterator[None]:
-        """Errors within of any kind (out of memory, a mistake in the method) are only said."""
+    def _going_on(self, log: RunLog, unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+        """Errors within of any kind (out of memory, a mistake in the method) are only said; bad data end the run."""
         try:
             yield
         except unless:
+            raise
+        except UnreadableItem:
             raise
         except Exception as error:
             self.save()
