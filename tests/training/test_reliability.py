@@ -6,8 +6,11 @@ import os
 import re
 import resource
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +297,19 @@ def test_out_of_memory_is_one_sentence(
 
     assert command(monkeypatch, tmp_path, 5, exhaust) == 1
     assert re.fullmatch(r"train\.py: out of memory: .*accumulate.*--resume .*\n", capsys.readouterr().err)
+
+
+def test_a_worker_that_dies_does_not_break_a_step(tmp_path: Path) -> None:
+    trainer = build(tmp_path, 5, lambda: [os.kill(one.pid, signal.SIGKILL) for one in active_children()])
+    trainer.settings = replace(trainer.settings, workers=1)
+    finished = []
+    step = trainer.train_step
+
+    def counted(*arguments: Any) -> None:
+        step(*arguments)
+        finished.append(trainer.step)
+
+    trainer.train_step = counted  # type: ignore[method-assign]
+    with pytest.raises(Exception, match="a process that reads data ended"):
+        trainer.run()
+    assert finished[-1] == trainer.step >= 5
