@@ -294,7 +294,7 @@ class Trainer:
             if self.settings.preview_images:
                 preview = self.method.preview(self._items(source, self.settings.preview_images))
         restore_random_state(before)
-        with self._going_on(log, unless=OSError):
+        with self._going_on(log, (UnreadableItem, OSError)):
             if measures:
                 log.scalars(self.step, measures, "validation")
                 log.say(f"step {self.step}: {_listed(measures)}")

@@ -191,7 +191,7 @@ def test_wrong_files_are_answered_with_a_sentence(server: Server) -> None:
         SAMPLES[0].read_bytes()[:900]: "damaged",
         encoded(Image.new("RGB", (9, 9))): "too small",
         large: "megapixels",
-        b"\0\0\0\x18ftypheic" + bytes(50): "HEIC",
+        b"\0\0\0\x18ftypheic" + bytes(50): "heic",
     }
     for data, words in cases.items():
         answer = tab.show(data)
