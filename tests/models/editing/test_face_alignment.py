@@ -17,7 +17,7 @@ from models.editing.alignment import AlignerMissing, AlignmentError
 from models.editing.face_alignment import DlibAligner, Found
 from scripts.benchmarks import alignment
 from tests.photographs import FACE, GOLDEN, astronaut, couple, portrait, recorded
-from utils.config import Section
+from utils.config import ConfigError, Section
 from utils.paths import ROOT
 
 
@@ -90,8 +90,9 @@ def test_the_limit_of_the_search_is_told_and_lifted() -> None:
     faces = DlibAligner(32, smallest_face=30).faces(picture)
     assert len(faces) == 12 and {face.smallest_face for face in faces} == {30}
     assert DlibAligner(32, "cnn").smallest(Image.new("RGB", (4096, 100))) == 320
-    with pytest.raises(ValueError, match="smallest_face: must be at least 20 pixels, not 5"):
-        DlibAligner(32, smallest_face=5)
+    section = Section({"name": "dlib", "smallest_face": 5}, "aligner")
+    with pytest.raises(ConfigError, match="aligner.smallest_face: must be .*20"):
+        ALIGNERS.build(section, image_side=32)
 
 
 @pytest.mark.parametrize("size", [(4000, 3000), (1800, 1200), (500, 9000), (100, 5000), (12000, 12000)])
