@@ -100,7 +100,8 @@ class StepLoader(DataLoader[Batch | Unreadable]):
             return super().__iter__()
         handler = signal.getsignal(signal.SIGCHLD)
         batches = super().__iter__()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None else handler)
+        of_another_loader = getattr(handler, "__module__", "").startswith("torch.")  # of this process, before this one
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None or of_another_loader else handler)
         return batches
 
 

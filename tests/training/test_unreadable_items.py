@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 import train
 from tests.training.toy import ToyData, ToyMethod
@@ -71,14 +74,21 @@ def test_training_stops_with_its_state_and_goes_on_bit_for_bit(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_worker_costs_no_step(tmp_path: Path) -> None:
+@pytest.mark.parametrize("another_loader", [False, True])
+def test_a_killed_worker_costs_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another_loader: bool
+) -> None:
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)  # as in a new process
+    if another_loader:  # in the same process, so that PyTorch's handler is there already
+        assert len(list(DataLoader(ToyData(), batch_size=20, num_workers=1))) == 2
     trainer = make(tmp_path, Damaged(ITEM), workers=1)
-    before = signal.getsignal(signal.SIGCHLD)
+    slow_step = trainer.method.before_step
+    trainer.method.before_step = lambda step: (time.sleep(0.2), slow_step(step))  # type: ignore[method-assign]
     with pytest.raises(UnreadableItem, match="process that reads data ended .*too little memory") as caught:
         trainer.run()
     assert "\n" not in str(caught.value)
     assert checkpoint_names(trainer.checkpoints) == [f"step-{trainer.step:07d}"]
-    assert signal.getsignal(signal.SIGCHLD) is before
+    assert "torch" not in getattr(signal.getsignal(signal.SIGCHLD), "__module__", "")
 
 
 def test_a_bad_picture_of_the_validation_set_costs_no_step(tmp_path: Path) -> None:
