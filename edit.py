@@ -37,6 +37,7 @@ from typing import Any
 from models.editing.face_choice import face_choice
 from models.editing.requests import add_request_options, parse_requests, request_settings
 from models.editing.requests.base import RequestError
+from utils.failures import explain_failures
 from utils.options import add_device_option, add_editor_options, not_empty
 
 
@@ -109,13 +110,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch, which takes two seconds
 
 from tqdm import tqdm
 
-from models.domain import Domain
-from models.editing.aligners import build_aligner
-from models.editing.alignment import Aligner
 from models.editing.outputs import FOLDERS
 from models.editing.paste_back import PasteMode
 from models.editing.pipeline import EditingPipeline
@@ -123,9 +122,10 @@ from models.editing.records import Job, Settings
 from models.editing.report import edit_report
 from models.editing.run import EditRun
 from models.editing.saved_latents import LATENT_SUFFIXES
-from models.editors.loading import load_editor
-from utils.devices import keep_freed_memory, pick_device
-from utils.files import remove_litter, unwritable, write_text
+from models.editing.studio import Studio
+from utils.devices import keep_freed_memory
+from utils.failures import unwritable
+from utils.files import remove_litter, write_text
 from utils.locks import only_writer
 from utils.paths import displayed
 from utils.photo_files import SUFFIXES, find_photos
@@ -147,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = find_photos(options.photos, options.output, SUFFIXES | LATENT_SUFFIXES)
             if not found.photos:
                 raise RequestError("; ".join(found.problems))
-            pipeline, metadata = load_pipeline(options, found.photos)
+            studio = open_studio(options, found.photos)
+            pipeline = studio.pipeline
             requests = parse_requests(options, pipeline)
             check_output(options.output)
             with only_writer(options.output, "edit.py"):
@@ -156,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     remove_litter(options.output / folder, recursive=True)
                 for remark in [*found.problems, *found.remarks()]:
                     say(remark)
-                run = EditRun(pipeline, metadata, requests, options.output, settings_of(options, pipeline))
+                run = EditRun(studio, requests, options.output, settings_of(options, pipeline))
                 settings = request_settings(options, pipeline) | {"passed_over": dict(found.passed_over)}
                 done = edit_and_report(run, found.photos, settings, options.quiet)
             return 0 if done and not found.problems else 1
@@ -212,37 +213,19 @@ def stopping_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def load_pipeline(options: argparse.Namespace, photos: Sequence[Photo]) -> tuple[EditingPipeline, dict[str, Any]]:
-    """The editor with its domain and aligner, and the metadata of its file.
+def open_studio(options: argparse.Namespace, photos: Sequence[Photo]) -> Studio:
+    """The editor with all that it needs.
 
     Raises:
         ValueError: an option, a weight file or a config that cannot be used.
     """
     only_latents = all(photo.path.suffix.lower() in LATENT_SUFFIXES for photo in photos)
-    editor, domain, metadata = load_editor(
+    same = ("semantic_encoder", "domain", "weights", "device", "precision", "detector", "smallest_face", "batch_size")
+    return Studio.open(
         options.checkpoint,
-        pick_device(options.device),
-        options.semantic_encoder,
-        options.domain,
         without=("encoder",) if only_latents else (),
-        weights=options.weights,
+        **{name: getattr(options, name) for name in same},
     )
-    domain.precision = options.precision or domain.precision
-    return EditingPipeline(domain, editor, aligner_of(options, domain)), metadata
-
-
-def aligner_of(options: argparse.Namespace, domain: Domain) -> Aligner:
-    """The domain's aligner, with the detector that was asked for.
-
-    Raises:
-        RequestError: it has no detector.
-    """
-    aligner = build_aligner(domain)
-    changes = {name: getattr(options, name) for name in ("detector", "smallest_face") if getattr(options, name)}
-    if changes and not aligner.cuts_photographs:
-        option = f"--{next(iter(changes)).replace('_', '-')}"
-        raise RequestError(f"{option}: domain {domain.name} takes pictures whole and does not search them for faces")
-    return build_aligner(domain, **changes) if changes else aligner
 
 
 def settings_of(options: argparse.Namespace, pipeline: EditingPipeline) -> Settings:

@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+from utils.failures import explain_failures
 from utils.options import add_device_option, add_editor_options, not_empty, output_folder, value_of
 from utils.ranges import Between, Count
 
@@ -85,6 +86,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch, which takes two seconds
 
 import torch

@@ -18,6 +18,7 @@ import random
 import sys
 from pathlib import Path
 
+from utils.failures import explain_failures
 from utils.options import add_device_option, not_empty, output_folder
 
 
@@ -54,6 +55,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 import numpy as np

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmarks import BUSY, ROW_NAMES
+from utils.failures import explain_failures
 from utils.options import add_device_option, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Depth, Processes
@@ -75,6 +76,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from scripts.benchmarks.busy import busy_line, measure_busy

@@ -38,6 +38,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from utils.failures import explain_failures
+
 # Settings that change what is shown or kept of a training, not what comes out of it.
 _DISPLAY = (
     "log_every", "preview_every", "preview_images", "checkpoint_every", "keep_checkpoints", "workers", "threads"
@@ -106,6 +108,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from training.checkpoints import checkpoint_names

@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.failures import explain_failures
 from utils.options import input_folder, not_empty
 
 BUILDERS = tuple(
@@ -48,6 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from scripts.checks.golden.case import Builder, CaseError, GoldenCase, check_case

@@ -18,6 +18,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from utils.failures import explain_failures
 from utils.options import not_empty, output_file
 
 NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
@@ -60,6 +61,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from models.weight_files import read_network

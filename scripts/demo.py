@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from utils.failures import explain_failures
 from utils.options import output_folder
 from utils.paths import ROOT
 
@@ -74,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    explain_failures()
     main()

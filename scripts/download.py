@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Annotated
 
+from utils.failures import explain_failures
 from utils.options import input_file, input_path, not_empty, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Positive
@@ -74,6 +75,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are answered before gdown is imported, which takes 0.3 seconds
 
 from tqdm import tqdm

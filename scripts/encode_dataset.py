@@ -36,6 +36,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from utils.failures import explain_failures
 from utils.options import add_device_option, not_empty, output_folder, value_of
 from utils.ranges import Between
 
@@ -111,6 +112,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from tqdm import tqdm
@@ -124,6 +126,7 @@ from utils.devices import pick_device
 from utils.excerpts import excerpt
 from utils.failures import described, exit_status
 from utils.files import remove_litter, write_text
+from utils.locks import only_writer
 from utils.paths import displayed, resolve
 from utils.photo_files import find_photos
 from utils.photos import Photo, printable
@@ -245,12 +248,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not files:
         return 2
     try:
-        plan = begin(options, files)
-        for remark in plan.remarks(options.keep_missing):
-            print(f"{displayed(options.output)}: {remark}")
-        todo = tasks(options, files, plan)
-        lost = run(options, todo, plan.kept)
-        return max(report(options.output, plan, lost, found.passed_over), 1 if problems else 0)
+        with only_writer(options.output, "encode_dataset.py"):
+            plan = begin(options, files)
+            for remark in plan.remarks(options.keep_missing):
+                print(f"{displayed(options.output)}: {remark}")
+            todo = tasks(options, files, plan)
+            lost = run(options, todo, plan.kept)
+            return max(report(options.output, plan, lost, found.passed_over), 1 if problems else 0)
     except (ValueError, EngineError, OSError) as error:
         print(f"encode_dataset.py: {described(error)}", file=sys.stderr)
         return exit_status(error)

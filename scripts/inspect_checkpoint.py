@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from utils.failures import explain_failures
 from utils.options import not_empty
 
 
@@ -29,6 +30,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from models.weight_files.description import describe

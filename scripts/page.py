@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+from utils.failures import explain_failures
 from utils.options import PRECISIONS, add_device_option, not_empty, value_of
 from utils.ranges import Between, Count
 
@@ -98,6 +99,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from models.editors.loading import editor_path

@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from utils.failures import explain_failures
 from utils.options import not_empty, output_folder, value_of
 from utils.paths import ROOT
 from utils.ranges import Between
@@ -71,6 +72,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    explain_failures()
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 import numpy as np

@@ -1,12 +1,14 @@
-"""One sentence on what went wrong, for errors that are no mistake in the program: disks, permissions, memory."""
+"""One sentence on what went wrong, for what is no mistake in the program: disks, permissions, memory, Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 from utils.paths import displayed
 
@@ -27,15 +29,46 @@ _WRONG_NAMES = (
 
 def described(error: BaseException) -> str:
     """`file: reason` of an error of the operating system; of another error, what it says."""
+    named = isinstance(error, OSError) and error.errno is not None and error.filename
+    return f"{displayed(os.fsdecode(named))}: {_reason(error)}" if named else _reason(error)
+
+
+def unwritable(error: OSError, otherwise: str | Path) -> str:
+    """`file: cannot be written: reason`.
+
+    Args:
+        otherwise: what could not be written, where the error names no file.
+    """
+    return f"{displayed(os.fsdecode(error.filename or otherwise))}: cannot be written: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return str(error) or type(error).__name__
-    reason = _MEANINGS.get(error.errno) or error.strerror or os.strerror(error.errno)
-    return f"{displayed(os.fsdecode(error.filename))}: {reason}" if error.filename else reason
+    return _MEANINGS.get(error.errno) or error.strerror or os.strerror(error.errno)
 
 
 def exit_status(error: BaseException) -> int:
     """1 where the computer failed a command (a disk, a permission), 2 where the command was wrong."""
     return 1 if isinstance(error, OSError) and error.errno not in _WRONG_NAMES else 2
+
+
+def explain_failures() -> None:
+    """Let this process end with one sentence, not with a traceback, at Ctrl-C and at errors of a disk.
+
+    For programs, as their first act: Ctrl-C may come while PyTorch is imported.
+    """
+    command, usual = Path(sys.argv[0]).name, sys.excepthook
+
+    def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            print(f"{command}: interrupted", file=sys.stderr)
+        elif isinstance(error, OSError) and exit_status(error) == 1:
+            print(f"{command}: {described(error)}", file=sys.stderr)
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = explain
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.paths import displayed
 from utils.processes import Process
 
 _TEMPORARY = re.compile(r"\.partial-(?:([0-9a-f]{8})-(\d+)-(\d+)-)?[a-z0-9_]{8}(?:\.\w+)?")
@@ -94,12 +93,3 @@ def _is_litter(path: Path) -> bool:
 def write_text(path: str | Path, text: str) -> None:
     """Atomic `Path.write_text` in UTF-8."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def unwritable(error: OSError, otherwise: str | Path) -> str:
-    """`file: cannot be written: reason` for people.
-
-    Args:
-        otherwise: what could not be written, where the error names no file.
-    """
-    return f"{displayed(error.filename or otherwise)}: cannot be written: {error.strerror or error}"

@@ -15,11 +15,11 @@ def edit_report(run: EditRun, jobs: Sequence[Job], settings: Mapping[str, Any]) 
     Args:
         settings: of the kinds of request, see `request_settings`.
     """
-    domain = run.pipeline.domain
+    domain = run.studio.pipeline.domain
     entries = [entry for job in jobs for entry in job.entries()]
     statuses = [entry["status"] for entry in entries]
     return {
-        "editor": {key: run.metadata.get(key) for key in ("file", "hash", "method", "step")},
+        "editor": {key: run.studio.metadata.get(key) for key in ("file", "hash", "method", "step")},
         "domain": domain.name,
         "reconstruction_limit": domain.reconstruction_limit,
         "device": str(domain.device),

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from PIL import Image
 
@@ -16,11 +16,11 @@ from models.editing.alignment import Frame
 from models.editing.computing import FaceEditor
 from models.editing.outputs import Outputs
 from models.editing.paste_back import PasteMode, paste_back
-from models.editing.pipeline import EditingPipeline
 from models.editing.reading import Reader
 from models.editing.records import INPUT, INVERSION, Face, Job, Settings
 from models.editing.requests.base import Request
-from utils.files import unwritable
+from models.editing.studio import Studio
+from utils.failures import unwritable
 from utils.photos import Photo, PhotoError, open_photograph, printable
 from utils.sheets import SheetWriter
 
@@ -47,20 +47,18 @@ class EditRun:
     """Everything that one call of the command does; holds no more than two batches of photos.
 
     Args:
-        metadata: the editor's, as `load_editor` gives it.
         folder: for the results.
     """
 
     def __init__(
         self,
-        pipeline: EditingPipeline,
-        metadata: dict[str, Any],
+        studio: Studio,
         requests: Sequence[Request],
         folder: Path,
         settings: Settings,
     ) -> None:
-        self.pipeline, self.metadata, self.requests = pipeline, metadata, list(requests)
-        self.settings = settings
+        self.studio, self.requests, self.settings = studio, list(requests), settings
+        pipeline, metadata = studio.pipeline, studio.metadata
         selection, aligner = "", pipeline.aligner
         if aligner.cuts_photographs:
             smallest = getattr(aligner, "smallest_face", None)

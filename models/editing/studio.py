@@ -22,8 +22,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.domain import Domain
 from models.editing.aligners import build_aligner
-from models.editing.alignment import AlignedFace, AlignmentError, Frame
+from models.editing.alignment import AlignedFace, Aligner, AlignmentError, Frame
 from models.editing.face_alignment import Detector
 from models.editing.face_choice import FaceChoice
 from models.editing.inversion import Edited, Inversion
@@ -71,8 +72,10 @@ class Studio:
         device: str = "auto",
         precision: Precision | None = None,
         detector: Detector | None = None,
+        smallest_face: int | None = None,
         batch_size: int = 16,
         without: Collection[str] = (),
+        weights: str | Path | None = None,
     ) -> Studio:
         """The studio of an editor; the arguments are the options of edit.py.
 
@@ -85,21 +88,19 @@ class Studio:
             device: `auto`, `cuda`, `cuda:1`, `cpu` or `mps`.
             precision: of generator and encoder; by default the domain's.
             detector: that searches photographs for faces; by default the domain's.
+            smallest_face: height in pixels of the smallest face to search for.
             without: parts of the domain that will not be used: their files need not be there.
+            weights: folder of the domain's weight files.
         Raises:
             WeightsError: missing or damaged file, or one of another domain.
             ValueError: an argument that does not fit, among them a detector where pictures are not searched.
         """
-        editor, built, metadata = load_editor(checkpoint, pick_device(device), semantic_encoder, domain, without)
+        editor, built, metadata = load_editor(
+            checkpoint, pick_device(device), semantic_encoder, domain, without, weights
+        )
         built.precision = precision or built.precision
-        aligner = build_aligner(built)
-        if detector and not aligner.cuts_photographs:
-            raise RequestError(
-                f"--detector: domain {built.name} takes pictures whole and does not search them for faces"
-            )
-        if detector:
-            aligner = build_aligner(built, detector=detector)
-        return cls(EditingPipeline(built, editor, aligner), metadata, batch_size)
+        search = {"detector": detector, "smallest_face": smallest_face}
+        return cls(EditingPipeline(built, editor, _aligner_of(built, search)), metadata, batch_size)
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -370,6 +371,22 @@ class Edit:
             "aligned": True,
         }
         save_marked(Path(path), self.picture, f"Face edited with SDFlow: {self.request.label}", record)
+
+
+def _aligner_of(domain: Domain, search: Mapping[str, Any]) -> Aligner:
+    """The domain's aligner, searching for faces as it is asked to.
+
+    Raises:
+        RequestError: it does not search for faces.
+    """
+    aligner = build_aligner(domain)
+    changes = {name: value for name, value in search.items() if value is not None}
+    if not changes:
+        return aligner
+    if not aligner.cuts_photographs:
+        option = f"--{next(iter(changes)).replace('_', '-')}"
+        raise RequestError(f"{option}: domain {domain.name} takes pictures whole and does not search them for faces")
+    return build_aligner(domain, **changes)
 
 
 def _target(name: str, wanted: Wanted) -> Target:

@@ -33,7 +33,7 @@ from scripts.avatars.measures.common import collect, drawn, pictures_of_random
 from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance_reader, thirds, true_factors
 from utils.config import ConfigError, load_config
 from utils.devices import pick_device
-from utils.failures import described, exit_status
+from utils.failures import described, exit_status, explain_failures
 from utils.options import add_device_option, folder_or_none, input_file, not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Depth
@@ -170,4 +170,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 import edit
 from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
+from utils.failures import explain_failures
 from utils.options import output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.provenance import save_marked
@@ -82,4 +83,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     raise SystemExit(main())

@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 
 from datasets.avatars import ATTRIBUTES, AvatarFaces
+from utils.failures import explain_failures
 from utils.images import to_pillow
 from utils.options import output_folder, value_of
 from utils.paths import displayed
@@ -56,4 +57,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

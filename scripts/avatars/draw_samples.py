@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from datasets.avatars import AvatarFaces
+from utils.failures import explain_failures
 from utils.images import to_pillow
 from utils.options import output_folder
 from utils.paths import ROOT, displayed
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    explain_failures()
     main()

@@ -31,7 +31,7 @@ from scripts.avatars.measures.generator import measure_generator, sample_sheet
 from scripts.avatars.measures.identity import measure_identity
 from utils.config import ConfigError
 from utils.devices import pick_device
-from utils.failures import described, exit_status
+from utils.failures import described, exit_status, explain_failures
 from utils.files import write_text
 from utils.options import add_device_option, folder_or_none, not_empty, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
@@ -164,4 +164,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

@@ -40,6 +40,7 @@ from models.editors.sdflow import SDFlowEditor
 from models.editors.targets import Flip, resolve_targets
 from scripts.published.flow import Flow
 from utils.devices import pick_device
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.options import add_device_option, output_file, value_of
 from utils.paths import displayed
@@ -229,4 +230,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

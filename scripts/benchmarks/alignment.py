@@ -27,6 +27,7 @@ from PIL import Image
 
 from models.editing.alignment import AlignmentError
 from models.editing.face_alignment import SEARCH_SIDE, DlibAligner, Found
+from utils.failures import explain_failures
 from utils.options import input_file, value_of
 from utils.photos import PhotoError, decode_photo, read_photo
 from utils.ranges import Between, Positive
@@ -101,4 +102,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

@@ -26,6 +26,7 @@ from scripts.benchmarks.measure import Plan, machine
 from scripts.benchmarks.rows import FLOAT32, Setting, training_step
 from scripts.benchmarks.timing import peak_memory
 from utils.devices import pick_device
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.options import add_device_option, output_file, output_folder
 from utils.paths import ROOT, displayed
@@ -150,4 +151,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

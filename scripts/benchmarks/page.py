@@ -19,6 +19,7 @@ from scripts.benchmarks import BUSY
 from scripts.benchmarks.busy import busy_line
 from scripts.benchmarks.report import duration, rounds
 from scripts.benchmarks.rows import BFLOAT16, FLOAT32, PUBLISHED
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.paths import ROOT, displayed
 
@@ -89,4 +90,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    explain_failures()
     main()

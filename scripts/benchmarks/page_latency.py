@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import requests
 
+from utils.failures import explain_failures
 from utils.options import value_of
 from utils.paths import ROOT
 from utils.ranges import Count
@@ -120,4 +121,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

@@ -22,6 +22,7 @@ from models.editing.pipeline import EditingPipeline
 from models.editing.records import Settings
 from models.editing.requests.attributes import AttributeRequest
 from models.editing.run import EditRun
+from models.editing.studio import Studio
 from models.editors.loading import load_editor
 from models.editors.sdflow import EDITING_TOLERANCE, SDFlowEditor
 from models.editors.targets import Flip
@@ -362,7 +363,7 @@ def editing(setting: Setting, variant: str, photos: int = 2) -> Work:
     settings = Settings(aligned=True, paste="difference", overwrite=True, batch_size=batch_size)
 
     def run() -> None:
-        edits = EditRun(pipeline, metadata, [request], folder / "edits", settings)
+        edits = EditRun(Studio(pipeline, metadata), [request], folder / "edits", settings)
         jobs = edits.jobs(given)
         for _ in edits.finished(jobs):
             pass

@@ -26,6 +26,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scripts.checks.kill_trainings import Trial, differences
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.options import output_file, value_of
 from utils.paths import ROOT, displayed
@@ -112,4 +113,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

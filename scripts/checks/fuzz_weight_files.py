@@ -37,6 +37,7 @@ from models.stylegan2.nvlabs import nvlabs_keys
 from models.weight_files import LoadedNetwork, load_network
 from models.weight_files.description import describe
 from scripts.checks.weight_file_samples import flow_file, prefixed, save, state_of, write_nvlabs, write_tuned
+from utils.failures import explain_failures
 from utils.options import output_folder, value_of
 from utils.paths import displayed
 from utils.ranges import Count, Seed
@@ -280,4 +281,5 @@ def warm_up(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

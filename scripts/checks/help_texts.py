@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.paths import ROOT, displayed
 
@@ -54,4 +55,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

@@ -35,6 +35,7 @@ import torch
 from tqdm import tqdm
 
 from training.checkpoints import checkpoint_names, read_checkpoint
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.options import output_file, value_of
 from utils.paths import ROOT, displayed
@@ -213,4 +214,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

@@ -42,6 +42,7 @@ from tqdm import tqdm
 from models import NETWORKS
 from scripts.checks.weight_file_samples import prefixed
 from utils.config import Section, load_config
+from utils.failures import explain_failures
 from utils.files import write_atomically, write_text
 from utils.options import input_path, output_folder
 from utils.paths import ROOT, displayed
@@ -236,4 +237,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

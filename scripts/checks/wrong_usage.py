@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from utils.failures import explain_failures
 from utils.files import write_text
 from utils.options import not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
@@ -385,4 +386,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    explain_failures()
     sys.exit(main())

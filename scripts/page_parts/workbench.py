@@ -236,7 +236,7 @@ class Workbench:
         choice: FaceChoice = "all" if everyone or photo.count < 2 else Only(photo.chosen + 1)
         paste = "difference" if studio.pipeline.aligner.cuts_photographs else None
         settings = Settings(choice=choice, paste=paste, force=photo.forced)  # type: ignore[arg-type]
-        run = EditRun(studio.pipeline, studio.metadata, requests, folder / "out", settings)
+        run = EditRun(studio, requests, folder / "out", settings)
         (folder / "out/faces").mkdir(parents=True)
         jobs = run.jobs([PhotoFile(folder / photo.name, Path(photo.name))])
         problems = [problem for batch in run.finished(jobs) for problem in batch.problems]

@@ -29,6 +29,7 @@ from models.editing import face_alignment
 from models.editing.face_alignment import DlibAligner
 from scripts import encode_dataset
 from utils import files
+from utils.locks import only_writer
 from utils.paths import ROOT
 
 PHOTOS, SHARD_SIZE = 11, 4
@@ -78,7 +79,7 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
 
 
 def test_shards_hold_every_photo_once_or_say_why_not(
@@ -226,7 +227,7 @@ def test_an_interrupted_addition_goes_on_also_with_further_photos(
 
     def killed(source: Path, target: Path) -> None:
         calls.append(target)
-        if len(calls) == 3:  # the manifest and one shard pass
+        if len(calls) == 4:  # the owner of the lock, the manifest and one shard pass
             os.kill(os.getpid(), signal.SIGKILL)
         rename(source, target)
 
@@ -335,7 +336,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(
 
     def killed(source: Path, target: Path) -> None:
         calls.append(target)
-        if len(calls) < 3:  # the manifest and one shard pass
+        if len(calls) < 4:  # the owner of the lock, the manifest and one shard pass
             return rename(source, target)
         if moment == "half a file":
             with Path(source).open("rb+") as stream:
@@ -435,6 +436,15 @@ def test_an_interrupted_call_says_how_to_go_on(
     monkeypatch.setattr(encoding, "encode_faces", interrupted)
     assert encode(photos, tmp_path / "out", domain_file) == 1
     assert "interrupted; the same call continues" in capsys.readouterr().err
+
+
+def test_a_second_call_into_the_same_folder_is_told_of_the_first(
+    photos: Path, domain_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with only_writer(tmp_path / "out", "encode_dataset.py"):
+        assert encode(photos, tmp_path / "out", domain_file) == 2
+    assert f"in use: encode_dataset.py, process {os.getpid()}" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("shard-*"))
 
 
 def test_a_shard_of_nothing_but_failures_is_a_shard(domain_file: Path, tmp_path: Path) -> None:
