@@ -1,0 +1,1 @@
+"""Face masks: which class of CelebAMask-HQ each pixel belongs to."""
