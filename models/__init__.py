@@ -15,6 +15,7 @@ NETWORKS = Catalogue(
         "ir_se_identity": "models.identity:IRSEIdentity",
         "iresnet_identity": "models.identity:IResNetIdentity",
         "reader": "models.reader:Reader",
+        "face_parser": "models.parsing.face_parser:FaceParser",
         "continuous_flow": "models.flows.cnf:ContinuousFlow",
         "realnvp": "models.flows.realnvp:RealNVP",
         "latent_transformer": "models.latent_transformer:LatentTransformer",

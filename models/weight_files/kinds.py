@@ -17,6 +17,7 @@ from models.flows.cnf import flow_sizes
 from models.flows.realnvp import realnvp_sizes
 from models.identity import iresnet_identity_sizes, irse_identity_sizes
 from models.latent_transformer import latent_classifier_sizes, latent_transformer_sizes
+from models.parsing.face_parser import face_parser_sizes
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
@@ -117,6 +118,10 @@ def _flow_summary(sizes: Mapping[str, Any]) -> str:
     of = " (StyleFlow's)" if semantics == STYLEFLOW_CONDITIONS else ""
     end = f", end time {sizes['end_time']:.4g}" if "end_time" in sizes else ""
     return f"{len(sizes['hidden']) + 1} layers, styles of {sizes['style_dim']}, {semantics} attributes{of}{end}"
+
+
+def _face_parser_summary(sizes: Mapping[str, Any]) -> str:
+    return f"levels of {list(sizes['widths'])} channels"
 
 
 def _latent_discriminator_summary(sizes: Mapping[str, Any]) -> str:
@@ -221,6 +226,13 @@ KINDS: tuple[Kind, ...] = (
         _by_shape(latent_discriminator_sizes),
         _latent_discriminator_summary,
         only=r"mlp\.\d+\.(weight|bias)",
+    ),
+    Kind(
+        "face_parser",
+        "face parser",
+        ("down.0.0.0.weight", "down.0.1.0.weight", "head.weight"),
+        _by_shape(face_parser_sizes),
+        _face_parser_summary,
     ),
     Kind(
         "latent_transformer",

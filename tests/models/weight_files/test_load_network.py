@@ -400,7 +400,7 @@ def own_domain(folder: Path, into: Path) -> Path:
 
 
 def public_domain(own: Path, into: Path) -> Path:
-    """A domain with its five networks in public formats."""
+    """A domain with five of its networks in public formats."""
     into.mkdir()
     config = load_config(own).plain()
     state = {part: read_network(config[part]["weights"]) for part in PARTS}
