@@ -95,6 +95,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--save-latents", action="store_true", help="write the latent codes to OUT/latents, to be edited again"
     )
+    parser.add_argument(
+        "--save-masks",
+        action="store_true",
+        help="write the masks of the inversions to OUT/masks, to be painted in: PNG of class numbers in colours (for "
+        "editors whose domain has a face parser)",
+    )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="faces at once (default: %(default)s)")
     add_device_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="recompute existing results")
@@ -229,10 +235,16 @@ def open_studio(options: argparse.Namespace, photos: Sequence[Photo]) -> Studio:
 
 
 def settings_of(options: argparse.Namespace, pipeline: EditingPipeline) -> Settings:
-    """The options of a run; by default edits are pasted back if the domain cuts faces out of photographs."""
+    """The options of a run; by default edits are pasted back if the domain cuts faces out of photographs.
+
+    Raises:
+        ConfigError, WeightsError: masks are asked for, but the domain has no face parser.
+    """
     modes: dict[str, PasteMode | None] = {"difference": "difference", "crop": "crop", "none": None}
     paste = options.paste or ("difference" if pipeline.aligner.cuts_photographs else "none")
-    names = ("aligned", "keep_gps", "save_aligned", "save_latents", "overwrite", "force", "batch_size")
+    if options.save_masks:
+        _ = pipeline.domain.parser  # where there is none, that is said before the work
+    names = ("aligned", "keep_gps", "save_aligned", "save_latents", "save_masks", "overwrite", "force", "batch_size")
     own = {name: getattr(options, name) for name in names}
     return Settings(choice=options.faces, paste=modes[paste], **own)
 

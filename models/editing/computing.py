@@ -10,9 +10,10 @@ import torch
 from models.editing.inversion import Edited, Inversion
 from models.editing.measures import measured_edit, measured_inversion
 from models.editing.pipeline import EditingPipeline
-from models.editing.records import ALIGNED, INPUT, INVERSION, Face, Result, Settings
+from models.editing.records import ALIGNED, INPUT, INVERSION, MASK, Face, Result, Settings
 from models.editing.requests.base import Request
 from models.editing.saved_latents import SavedLatent
+from models.parsing.masks import indexed
 from utils.images import to_pillow
 
 # Cosine of the embeddings of edit and inversion below which a report warns: face recognition decides on another person
@@ -72,7 +73,11 @@ class FaceEditor:
         """The unedited part of a face's result."""
         photo = to_pillow(inversion.image[index])
         saved = self._latent(inversion, index) if self.settings.save_latents else None
-        return Result({INPUT: photo, ALIGNED: photo, INVERSION: to_pillow(inversion.picture[index])}, saved)
+        pictures = {INPUT: photo, ALIGNED: photo, INVERSION: to_pillow(inversion.picture[index])}
+        if self.settings.save_masks:
+            domain = self.pipeline.domain
+            pictures[MASK] = indexed(domain.parse(domain.resized(inversion.picture[index : index + 1]))[0])
+        return Result(pictures, saved)
 
     def _latent(self, inversion: Inversion, index: int) -> SavedLatent:
         return SavedLatent(

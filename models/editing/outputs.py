@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.editing.records import ALIGNED, INPUT, INVERSION, LATENTS, Face, Job, Result, Settings
+from models.editing.records import ALIGNED, INPUT, INVERSION, LATENTS, MASK, Face, Job, Result, Settings
 from models.editing.saved_latents import SUFFIX, save_latent
 from utils.output_names import NAME_LIMIT, output_names
 from utils.paths import displayed
@@ -19,8 +19,10 @@ _UNEDITED = {
     INPUT: "aligned, not edited",
     ALIGNED: "aligned, not edited",
     INVERSION: "reproduced by the generator, not edited",
+    MASK: "classes of the unedited face's pixels, to be painted in",
 }
-FOLDERS = ("faces", "photos", "aligned", "latents")  # of the results
+FOLDERS = ("faces", "photos", "aligned", "latents", "masks")  # of the results
+_PLACES = {ALIGNED: ("aligned", ".png"), LATENTS: ("latents", SUFFIX), MASK: ("masks", ".png")}  # the others: faces
 _OF_THE_RUN = {"input", "row", "status", "seconds", "edits"}  # entries of the report that a face's files do not repeat
 
 
@@ -41,6 +43,7 @@ class Outputs:
         self.editor_hash, self.selection = editor_hash, selection
         extra = [ALIGNED] if settings.save_aligned else []
         extra += [LATENTS] if settings.save_latents else []
+        extra += [MASK] if settings.save_masks else []
         self.labels = [INPUT, INVERSION, *self.edits, *extra]
 
     def jobs(self, photos: Sequence[Photo], codes: Mapping[Path, int]) -> list[Job]:
@@ -65,7 +68,7 @@ class Outputs:
         for label in self.labels:
             if job.is_latent and label in (INPUT, ALIGNED):
                 continue
-            folder, suffix = {ALIGNED: ("aligned", ".png"), LATENTS: ("latents", SUFFIX)}.get(label, ("faces", ".png"))
+            folder, suffix = _PLACES.get(label, ("faces", ".png"))
             stem = self.folder / folder / job.name
             outputs[label] = stem.with_name(f"{stem.name}--{prefix}{label}{suffix}")
         return Face(outputs, job.digest, entry={**job.entry, "face": number, "faces": count})

@@ -14,7 +14,7 @@ from models.editing.paste_back import PasteMode
 from models.editing.saved_latents import LATENT_SUFFIXES, SUFFIX, SavedLatent
 from utils.photos import Photo
 
-INPUT, INVERSION, ALIGNED, LATENTS = "input", "inversion", "aligned", "latents"  # labels of a face's files
+INPUT, INVERSION, ALIGNED, LATENTS, MASK = "input", "inversion", "aligned", "latents", "mask"  # of a face's files
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Settings:
         aligned: the pictures are aligned faces.
         paste: how edits are pasted into the photographs; None: not at all.
         keep_gps: keep the GPS position in pasted photographs.
-        save_aligned, save_latents: write the aligned faces and the latent codes.
+        save_aligned, save_latents, save_masks: write the aligned faces, the latent codes and the masks.
         overwrite: recompute existing results.
         force: edit even if the picture does not look like a face of the domain.
         batch_size: faces that are computed at once.
@@ -38,6 +38,7 @@ class Settings:
     keep_gps: bool = False
     save_aligned: bool = False
     save_latents: bool = False
+    save_masks: bool = False
     overwrite: bool = False
     force: bool = False
     batch_size: int = 16
@@ -48,7 +49,8 @@ class Face:
     """One face on its way through the run.
 
     Attributes:
-        outputs: label → file; the labels are `input`, `inversion`, those of the requests, `aligned`, `latents`.
+        outputs: label → file; the labels are `input`, `inversion`, those of the requests, `aligned`, `latents`,
+            `mask`.
         finished: labels whose files exist from an earlier run.
         image: aligned face (3, S, S), while it waits to be computed.
         saved: its saved code, where no photo is given.

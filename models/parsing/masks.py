@@ -25,7 +25,7 @@ def mirrored(mask: Tensor) -> Tensor:
     return exchanged[mask.flip(-1).long()]
 
 
-def coloured(mask: Tensor) -> Tensor:
+def as_image(mask: Tensor) -> Tensor:
     """The mask (…, H, W) in the colours of its classes, as images (…, 3, H, W) in [−1, 1]."""
     colours = torch.from_numpy(np.asarray(PALETTE, dtype=np.float32) / 127.5 - 1).to(mask.device)
     return colours[mask.long()].movedim(-1, -3)
@@ -33,7 +33,7 @@ def coloured(mask: Tensor) -> Tensor:
 
 def overlaid(image: Tensor, mask: Tensor, share: float = 0.5) -> Tensor:
     """Images (…, 3, H, W) under this share of the colours of their masks (…, H, W); the background stays clear."""
-    return torch.where((mask > 0).unsqueeze(-3), image.lerp(coloured(mask), share), image)
+    return torch.where((mask > 0).unsqueeze(-3), image.lerp(as_image(mask), share), image)
 
 
 def indexed(mask: Tensor) -> Image.Image:

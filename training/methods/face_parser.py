@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.domain import Domain
 from models.parsing.agreement import confusion, mean_iou, pixel_accuracy
-from models.parsing.masks import coloured, mirrored
+from models.parsing.masks import as_image, mirrored
 from training.domain_part import DomainPartMethod
 from training.method import Batch, Phase
 from utils.config import ConfigError
@@ -103,7 +103,7 @@ class FaceParserMethod(DomainPartMethod):
     def preview(self, batch: Batch, count: int = 8) -> Tensor:
         """A column a face: picture, its mask, the mask found in it, its inversion, and the mask found in that."""
         image, inverted = batch["image"][:count], self.domain.synthesise(batch["latent"][:count])
-        masks = [coloured(mask) for mask in (batch["mask"][:count], self.parse(image), self.parse(inverted))]
+        masks = [as_image(mask) for mask in (batch["mask"][:count], self.parse(image), self.parse(inverted))]
         return grid(torch.cat([image, masks[0], masks[1], inverted, masks[2]]), len(image))
 
     def metadata(self) -> dict[str, Any]:

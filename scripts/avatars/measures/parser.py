@@ -13,7 +13,7 @@ from tqdm import tqdm
 from datasets.avatars import AvatarFaces
 from models.domain import Domain
 from models.parsing.agreement import class_accuracy, confusion, intersection_over_union, mean_iou, pixel_accuracy
-from models.parsing.masks import coloured
+from models.parsing.masks import as_image
 from models.parsing.palette import CLASSES
 from scripts.avatars.measures.common import Sizes, drawn
 from utils.files import write_atomically
@@ -61,7 +61,7 @@ def mask_sheet(domain: Domain, path: Path, columns: int = 12) -> None:
     image = torch.stack([item["image"] for item in items]).to(domain.device)
     inversion = domain.synthesise(domain.encode(image))
     masks = (torch.stack([item["mask"] for item in items]).to(domain.device), domain.parse(image))
-    rows = [image, *(coloured(mask) for mask in masks), inversion, coloured(domain.parse(inversion))]
+    rows = [image, *(as_image(mask) for mask in masks), inversion, as_image(domain.parse(inversion))]
     picture = to_pillow(grid(torch.cat(rows), columns))
     picture = picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.NEAREST)
     write_atomically(path, lambda temporary: picture.save(temporary, format="PNG"))

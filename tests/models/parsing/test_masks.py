@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.parsing.agreement import class_accuracy, confusion, intersection_over_union, mean_iou, pixel_accuracy
-from models.parsing.masks import coloured, indexed, mirrored, overlaid, with_legend
+from models.parsing.masks import as_image, indexed, mirrored, overlaid, with_legend
 from models.parsing.palette import CLASSES, PALETTE
 from utils.images import to_bytes
 
@@ -31,7 +31,7 @@ def test_a_mirrored_mask_exchanges_left_and_right(mask: Tensor) -> None:
 
 
 def test_colours_are_those_of_the_palette(mask: Tensor) -> None:
-    image = coloured(mask[None])
+    image = as_image(mask[None])
     assert image.shape == (1, 3, 4, 5) and image.dtype == torch.float32
     np.testing.assert_array_equal(to_bytes(image[0]), np.asarray(PALETTE)[mask.numpy()])
 
@@ -39,7 +39,7 @@ def test_colours_are_those_of_the_palette(mask: Tensor) -> None:
 def test_a_picture_shows_through_its_mask_and_the_background_is_clear(mask: Tensor) -> None:
     image = torch.rand(3, 4, 5) * 2 - 1
     over = overlaid(image, mask, 0.25)
-    torch.testing.assert_close(over[:, mask == 1], 0.75 * image[:, mask == 1] + 0.25 * coloured(mask)[:, mask == 1])
+    torch.testing.assert_close(over[:, mask == 1], 0.75 * image[:, mask == 1] + 0.25 * as_image(mask)[:, mask == 1])
     assert over[:, mask == 0].equal(image[:, mask == 0])
 
 
@@ -51,7 +51,7 @@ def test_a_file_to_paint_in_keeps_the_classes(mask: Tensor, tmp_path: Path) -> N
 
 
 def test_a_legend_names_classes_beside_the_picture(mask: Tensor) -> None:
-    sheet = with_legend(coloured(mask), [1, 13], scale=10)
+    sheet = with_legend(as_image(mask), [1, 13], scale=10)
     assert sheet.height == 40 and sheet.width > 50 + 32
     np.testing.assert_array_equal(np.asarray(sheet)[0:40:10, 0:50:10], np.asarray(PALETTE)[mask.numpy()])
     colours = {tuple(pixel) for pixel in np.asarray(sheet)[:, 50:].reshape(-1, 3).tolist()}
