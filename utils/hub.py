@@ -18,7 +18,7 @@ from typing import Any
 from utils.failures import described
 from utils.integrity import is_safetensors
 from utils.paths import HUB, expanded, hub_address
-from utils.weights import WeightsError
+from utils.weight_files.refusal import WeightsError
 
 USUAL = "editor.safetensors"  # taken from a repository with several files, as from a run folder
 _BRANCH = "main"
@@ -173,9 +173,10 @@ def _chosen(text: str, address: Address, listing: Listing) -> str:
 
 
 def _is_inside(file: str) -> bool:
-    """Whether this is the plain name of a file in a repository, which leads nowhere else."""
+    """Whether this is the plain name of a file in a repository, which leads nowhere else and can be shown."""
     path = PurePosixPath(file)
-    return str(path) == file and "\\" not in file and ".." not in path.parts and not path.is_absolute()
+    plain = file.isprintable() and str(path) == file and "\\" not in file
+    return plain and ".." not in path.parts and not path.is_absolute()
 
 
 def _snapshot(repository: str, commit: str) -> Path:

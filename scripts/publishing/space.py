@@ -10,6 +10,7 @@ from pathlib import Path
 from scripts.publishing.card import front_matter
 from utils.files import write_text
 from utils.paths import ROOT
+from utils.photos import read_photo
 
 _APP = Path(__file__).with_name("space_app.py")
 _PACKAGES = ("models", "utils", "scripts/page_parts")
@@ -21,6 +22,8 @@ def write_space(folder: Path, title: str, name: str, licence: str, samples: Sequ
     Args:
         name: OWNER/NAME of the model's repository.
         samples: sample faces that the page offers.
+    Raises:
+        PhotoError: one cannot be read.
     """
     for package in _PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__", "*.md")
@@ -30,7 +33,9 @@ def write_space(folder: Path, title: str, name: str, licence: str, samples: Sequ
     shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
     (folder / "samples").mkdir(exist_ok=True)
     for sample in samples:
-        shutil.copyfile(sample, folder / "samples" / sample.name)
+        picture = read_photo(sample)
+        picture.info.clear()  # where and when it was taken is nobody's business
+        picture.save(folder / "samples" / f"{sample.stem}.png")
     version = page_requirement().partition("==")[2]
     head = front_matter(
         licence, title=title, sdk="gradio", sdk_version=version, python_version="3.12", app_file="app.py", models=[name]

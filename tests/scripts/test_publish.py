@@ -20,7 +20,7 @@ import edit
 from models.editing import Studio
 from models.evaluation.contestants import load_contestants, named_run
 from scripts import convert_checkpoint, inspect_checkpoint, publish
-from scripts.publishing.space import requirements
+from scripts.publishing.space import requirements, write_space
 from scripts.publishing.weights import FrozenNetwork, check_ours
 from tests.hub import Hub, hub_for_tests
 from tests.test_imports import import_graph
@@ -146,9 +146,9 @@ def test_the_folder_of_the_shipped_editor(avatars: Path) -> None:
 
 
 def test_a_licence_is_needed_and_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny_domain_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*AVATARS, "-o", str(tmp_path / "model")]
+    words = [str(tiny_domain_folder), "-o", str(tmp_path / "model"), "--device", "cpu"]
     assert publish.main(words) == 2 and "--licence is missing" in capsys.readouterr().err
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(builtins, "input", lambda prompt: " ")
@@ -157,7 +157,7 @@ def test_a_licence_is_needed_and_asked_for(
     monkeypatch.setattr(builtins, "input", lambda prompt: "cc-by-4.0")
     assert publish.main(words) == 0 and card(tmp_path / "model")[0]["license"] == "cc-by-4.0"
     said = capsys.readouterr().out
-    assert "generator: comes with SDFlow; licence: MIT" in said and "hf upload OWNER/NAME" in said
+    assert "generator: the publisher's own" in said and "hf upload OWNER/NAME" in said
 
 
 def test_refusals(tmp_path: Path, tiny: Path, tiny_domain_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,6 +220,17 @@ def test_the_space_opens_the_page(avatars: Path, monkeypatch: pytest.MonkeyPatch
         assert message == "" and "identity of the edited face" in facts
     finally:
         server.close()
+
+
+def test_a_sample_is_published_without_what_its_file_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "at home", 6  # description, orientation
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "me.jpg", exif=exif, comment=b"at home")
+    write_space(tmp_path / "space", "Faces", "alice/faces", "mit", [tmp_path / "me.jpg"])
+    assert list(files(tmp_path / "space/samples")) == ["me.png"]
+    assert b"at home" not in files(tmp_path / "space/samples")["me.png"]
+    with Image.open(tmp_path / "space/samples/me.png") as picture:
+        assert picture.size == (30, 40) and not picture.info and not picture.getexif()
 
 
 def test_options_say_what_fits() -> None:
