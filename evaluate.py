@@ -53,7 +53,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="default: 12 from -0.5 to 2",
     )  # fmt: skip
     parser.add_argument(
-        "--compare", type=not_empty, nargs="+", metavar="RUN", help="run folders or editor files, as RUN or NAME=RUN"
+        "--compare", type=not_empty, nargs="+", metavar="RUN", help="editors as --checkpoint takes them, or NAME=RUN"
     )
     parser.add_argument(
         "--baseline", type=not_empty, metavar="NAME", help="method to take differences to (default: SDFlow, if there)"

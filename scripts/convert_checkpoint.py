@@ -68,6 +68,7 @@ from models.weight_files import read_network
 from models.weight_files.kinds import title_of
 from models.weight_files.writing import natural_format, write_own, write_public
 from utils.failures import described
+from utils.hub import located
 from utils.paths import displayed
 from utils.weights import WeightsError
 
@@ -80,13 +81,13 @@ def convert(options: argparse.Namespace) -> str:
     """
     if options.target.exists() and not options.overwrite:
         raise WeightsError(f"{displayed(options.target)}: exists; --overwrite replaces it")
-    network = read_network(options.source, options.network)
+    network = read_network(located(options.source), options.network)
     title = title_of(network.kind)
     if options.target.suffix == ".safetensors":
         write_own(options.target, network)
         return f"{title}, {len(network.tensors)} tensors"
     form = options.to or natural_format(network.kind)
-    decoder = read_network(options.decoder, "stylegan2_generator") if options.decoder else None
+    decoder = read_network(located(options.decoder), "stylegan2_generator") if options.decoder else None
     write_public(options.target, network, form, decoder)
     return f"{title} as {form} has it, {len(network.tensors)} tensors"
 
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         written = convert(options)
-    except (WeightsError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"convert_checkpoint.py: {described(error)}", file=sys.stderr)
         return 1
     print(f"{displayed(options.target)}: {written}")

@@ -19,30 +19,30 @@ from models.semantic_encoder import SemanticEncoder
 from models.weight_files import load_network, network_in
 from models.weight_files.kinds import title_of
 from utils.config import ConfigError, Section, load_config
+from utils.hub import USUAL, available, located
 from utils.paths import ROOT, displayed, expanded, resolve
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, existing, freeze, load_strict
 
 SHIPPED_EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
-_FILE = "editor.safetensors"
 PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
 
 
 def editor_path(path: str | Path | None) -> Path:
-    """The editor's file: the shipped one for None, that of a run for a folder.
+    """The editor's file: the shipped one for None, that of a run for a folder; one on the hub is fetched.
 
     Raises:
-        WeightsError: the folder holds no finished editor.
+        WeightsError: the folder holds no finished editor, or the hub has none to give, see `utils.hub.located`.
     """
-    path = SHIPPED_EDITOR if path is None else expanded(path)
+    path = SHIPPED_EDITOR if path is None else located(path)
     if not path.is_dir():
         return path
-    if not (path / _FILE).is_file():
+    if not (path / USUAL).is_file():
         raise WeightsError(
-            f"{displayed(path)}: holds no {_FILE}; train.py writes it at the end of a training "
+            f"{displayed(path)}: holds no {USUAL}; train.py writes it at the end of a training "
             f"(go on with: python train.py --resume {displayed(path)})"
         )
-    return path / _FILE
+    return path / USUAL
 
 
 def load_editor(
@@ -58,14 +58,15 @@ def load_editor(
     The metadata have two more entries: `file`, its name for messages, and `hash`, a short hash of its bytes.
 
     Args:
-        path: run folder or editor file; with a semantic encoder, a file that holds a flow, such as SDFlow's
-            `prior-0010000`.
+        path: run folder, editor file or address on the hub (see `utils.hub`); with a semantic encoder, a file that
+            holds a flow, such as SDFlow's `prior-0010000`.
         semantic_encoder: file of the semantic encoder that belongs to the flow (`labeldist-0010000`).
         domain_config: config of the domain of these two, whose files do not name it; by default FFHQ with as many
             attributes as the semantic encoder has. For an editor that names its domain: where the networks lie now.
         without: parts of the domain that will not be used: their files need not be there.
         weights: folder of the domain's weight files, under the names that its config gives them. Without it, files of
-            these names beside the editor are taken where the config's are not there.
+            these names beside the editor, in its folder or its repository on the hub, are taken where the config's are
+            not there.
     Raises:
         WeightsError: missing or damaged file, no editor's, or one trained with another generator or encoder.
         ConfigError: the domain cannot be built.
@@ -73,7 +74,7 @@ def load_editor(
     if semantic_encoder is not None:
         if path is None:
             raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
-        files = expanded(path), expanded(semantic_encoder)
+        files = located(path), located(semantic_encoder)
         return _load_pair(*files, domain_config, device, without, weights)
     file = editor_path(path)
     checkpoint = read_checkpoint(file, "python scripts/build_avatars.py trains it" if path is None else "")
@@ -187,7 +188,7 @@ def relocated(
         name = Path(section["weights"]).name
         if folder is not None and (folder / name).is_file():
             section["weights"] = str((folder / name).absolute())
-        elif not resolve(section["weights"]).exists() and (beside / name).is_file():
+        elif not resolve(section["weights"]).exists() and available(beside / name):
             section["weights"] = str((beside / name).absolute())
     return Section(moved, domain.path, domain.sources)
 
