@@ -6,6 +6,7 @@ from pathlib import Path
 from scripts.page_parts.limits import Limits
 from scripts.page_parts.serving import Server
 from scripts.page_parts.workbench import open_bench
+from utils.failures import explain_failures
 
 HERE = Path(__file__).resolve().parent
 
@@ -19,4 +20,5 @@ def open_page() -> Server:
 
 
 if __name__ == "__main__":
+    explain_failures()
     open_page().wait()
