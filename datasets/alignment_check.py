@@ -18,10 +18,10 @@ from datasets.pictures import Pictures, named, read_cropped
 from models.domain import Domain
 from models.editing.aligners import build_aligner
 from models.editing.alignment import Aligner, AlignerMissing
-from utils.photos import PhotoError
-from utils.provenance import read_mark
+from utils.photos import PhotoError, read_file
+from utils.provenance import mark_of
 
-SAMPLE = 200  # pictures that are looked at: 0.05 s each, and 3 s where no face is found
+SAMPLE = 200  # pictures that are looked at: 0.1 s each, and 3 s where no face is found
 _SIDE = 256  # pixels of a square when it is looked at: no less, so that the detector finds the faces of small ones
 _SHOWN = 5  # doubtful pictures in a message
 
@@ -87,7 +87,7 @@ def check_alignment(domain: Domain, *sources: object) -> AlignmentCheck | None:
 
 def _doubt(aligner: Aligner, path: Path, pictures: Pictures) -> str:
     """See `Aligner.doubt`; of what the data set makes of a file."""
-    if pictures.crop is None and (read_mark(path) or {}).get("aligned"):  # edit.py wrote it
+    if pictures.crop is None and (mark_of(read_file(path)) or {}).get("aligned"):  # edit.py wrote it
         return ""
     picture = read_cropped(path, _SIDE, pictures.crop)
     if picture.width == picture.height:
