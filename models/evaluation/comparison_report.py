@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.evaluation.report import record_text
+
 UNITS = {"preservation": (100, 1, "kept %"), "identity": (1, 3, "identity"), "distance": (1, 4, "distance to truth")}
 _CURVES = {"average": "Single attributes, averaged", "all at once": "All attributes at once"}
 
@@ -77,10 +79,9 @@ def tables(summary: Mapping[str, Any], baseline: str | None) -> str:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """A comparison as a page."""
-    record = " · ".join(f"{key} {value}" for key, value in report["record"].items())
     parts = [
         "# Comparison",
-        record,
+        record_text(report["record"]),
         "Accuracy is the share of faces whose judged decision turned, kept the share of the other decisions that "
         "stayed, identity the mean cosine of face embeddings, distance that of edited picture and drawn truth (root "
         "mean square, range 0 to 1). In brackets: 95 % bootstrap intervals over faces and seeds; differences are "

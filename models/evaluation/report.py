@@ -32,6 +32,12 @@ def curves_csv(results: Mapping[str, Mapping[str, Mapping[str, Any]]], record: M
     return stream.getvalue()
 
 
+def record_text(record: Mapping[str, Any]) -> str:
+    """What a measurement was made with, and below it whether its pictures look aligned, where that was asked."""
+    line = " · ".join(f"{key} {value}" for key, value in record.items() if key != "alignment")
+    return f"{line}\n\n**Alignment:** {record['alignment']}" if "alignment" in record else line
+
+
 def _number(value: float | None, factor: float = 100, digits: int = 1) -> str:
     return "–" if value is None else f"{factor * value:.{digits}f}"
 
@@ -90,7 +96,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     results, attributes = report["editors"], tuple(report["attributes"])
     parts = [
         f"# Evaluation of {report['checkpoint']}",
-        " · ".join(f"{key} {value}" for key, value in report["record"].items()),
+        record_text(report["record"]),
         "Editing accuracy is the share of faces whose judged decision turned, preservation the share of the other "
         "decisions that stayed, identity the mean cosine of face embeddings; against the input photo (as in the "
         "papers) and against its inversion (the loss of the edit alone). Intervals: 95 %, bootstrap over faces.",
