@@ -278,8 +278,8 @@ def test_the_table_of_results_is_that_of_the_study() -> None:
 
 def shipped_editor_table() -> Iterator[str]:
     """Rows of the table of the shipped editor on the page of results, from the reports of its evaluations."""
-    folder = ROOT / "results/avatars"
-    reports = [json.loads((folder / kind / "report.json").read_text("utf-8")) for kind in ("correlated", "decorrelated")]
+    files = [ROOT / "results/avatars" / kind / "report.json" for kind in ("correlated", "decorrelated")]
+    reports = [json.loads(file.read_text("utf-8")) for file in files]
     names = ("true counterfactual, encoded", "SDFlow", "linear directions")
     found = [{(row["picture"], row["reference"]): row for row in report["counterfactual"]} for report in reports]
 

@@ -99,7 +99,7 @@ def truth_section(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in sorted(rows, key=lambda row: row["reference"]):  # all against the inversion, then all against the photo
         lines.append(
             f"| {row['picture']} | {row['reference']} | {_number(row['accuracy'])} "
-            f"| {_bounds(row, 'preservation', 100, 1)} | {_bounds(row, 'identity', 1, 3)} | {_number(row['distance'], 1, 4)} |"
+            f"| {_bounds(row, 'preservation', 100, 1)} | {_bounds(row, 'identity', 1, 3)} | {row['distance']:.4f} |"
         )
     explained = (
         "A true counterfactual is the face drawn again with one attribute turned and all else equal. *Encoded*, it "
