@@ -300,6 +300,34 @@ def test_the_table_of_results_is_that_of_the_study() -> None:
         assert f"| {name} | {' | '.join(short)} |" in README
 
 
+def shipped_editor_table() -> Iterator[str]:
+    """Rows of the table of the shipped editor on the page of results, from the reports of its evaluations."""
+    files = [ROOT / "results/avatars" / kind / "report.json" for kind in ("correlated", "decorrelated")]
+    reports = [json.loads(file.read_text("utf-8")) for file in files]
+    names = ("true counterfactual, encoded", "SDFlow", "linear directions")
+    found = [{(row["picture"], row["reference"]): row for row in report["counterfactual"]} for report in reports]
+
+    def cell(row: dict[str, Any], quantity: str, factor: float, digits: int) -> str:
+        low, high = row[f"{quantity}_interval"]
+        values = [f"{factor * value:.{digits}f}".removeprefix("0") for value in (row[quantity], low, high)]
+        return "{} ({}–{})".format(*values)
+
+    for title, quantity, reference, factor, digits in (
+        ("other attributes kept, %", "preservation", "inversion", 100, 1),
+        ("identity to the inversion", "identity", "inversion", 1, 3),
+        ("identity to the photo", "identity", "photo", 1, 3),
+    ):
+        cells = [cell(rows[name, reference], quantity, factor, digits) for rows in found for name in names]
+        yield f"| {title} | {' | '.join(cells)} |"
+    distances = [f"{rows[name, 'inversion']['distance']:.3f}"[1:] for rows in found for name in names]
+    yield f"| distance to the drawn truth | {' | '.join(distances)} |"
+
+
+def test_the_table_of_the_shipped_editor_is_that_of_its_evaluations() -> None:
+    for line in shipped_editor_table():
+        assert line in TEXTS["results/README.md"]
+
+
 def test_the_table_of_speed_is_that_of_the_benchmark() -> None:
     measured = json.loads((ROOT / "results/benchmark/cpu.json").read_text())["rows"]
     rows = {row["name"]: row["seconds"] for row in measured}

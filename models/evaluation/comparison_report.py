@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.evaluation.curves import unread
 from models.evaluation.report import record_text
 
 UNITS = {"preservation": (100, 1, "kept %"), "identity": (1, 3, "identity"), "distance": (1, 4, "distance to truth")}
@@ -41,10 +42,13 @@ def readings_table(summary: Mapping[str, Any], curve: str) -> str:
 
 def _level(summary: Mapping[str, Any], method: str, curve: str, level: str) -> str:
     """A method's name with why it has no reading at a level."""
-    entry = summary["methods"][method]["curves"][curve]
-    if float(level) > min(entry["reaches"]):
-        return f"{method}: reaches {100 * min(entry['reaches']):.1f} %"
-    return f"{method}: begins at {100 * entry['begins']:.1f} %" if entry["begins"] > float(level) + 0.005 else method
+    why = unread_in(summary["methods"][method]["curves"][curve], float(level))
+    return f"{method}: {why}" if why else method
+
+
+def unread_in(curve: Mapping[str, Any], level: float) -> str:
+    """`unread` of a curve of `Comparison.summary`."""
+    return unread(level, curve["begins"], min(curve["reaches"]))
 
 
 def areas_table(summary: Mapping[str, Any], curve: str, baseline: str | None) -> str:
