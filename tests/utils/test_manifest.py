@@ -94,6 +94,8 @@ def test_reading_weights_loads_no_download_machinery(tmp_path: Path) -> None:
         ("sdflow-prior", "sdflow_cnf_3"),
         ("sdflow-labeldist", "semantic_estimator_r34"),
         ("ir-se50", "arcface_ir_se50"),
+        ("s2flow-checkpoint", "s2flow_edits"),
+        ("s2flow-parser", "s2flow_segmentor"),
     ],
 )
 def test_sizes_are_those_of_the_published_shapes(name: str, case: str) -> None:
