@@ -27,7 +27,7 @@ class S2FlowEditor(Editor):
     for semantic and style edits leave them, an edit changes the statistics that the next one uses.
 
     Args:
-        parse: from pictures (B, 3, S, S) in [−1, 1] to masks (B, S, S) of class indices, see `Domain.parse`.
+        parse: masks (B, S, S) of class indices in pictures (B, 3, S, S) in [−1, 1], see `Domain.parse`; not kept.
     """
 
     name: ClassVar[str] = "s2flow"
@@ -44,8 +44,9 @@ class S2FlowEditor(Editor):
 
     @classmethod
     def restore(cls, stored: StoredEditor) -> S2FlowEditor:
+        encoder: MaskEncoder = stored.network("mask_encoder")
         domain: Any = stored.domain
-        return cls(stored.network("flow"), stored.network("mask_encoder"), domain.parse)
+        return cls(stored.network("flow", semantics=encoder.outputs), encoder, domain.parse)
 
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:

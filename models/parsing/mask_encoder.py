@@ -34,7 +34,7 @@ class MaskEncoder(nn.Module):
     """Pairs of max-pooling and convolution, each of which takes a quarter of the side, and a linear layer.
 
     Args:
-        conditions: numbers that a mask becomes.
+        outputs: numbers that a mask becomes.
         side: of the masks, a multiple of 4^stages; 512 as published.
         stages: 3 as published; fewer for small masks.
         width: channels.
@@ -43,16 +43,16 @@ class MaskEncoder(nn.Module):
     """
 
     def __init__(
-        self, conditions: Size = 19, side: Size = 512, stages: Annotated[int, Between(1, 8)] = 3, width: Size = 19
+        self, outputs: Size = 19, side: Size = 512, stages: Annotated[int, Between(1, 8)] = 3, width: Size = 19
     ) -> None:
         super().__init__()
         if side % 4**stages:
             raise ValueError(f"a mask encoder of {stages} stages takes masks of a multiple of {4**stages}, not {side}")
-        self.side, self.stages = side, stages
+        self.outputs, self.side, self.stages = outputs, side, stages
         for stage in range(1, stages + 1):
             pool = nn.MaxPool2d(3, stride=2)  # no padding, rounded down: 512 → 255
             self.add_module(f"conv{stage}", nn.Sequential(pool, _Convolution(width if stage > 1 else 3, width)))
-        self.fc = nn.Linear(width * (side // 4**stages) ** 2, conditions)
+        self.fc = nn.Linear(width * (side // 4**stages) ** 2, outputs)
 
     def features(self, mask: Tensor) -> list[Tensor]:
         """Output (B, width, side / 4^k, side / 4^k) of each stage k.
@@ -65,14 +65,14 @@ class MaskEncoder(nn.Module):
         if mask.shape[1:] != (self.side, self.side):
             shape = " × ".join(str(size) for size in mask.shape[1:])
             raise ValueError(f"this mask encoder takes masks of {self.side} × {self.side}, not {shape}")
-        x, outputs = coloured(mask).to(self.fc.weight.dtype), []
+        x, features = coloured(mask).to(self.fc.weight.dtype), []
         for stage in range(1, self.stages + 1):
             x = self.get_submodule(f"conv{stage}")(x)
-            outputs.append(x)
-        return outputs
+            features.append(x)
+        return features
 
     def forward(self, mask: Tensor) -> Tensor:
-        """The condition (B, conditions) of masks (B, side, side) of class indices.
+        """The condition (B, outputs) of masks (B, side, side) of class indices.
 
         Raises:
             ValueError: masks of another size.
@@ -84,7 +84,7 @@ class MaskEncoder(nn.Module):
 def mask_encoder_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Constructor arguments of the mask encoder whose checkpoint has these keys and shapes."""
     stages = sum(_CONVOLUTION.fullmatch(key) is not None for key in shapes)
-    conditions, inputs = shapes["fc.weight"]
+    outputs, inputs = shapes["fc.weight"]
     width = shapes["conv1.1.conv.weight"][0]
     cells = round((inputs / width) ** 0.5)  # of the last stage, in a row
-    return {"conditions": conditions, "side": cells * 4**stages, "stages": stages, "width": width}
+    return {"outputs": outputs, "side": cells * 4**stages, "stages": stages, "width": width}

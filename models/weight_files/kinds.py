@@ -128,7 +128,7 @@ def _flow_summary(sizes: Mapping[str, Any]) -> str:
 
 def _mask_encoder_summary(sizes: Mapping[str, Any]) -> str:
     side = sizes["side"]
-    return f"masks of {side} x {side} pixels to {sizes['conditions']} numbers, {sizes['stages']} stages"
+    return f"masks of {side} x {side} pixels to {sizes['outputs']} numbers, {sizes['stages']} stages"
 
 
 def _without_counters(state: State) -> dict[str, Tensor]:

@@ -40,7 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "latent_classifier": {"inputs": 48, "hidden": [16, 8], "outputs": 40},
     "adatrans": {"styles": 6, "style_dim": 8, "layers": 2, "width": 12},
     "realnvp": {"style_dim": 8, "couplings": 2, "width": 4},
-    "mask_encoder": {"conditions": 19, "side": 32, "stages": 2, "width": 3},
+    "mask_encoder": {"outputs": 19, "side": 32, "stages": 2, "width": 3},
     "deeplab_v3": {"width": 2, "depths": [1, 2, 1, 1], "groups": 2, "head_width": 4},
 }  # fmt: skip
 OPTIONS = {"stylegan_size": 16, "start_from_latent_avg": True, "learning_rate": 1e-4, "exp_dir": "/home/a/b", "w": None}
