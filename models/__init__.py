@@ -17,6 +17,7 @@ NETWORKS = Catalogue(
         "reader": "models.reader:Reader",
         "deeplab_v3": "models.parsing.segmentor:DeepLabV3",
         "mask_encoder": "models.parsing.mask_encoder:MaskEncoder",
+        "face_parser": "models.parsing.face_parser:FaceParser",
         "continuous_flow": "models.flows.cnf:ContinuousFlow",
         "realnvp": "models.flows.realnvp:RealNVP",
         "latent_transformer": "models.latent_transformer:LatentTransformer",

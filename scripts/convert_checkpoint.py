@@ -24,7 +24,7 @@ from utils.options import not_empty, output_file
 NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
     "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
     "iresnet_identity", "attribute_classifier", "semantic_encoder", "continuous_flow", "latent_discriminator",
-    "latent_transformer", "latent_classifier", "adatrans", "realnvp", "mask_encoder", "deeplab_v3",
+    "face_parser", "latent_transformer", "latent_classifier", "adatrans", "realnvp", "mask_encoder", "deeplab_v3",
 )
 FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp", "deeplab")
 

@@ -25,7 +25,7 @@ from utils.weight_files.formats import Checkpoint, read_checkpoint
 from utils.weights import WeightsError, freeze
 
 PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
-_S2FLOW_DOMAIN = "configs/domains/ffhq.yaml"
+_S2FLOW_DOMAIN = "configs/domains/ffhq_s2flow.yaml"
 
 
 def load_pair(
@@ -97,14 +97,14 @@ def load_s2flow(
             f"{encoder.sizes['outputs']}"
         )
     config = load_config(config_path(_S2FLOW_DOMAIN if domain_config is None else domain_config))
-    domain: Any = Domain(relocated(config, file.parent, weights), device)
+    domain = Domain(relocated(config, file.parent, weights), device)
     _check_style_dim(domain, flow.sizes, file)
     for network in (flow, encoder):
         freeze(network.module.to(domain.device))
     assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, MaskEncoder)
     editor = S2FlowEditor(flow.module, encoder.module, domain.parse)
     networks = {"flow": flow.sizes, "mask_encoder": encoder.sizes}
-    parts = [part for part in ("generator", "encoder") if part not in without]
+    parts = [part for part in ("generator", "encoder", "parser") if part not in without]
     metadata = {
         **editor_metadata(editor.name, (), domain, networks, parts, {}),
         "file": displayed(file),

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,8 +45,7 @@ class S2FlowEditor(Editor):
     @classmethod
     def restore(cls, stored: StoredEditor) -> S2FlowEditor:
         encoder: MaskEncoder = stored.network("mask_encoder")
-        domain: Any = stored.domain
-        return cls(stored.network("flow", semantics=encoder.outputs), encoder, domain.parse)
+        return cls(stored.network("flow", semantics=encoder.outputs), encoder, stored.domain.parse)
 
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:

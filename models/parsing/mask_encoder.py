@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from models.parsing.palette import coloured
+from models.parsing.palette import colour_values
 from utils.ranges import Between, Size
 
 _CONVOLUTION = re.compile(r"conv(\d+)\.1\.conv\.weight")
@@ -65,7 +65,7 @@ class MaskEncoder(nn.Module):
         if mask.shape[1:] != (self.side, self.side):
             shape = " × ".join(str(size) for size in mask.shape[1:])
             raise ValueError(f"this mask encoder takes masks of {self.side} × {self.side}, not {shape}")
-        x, features = coloured(mask).to(self.fc.weight.dtype), []
+        x, features = colour_values(mask).to(self.fc.weight.dtype), []
         for stage in range(1, self.stages + 1):
             x = self.get_submodule(f"conv{stage}")(x)
             features.append(x)

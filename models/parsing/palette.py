@@ -43,10 +43,10 @@ def painted(mask: np.ndarray) -> np.ndarray:
     return colours
 
 
-def coloured(mask: Tensor) -> Tensor:
-    """The colours (B, 3, H, W) in [0, 1] of class indices (B, H, W), as S²-Flow's mask encoder reads them."""
+def colour_values(mask: Tensor) -> Tensor:
+    """The colours (…, 3, H, W) in [0, 1] of class indices (…, H, W), as S²-Flow's mask encoder reads them."""
     colours = torch.from_numpy(PALETTE).to(mask.device).float() / 255
-    return colours[mask.long()].movedim(-1, 1).contiguous()
+    return colours[mask.long()].movedim(-1, -3).contiguous()
 
 
 def classes_of(colours: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from models.flows.cnf import flow_sizes
 from models.flows.realnvp import realnvp_sizes
 from models.identity import iresnet_identity_sizes, irse_identity_sizes
 from models.latent_transformer import latent_classifier_sizes, latent_transformer_sizes
+from models.parsing.face_parser import face_parser_sizes
 from models.parsing.mask_encoder import mask_encoder_sizes
 from models.parsing.segmentor import deeplab_sizes
 from models.semantic_encoder import semantic_encoder_sizes
@@ -141,6 +142,10 @@ def _deeplab_summary(sizes: Mapping[str, Any]) -> str:
     return f"{sizes['classes']} classes, residual network of width {sizes['width']}, blocks {blocks}"
 
 
+def _face_parser_summary(sizes: Mapping[str, Any]) -> str:
+    return f"levels of {list(sizes['widths'])} channels"
+
+
 def _latent_discriminator_summary(sizes: Mapping[str, Any]) -> str:
     return f"{sizes['layers']} layers, styles of {sizes['style_dim']}"
 
@@ -260,6 +265,13 @@ KINDS: tuple[Kind, ...] = (
         only=r"mlp\.\d+\.(weight|bias)",
     ),
     Kind(
+        "face_parser",
+        "face parser",
+        ("down.0.0.0.weight", "down.0.1.0.weight", "head.weight"),
+        _by_shape(face_parser_sizes),
+        _face_parser_summary,
+    ),
+    Kind(
         "latent_transformer",
         "Latent Transformer",
         ("dense.0.weight", "dense.1.weight"),
@@ -269,7 +281,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "latent_classifier",
-        "Latent Transformer's latent classifier",
+        "latent classifier",
         ("fcs.0.weight", "fcs.1.weight"),
         _by_shape(latent_classifier_sizes),
         _latent_classifier_summary,

@@ -36,6 +36,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "attribute_classifier": {"backbone": "r18", "width": 2, "attribute_heads": 3, "age_logits": 2},
     "semantic_encoder": {"backbone": "r18", "width": 2, "attributes": 5, "head": []},
     "continuous_flow": {"style_dim": 8, "semantics": 5, "hidden": [8, 8], "trainable_end_time": True},
+    "face_parser": {"widths": [4, 6]},
     "latent_transformer": {"styles": 6, "style_dim": 8},
     "latent_classifier": {"inputs": 48, "hidden": [16, 8], "outputs": 40},
     "adatrans": {"styles": 6, "style_dim": 8, "layers": 2, "width": 12},

@@ -14,7 +14,7 @@ from models.flows.cnf import ContinuousFlow, flow_sizes
 from models.parsing.donors import FaceRecord, choose_donor
 from models.parsing.mask_edits import edit_mask, face_region, hair_behind_face
 from models.parsing.mask_encoder import MaskEncoder, mask_encoder_sizes
-from models.parsing.palette import PALETTE, classes_of, coloured, painted
+from models.parsing.palette import PALETTE, classes_of, colour_values, painted
 from models.parsing.segmentor import DeepLabV3, deeplab_sizes
 from scripts.checks.golden.case import GoldenCase
 from utils.weights import freeze
@@ -33,8 +33,8 @@ def palette(case: GoldenCase) -> Outputs:
         "palette": PALETTE,
         "colour": colours,
         "index_back": classes_of(colours),
-        "mask": coloured(torch.from_numpy(index)[None])[0],
-        "label_picture": coloured(case.tensor("palette_logits").argmax(1)),
+        "mask": colour_values(torch.from_numpy(index)[None])[0],
+        "label_picture": colour_values(case.tensor("palette_logits").argmax(1)),
     }
 
 

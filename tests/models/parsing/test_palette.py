@@ -1,4 +1,4 @@
-"""Masks in pictures: grey and coloured ones are read alike, anything else is refused with what is wrong."""
+"""Masks in pictures: grey and colour_values ones are read alike, anything else is refused with what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.parsing.palette import (
     PALETTE,
     MaskError,
     classes_of,
-    coloured,
+    colour_values,
     painted,
     read_mask,
     resized,
@@ -57,7 +57,7 @@ def test_the_same_mask_in_every_form(name: str, tmp_path: Path) -> None:
 def test_every_class_survives_as_a_colour() -> None:
     assert len(CLASSES) == len(set(CLASSES)) == len({tuple(colour) for colour in PALETTE}) == 19
     assert np.array_equal(classes_of(painted(MASK)), MASK)
-    colours = coloured(torch.from_numpy(MASK)[None])
+    colours = colour_values(torch.from_numpy(MASK)[None])
     assert colours.shape == (1, 3, 24, 24) and colours.min() == 0 and colours.max() == 1
     bytes_again = (colours[0].movedim(0, -1) * 255).numpy().astype(np.uint8)  # truncated, as the published code does
     assert np.array_equal(classes_of(bytes_again), MASK)

@@ -438,7 +438,7 @@ def own_domain(folder: Path, into: Path) -> Path:
 
 
 def public_domain(own: Path, into: Path) -> Path:
-    """A domain with its five networks in public formats."""
+    """A domain with five of its networks in public formats."""
     into.mkdir()
     config = load_config(own).plain()
     state = {part: read_network(config[part]["weights"]) for part in PARTS}
@@ -466,6 +466,17 @@ def test_a_domain_of_public_files_is_the_same_domain(tiny_domain_folder: Path, t
     assert torch.equal(public.latent_avg, own.latent_avg)
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(public.synthesise(public.encode(image)), own.synthesise(own.encode(image)))
+
+
+def test_a_domain_with_the_published_face_parser(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    config = load_config(tiny_domain_folder / "domain.yaml").plain()
+    path = save(tmp_path / "deeplab_model.pth", deeplab_file())
+    config["parser"] = {"name": "deeplab_v3", "weights": str(path)}
+    (tmp_path / "domain.yaml").write_text(json.dumps(config), encoding="utf-8")
+    domain, image = Domain.from_file(tmp_path / "domain.yaml"), torch.rand(2, 3, 48, 48) * 2 - 1
+    mask = domain.parse(image)
+    assert mask.shape == (2, 48, 48) and mask.dtype == torch.int64
+    assert torch.equal(mask, load_network(path).module(image).argmax(1))
 
 
 def test_a_domain_of_other_sizes_says_so(tiny_domain_folder: Path, tmp_path: Path) -> None:
