@@ -186,7 +186,7 @@ def editor(case: GoldenCase) -> Outputs:
 CASES = {
     r"sdflow_cnf_\d+": cnf,
     r"styleflow_cnf(_\d+)?": cnf,
-    r"s2flow_cnf(_\d+)?": cnf,
+    r"s2flow_cnf(_\w+)?": cnf,
     "sdflow_cnf_train": sdflow_cnf_train,
     "nll": nll,
     "modify_one_attribute": modify_one,

@@ -154,9 +154,9 @@ def edits(case: GoldenCase) -> Outputs:
 
 
 CASES: dict[str, Callable[[GoldenCase], Outputs]] = {
-    r"s2flow_palette(_\d+)?": palette,
-    r"s2flow_mask_edits(_\d+)?": mask_edits,
-    r"s2flow_mask_encoder(_\d+)?": mask_encoder,
-    r"s2flow_segmentor(_\d+)?": segmentor,
-    r"s2flow_edits(_\d+)?": edits,
+    r"s2flow_palette(_\w+)?": palette,
+    r"s2flow_mask_edits(_\w+)?": mask_edits,
+    r"s2flow_mask_encoder(_\w+)?": mask_encoder,
+    r"s2flow_segmentor(_\w+)?": segmentor,
+    r"s2flow_edits(_\w+)?": edits,
 }
