@@ -30,7 +30,7 @@ PALETTE = np.array(
 _BYTES = np.array([1 << 16, 1 << 8, 1])
 _CODES = PALETTE.astype(np.int64) @ _BYTES  # a colour as one number
 _ORDER = np.argsort(_CODES)
-_GREY_MODES = ("L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_GREY_MODES = ("L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
 class MaskError(PhotoError):
@@ -82,7 +82,7 @@ def mask_in(picture: Image.Image) -> np.ndarray:
         if not grey:
             return classes_of(values)
         values = values[..., 0]
-    foreign = (values < 0) | (values >= len(CLASSES))
+    foreign = ~np.isin(values, np.arange(len(CLASSES)))
     if foreign.any():
         raise MaskError(
             f"{_share(foreign)} have a grey value that is no class (0 to {len(CLASSES) - 1}), such as "

@@ -39,6 +39,7 @@ PICTURES = {
     "grey as RGB": lambda: Image.fromarray(MASK).convert("RGB"),
     "grey of 16 bits": lambda: Image.fromarray(MASK.astype(np.uint16)),
     "grey of 32 bits": lambda: Image.fromarray(MASK.astype(np.int32)),
+    "grey as fractions of 32 bits": lambda: Image.fromarray(MASK.astype(np.float32)),
     "grey with opacity": lambda: Image.fromarray(MASK).convert("LA"),
     "palette of the classes": lambda: palettised(MASK, PALETTE),
     "palette in another order": lambda: palettised(18 - MASK, PALETTE[::-1]),
@@ -80,6 +81,7 @@ def test_pictures_that_are_no_masks(tmp_path: Path) -> None:
         ("c.png", Image.fromarray(one), r"^1 of 576 pixels have a colour outside the palette, such as \(205, 0, 0\)"),
         ("d.png", Image.fromarray(too_large), r"^2 of 576 pixels have a grey value that is no class \(0 to 18\).* 19"),
         ("e.png", colours.convert("L"), "grey value that is no class"),
+        ("half.tif", Image.fromarray(MASK + np.float32(0.5)), "grey value that is no class .* 0.5"),
         ("f.png", Image.fromarray(MASK > 9), "outside the palette, such as .255, 255, 255"),
     ):
         picture.save(tmp_path / name)
