@@ -68,7 +68,7 @@ from datasets.latent_cache import LatentCache
 from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
 from models.editing.aligners import build_aligner
-from models.editors.loading import relocated
+from models.editors.relocation import relocated
 from training.checkpoints import checkpoint_names, remove_incomplete, weights_names
 from training.dry_run import describe
 from training.loop import Interrupted, NonFiniteLoss, Trainer, UnreadableItem

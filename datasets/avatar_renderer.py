@@ -1,4 +1,4 @@
-"""Draw an avatar: flat shapes at four times the size, then reduced."""
+"""Draw an avatar, and the mask of it: flat shapes at four times the size, then reduced."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from datasets.avatar_canvas import (
     CIRCLE,
-    SUPERSAMPLING,
+    Area,
     Canvas,
     Colour,
+    MaskCanvas,
+    PictureCanvas,
     curve,
     join,
     mix,
@@ -25,6 +27,8 @@ from datasets.avatar_factors import GEOMETRY, Factors
 # A part of the names of cached pictures: raise it with every change here, in the canvas or in the factors that a
 # pixel can show.
 RENDERER_VERSION = 1
+# The same for masks, which alone change where a shape's area does.
+MASK_VERSION = 1
 SKULL = 70.0  # height of the head above the origin
 
 
@@ -111,7 +115,8 @@ def _body(canvas: Canvas, face: Face) -> None:
     male, chin = face.factors.male, face.chin
     cloth = palette(CLOTHES, face.factors.clothes)
     neck, shoulder = (36.0, 118.0) if male else (27.0, 98.0)
-    canvas.shape(np.array([[-neck, 30], [neck, 30], [neck + 3, 140], [-neck - 3, 140]]), face.skin, depth=None)
+    canvas.shape(np.array([[-neck, 30], [neck, 30], [neck + 3, 140], [-neck - 3, 140]]), face.skin, depth=None,
+                 area=Area.NECK)  # fmt: skip
     under = curve(_SPAN * neck, chin + 17.0 - 12.0 * _SPAN**2)
     canvas.shape(join(np.array([[-neck, 30], [neck, 30]]), under[::-1]), face.shade, 0.75, depth=None)
     x = np.linspace(0.0, 1.0, 9)
@@ -120,12 +125,12 @@ def _body(canvas: Canvas, face: Face) -> None:
     line = (_SPAN**2 - 1.0) if face.factors.collar < 0.5 else (np.abs(_SPAN) - 1.0) * 1.3
     neckline = curve(_SPAN * (neck + 3), 96.0 - depth * line)
     sides = np.array([[shoulder + 4, 160.0], [-shoulder - 4, 160.0]])
-    canvas.shape(join(neckline, right, sides, (right * (-1, 1))[::-1]), cloth, depth=None)
-    canvas.stroke(neckline, 7.0, mix(cloth, WHITE, 0.45), depth=None, taper=0.0)
+    canvas.shape(join(neckline, right, sides, (right * (-1, 1))[::-1]), cloth, depth=None, area=Area.CLOTHES)
+    canvas.stroke(neckline, 7.0, mix(cloth, WHITE, 0.45), depth=None, taper=0.0, area=Area.CLOTHES)
 
 
 def _hair_behind(canvas: Canvas, face: Face, outline: np.ndarray) -> None:
-    canvas.shape(outline, mix(face.hair, BLACK, 0.25), depth=-0.4)
+    canvas.shape(outline, mix(face.hair, BLACK, 0.25), depth=-0.4, area=Area.HAIR)
 
 
 def _locks(canvas: Canvas, face: Face, outline: np.ndarray) -> None:
@@ -136,18 +141,18 @@ def _locks(canvas: Canvas, face: Face, outline: np.ndarray) -> None:
         outer = outline[(outline[:, 0] * sign > 0.45 * face.width) & (outline[:, 1] > -40.0)]
         inner = np.array([[0.8 * face.width, -40.0], [0.88 * face.width, 40.0], [0.86 * face.width, outer[:, 1].max()]])
         inner = inner * (sign, 1.0)
-        canvas.shape(join(outer, inner if sign < 0 else inner[::-1]), face.hair, depth=-0.2)
+        canvas.shape(join(outer, inner if sign < 0 else inner[::-1]), face.hair, depth=-0.2, area=Area.HAIR)
 
 
 def _head(canvas: Canvas, face: Face) -> None:
     """Ears, the face itself, its light and dark side, the shadow of a beard and the cheeks."""
     g, light, outline = face.geometry, face.factors.light, face.outline
     if face.long_hair <= 0:
-        for sign in (-1.0, 1.0):
+        for sign, ear in ((-1.0, Area.LEFT_EAR), (1.0, Area.RIGHT_EAR)):
             width, height = 10.0 + 1.6 * g["ear_size"], 17.0 + 2.4 * g["ear_size"]
-            canvas.disc(sign * (face.width + 1.0), 12.0, width, height, face.skin, depth=-0.3)
+            canvas.disc(sign * (face.width + 1.0), 12.0, width, height, face.skin, depth=-0.3, area=ear)
             canvas.disc(sign * (face.width + 2.0), 12.0, 0.5 * width, 0.55 * height, face.shade, 0.6, depth=-0.3)
-    canvas.shape(outline, face.skin)
+    canvas.shape(outline, face.skin, area=Area.SKIN)
     dark = -1.0 if light > 0 else 1.0
     half = outline[outline[:, 0] * dark > -1.0]
     half = half[np.argsort(half[:, 1])]
@@ -195,41 +200,45 @@ def _age_lines(canvas: Canvas, face: Face) -> None:
 
 
 def _eyes(canvas: Canvas, face: Face) -> None:
-    """Whites, irises, pupils, highlights, lids and brows."""
+    """Whites, irises, pupils, highlights, lids and brows; the mask counts the upper lid to the eye."""
     g, male, smile = face.geometry, face.factors.male, face.smile
     width, height = 16.0 + 1.3 * g["eye_size"], 10.0 + 1.1 * g["eye_size"] + (-0.8 if male else 0.8)
     upper, lower = height * (1.0 - 0.20 * face.age), height * (0.86 - 0.38 * smile)
     arch = 1.0 - np.abs(_SPAN) ** 2.4
     iris = palette(EYES, face.factors.eye_colour)
     brow = mix(mix(face.hair, BLACK, 0.35), GREY, 0.25 * face.age)
-    for sign in (-1.0, 1.0):
+    areas = (Area.LEFT_EYE, Area.LEFT_BROW), (Area.RIGHT_EYE, Area.RIGHT_BROW)
+    for sign, (eye_area, brow_area) in zip((-1.0, 1.0), areas, strict=True):
         x, y = sign * face.eye_x, face.eye_y
         top = curve(x + _SPAN * width, y - upper * arch)
         bottom = curve(x + _SPAN * width, y + lower * arch)
-        canvas.shape(join(top, bottom[::-1]), (252, 250, 248), depth=1.0)
+        canvas.shape(join(top, bottom[::-1]), (252, 250, 248), depth=1.0, area=eye_area)
         for radius, colour in ((9.2, mix(iris, BLACK, 0.35)), (7.4, iris), (4.2, BLACK)):
             ring = CIRCLE * radius + (x, y - 0.5)
             limit = 1.0 - np.abs((ring[:, 0] - x) / width) ** 2.4
             ring[:, 1] = np.clip(ring[:, 1], y - upper * limit, y + lower * limit)
             canvas.shape(ring, colour, depth=1.0)
         canvas.disc(x + 3.0, y - 4.0, 2.6, 2.6, WHITE)
-        canvas.stroke(top, 4.0 if male else 5.4, mix(face.skin, (40, 20, 24), 0.85))
+        canvas.stroke(top, 4.0 if male else 5.4, mix(face.skin, (40, 20, 24), 0.85), area=eye_area)
         if not male:
             wing = np.array([[0.0, 0.0], [3.0, -3.0], [6.5, -7.0]]) + (face.eye_x + width - 2.0, y - 0.5)
             canvas.stroke(wing * (sign, 1.0), 4.4, mix(face.skin, (40, 20, 24), 0.85))
         thick, level = (10.5 if male else 5.0), y - 21.0 - 1.8 * g["brow_height"] + (2.0 if male else -1.0)
         rise = (4.0 if male else 6.0) * (1.0 - _SPAN**2) + 2.2 * g["brow_tilt"] * _SPAN
-        canvas.stroke(curve(x + sign * _SPAN * (width + 1.5), level - rise + 3.0), thick, brow, taper=0.55)
+        line = curve(x + sign * _SPAN * (width + 1.5), level - rise + 3.0)
+        canvas.stroke(line, thick, brow, taper=0.55, area=brow_area)
 
 
 def _nose(canvas: Canvas, face: Face) -> None:
+    """The dark side, the tip's light and the base; the mask has both sides."""
     half, y = 10.5 + 1.4 * face.geometry["nose_width"], face.nose_y
     dark = -1.0 if face.factors.light > 0 else 1.0
     side = np.array([[1.5, face.eye_y - 2], [4.0, face.eye_y + 4], [half, y - 2], [half - 2, y + 2], [0, y + 3]])
+    canvas.region(join(side, (side * (-1.0, 1.0))[::-1]), Area.NOSE, depth=1.4)
     canvas.shape(side * (dark, 1.0), face.shade, 0.40, depth=1.4)
     canvas.disc(-dark * 1.5, y - 6.0, 3.0, 6.0, WHITE, 0.28, depth=1.7)
     base = curve(_SPAN * half, y + 3.5 - 5.5 * _SPAN**4 + 1.0 * (1 - _SPAN**2))
-    canvas.stroke(base, 4.4, mix(face.skin, (110, 40, 36), 0.6), depth=1.5)
+    canvas.stroke(base, 4.4, mix(face.skin, (110, 40, 36), 0.6), depth=1.5, area=Area.NOSE)
 
 
 def _mouth(canvas: Canvas, face: Face) -> None:
@@ -248,8 +257,11 @@ def _mouth(canvas: Canvas, face: Face) -> None:
     upper = curve(x, line - full * body * (1.0 - 0.35 * np.exp(-((_SPAN / 0.16) ** 2))))
     below = line + opening * body
     outer = curve(x, below + (full + 1.0) * body)
-    canvas.shape(join(upper, outer[::-1]), lip, depth=1.0)
+    canvas.shape(join(upper, outer[::-1]), lip, depth=1.0, area=Area.LOWER_LIP)
     inner = curve(x, line)
+    canvas.region(join(upper, inner[::-1]), Area.UPPER_LIP, depth=1.0)
+    if opening > 0.0:
+        canvas.region(join(inner, curve(x, below)[::-1]), Area.MOUTH, depth=1.0)
     canvas.shape(join(inner, curve(x, below)[::-1]), (112, 30, 40), depth=1.0)
     teeth = curve(x, line + 0.72 * opening * body)
     canvas.shape(join(inner, teeth[::-1]), (255, 252, 246), depth=1.0)
@@ -268,7 +280,7 @@ def _hair_before(canvas: Canvas, face: Face, outline: np.ndarray) -> None:
     arch = (outline[:, 1] <= temple + 2.0) if face.long_hair > 0 else np.ones(len(outline), bool)
     if waves:
         hairline = scallops(hairline, -5.0)
-    canvas.shape(join(outline[arch], hairline[::-1]), face.hair, depth=0.3)
+    canvas.shape(join(outline[arch], hairline[::-1]), face.hair, depth=0.3, area=Area.HAIR)
     light, dark = mix(face.hair, WHITE, 0.30), mix(face.hair, BLACK, 0.32)
     crown = resample(smooth[smooth[:, 1] <= 4.0], 41)
     for share, colour in ((0.34, light), (0.72, dark)):
@@ -284,7 +296,7 @@ def _hair_before(canvas: Canvas, face: Face, outline: np.ndarray) -> None:
 
 
 def _glasses(canvas: Canvas, face: Face) -> None:
-    """Thick frames with a slightly milky lens and one glint, from round to rectangular."""
+    """Thick frames with a slightly milky lens and one glint, from round to rectangular; the mask counts all to them."""
     factors = face.factors
     frame = palette(FRAMES, factors.frame_colour)
     power = 2.0 + 3.0 * factors.frame_shape
@@ -295,14 +307,14 @@ def _glasses(canvas: Canvas, face: Face) -> None:
         x = sign * max(face.eye_x, half_x + 3.0)
         lens, hole = rim * (half_x + 2.2, half_y + 2.2) + (x, y), rim * (half_x - inner, half_y - inner) + (x, y)
         ring = join(lens, lens[:1], hole[:1], hole[::-1])
-        canvas.shape(hole, (226, 240, 250), 0.16, depth=1.1)
+        canvas.shape(hole, (226, 240, 250), 0.16, depth=1.1, area=Area.EYEGLASSES)
         glint = np.array([[-12.0, 6.0], [-2.0, -10.0], [3.0, -10.0], [-7.0, 6.0]]) * (1.0, half_y / 20.0) + (x, y)
         canvas.shape(glint, WHITE, 0.26, depth=1.1)
-        canvas.shape(ring, frame, depth=1.1)
+        canvas.shape(ring, frame, depth=1.1, area=Area.EYEGLASSES)
         arm = np.array([[abs(x) + half_x, y - 5.0], [face.width - 1.0, y - 3.0]]) * (sign, 1.0)
-        canvas.stroke(arm, 6.0, frame, depth=0.6, taper=0.0)
+        canvas.stroke(arm, 6.0, frame, depth=0.6, taper=0.0, area=Area.EYEGLASSES)
     bridge = curve(_SPAN * (max(face.eye_x, half_x + 3.0) - half_x + 3.0), y - 5.0 - 3.0 * (1 - _SPAN**2))
-    canvas.stroke(bridge, 5.6, frame, depth=1.1, taper=0.0)
+    canvas.stroke(bridge, 5.6, frame, depth=1.1, taper=0.0, area=Area.EYEGLASSES)
 
 
 def _light(picture: np.ndarray, factors: Factors) -> np.ndarray:
@@ -312,12 +324,10 @@ def _light(picture: np.ndarray, factors: Factors) -> np.ndarray:
     return np.clip(picture * gain[..., None] + 0.5, 0.0, 255.0).astype(np.uint8)
 
 
-def render(factors: Factors, side: int = 64) -> np.ndarray:
-    """Picture (side, side, 3) uint8 RGB of an avatar; the same record gives the same pixels always."""
-    face = Face.of(factors)
-    canvas = Canvas(side, palette(BACKGROUND, factors.background), factors)
+def _draw(canvas: Canvas, face: Face) -> None:
+    """All shapes of a face, from the hindmost to the foremost."""
     outline = resample(face.hair_outline(), 120)
-    if factors.wavy_hair:
+    if face.factors.wavy_hair:
         outline = scallops(outline, 9.0)
     _hair_behind(canvas, face, outline)
     _body(canvas, face)
@@ -328,6 +338,19 @@ def render(factors: Factors, side: int = 64) -> np.ndarray:
     _nose(canvas, face)
     _mouth(canvas, face)
     _hair_before(canvas, face, outline)
-    if factors.eyeglasses:
+    if face.factors.eyeglasses:
         _glasses(canvas, face)
-    return _light(np.asarray(canvas.picture.reduce(SUPERSAMPLING), dtype=np.float32), factors)
+
+
+def render(factors: Factors, side: int = 64) -> np.ndarray:
+    """Picture (side, side, 3) uint8 RGB of an avatar; the same record gives the same pixels always."""
+    canvas = PictureCanvas(side, palette(BACKGROUND, factors.background), factors)
+    _draw(canvas, Face.of(factors))
+    return _light(canvas.pixels(), factors)
+
+
+def render_mask(factors: Factors, side: int = 64) -> np.ndarray:
+    """Mask (side, side) uint8 of `Area` of the same avatar, drawn from the same shapes."""
+    canvas = MaskCanvas(side, factors)
+    _draw(canvas, Face.of(factors))
+    return canvas.pixels()

@@ -1,4 +1,4 @@
-"""Data sets of drawn avatars: pictures with true attribute values, annotators' labels and identities."""
+"""Data sets of drawn avatars: pictures with true attribute values, annotators' labels, masks and identities."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from datasets.avatar_factors import (
     redraw,
     source_normals,
 )
-from datasets.avatar_renderer import RENDERER_VERSION, render
+from datasets.avatar_renderer import MASK_VERSION, RENDERER_VERSION, render, render_mask
+from models.parsing.masks import mirrored
 from utils.files import remove_litter, write_atomically
 from utils.paths import resolve
 from utils.ranges import Between, Count, Fraction, NewFolder, Whole
@@ -74,6 +75,10 @@ def _write_rows(path: Path, count: int, draw: Callable[[int], np.ndarray], what:
             stream.write(np.ascontiguousarray(draw(item), first.dtype).tobytes())
 
 
+def _to_mask(mask: np.ndarray) -> Tensor:
+    return torch.from_numpy(mask).long()
+
+
 def _to_image(picture: np.ndarray) -> Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1.0)
 
@@ -91,7 +96,7 @@ class _Avatars(Dataset):
         self.count, self.seed, self.side = count, seed, side
         self.attributes = ATTRIBUTES
         self.arguments = {"kind": type(self).__name__, "count": count, "seed": seed, **arguments}
-        self.paths: tuple[Path, Path] | None = None
+        self.paths: tuple[Path, ...] = ()  # of pictures, and of what belongs to them
         if cache is not None:
             path = resolve(cache) / f"faces-{self.fingerprint()}.npy"
             truth = _cached(path.with_suffix(".values.npy"), count, self._values_and_labels, "attributes")
@@ -121,12 +126,16 @@ class _Avatars(Dataset):
 
     def _stored(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (side, side, 3) uint8; true values and labels (2, 5) of an item."""
-        if self.paths is None:
+        if not self.paths:
             return self._draw(index), self._values_and_labels(index)
+        pictures, truth, *_ = self._files()
+        return np.array(pictures[index]), np.array(truth[index])
+
+    def _files(self) -> list[np.ndarray]:
+        """The files of `paths`, as memory maps."""
         if not self._opened:
             self._opened = [np.load(path, mmap_mode="r") for path in self.paths]
-        pictures, truth = self._opened
-        return np.array(pictures[index]), np.array(truth[index])
+        return self._opened
 
     def __getstate__(self) -> dict[str, object]:
         # Worker processes open the files themselves: a pickled memory map would be a copy of it all.
@@ -159,6 +168,8 @@ class AvatarFaces(_Avatars):
         cache: folder in which the pictures are kept, once drawn.
         mirror: items `count` … 2 `count` − 1 are the same faces, mirrored.
         normals: items also hold `normals` (35,), the numbers that the face was drawn from.
+        masks: items also hold `mask` (side, side) int64, the class of each pixel, see `models.parsing.palette`; a
+            mirrored face's left eye, brow and ear are the right ones of the face itself.
     Raises:
         ValueError: `mirror` with `normals`: a mirrored face was drawn from no numbers.
     """
@@ -166,13 +177,19 @@ class AvatarFaces(_Avatars):
     def __init__(
         self, count: Count, split: Split = "train", first: Whole = 0, correlation: Fraction = 0.6, side: Drawn = 64,
         cache: NewFolder | None = None, mirror: bool = False, normals: bool = False,
+        masks: bool = False,
     ) -> None:  # fmt: skip
         if mirror and normals:
             raise ValueError("normals: mirrored faces have no such numbers; use either mirror or normals")
-        self.first, self.correlation, self.mirror, self.normals = first, correlation, mirror, normals
+        self.first, self.correlation, self.mirror, self.normals, self.masks = first, correlation, mirror, normals, masks
         if normals:
             self.holds = (*self.holds, "normals")
+        if masks:
+            self.holds = (*self.holds, "mask")
         super().__init__(count, SPLITS[split], side, cache, {"first": first, "correlation": correlation})
+        if masks and self.paths:
+            path = self.paths[0].with_suffix(f".masks-{MASK_VERSION}.npy")
+            self.paths = (*self.paths, _cached(path, count, self._draw_mask, "drawing masks"))
 
     def number(self, index: int) -> int:
         return self.first + index
@@ -185,9 +202,23 @@ class AvatarFaces(_Avatars):
 
         Image (3, side, side) in [−1, 1].
         """
+        image = _to_image(render(self._turned(index, attribute), self.side))
+        return image.flip(-1) if index >= self.count else image
+
+    def counterfactual_mask(self, index: int, attribute: str) -> Tensor:
+        """The mask (side, side) int64 of `counterfactual`."""
+        mask = _to_mask(render_mask(self._turned(index, attribute), self.side))
+        return mirrored(mask) if index >= self.count else mask
+
+    def _turned(self, index: int, attribute: str) -> Factors:
         factors = self.factors(index)
-        turned = factors.with_value(attribute, float(1 - factors.values()[ATTRIBUTES.index(attribute)]))
-        return _to_image(render(turned, self.side))
+        return factors.with_value(attribute, float(1 - factors.values()[ATTRIBUTES.index(attribute)]))
+
+    def _draw_mask(self, index: int) -> np.ndarray:
+        return render_mask(self.factors(index), self.side)
+
+    def _mask(self, index: int) -> Tensor:
+        return _to_mask(np.array(self._files()[2][index]) if self.paths else self._draw_mask(index))
 
     def __len__(self) -> int:
         return self.count * (2 if self.mirror else 1)
@@ -196,8 +227,12 @@ class AvatarFaces(_Avatars):
         if not 0 <= index < len(self):
             raise IndexError(f"face {index} of {len(self)}")
         item = self.item(index % self.count)
+        if self.masks:
+            item["mask"] = self._mask(index % self.count)
         if index >= self.count:
             item["image"] = item["image"].flip(-1)
+            if self.masks:
+                item["mask"] = mirrored(item["mask"])
         if self.normals:
             item["normals"] = torch.from_numpy(source_normals(self.seed, self.first + index))
         return item | {"index": torch.tensor(index)}

@@ -139,6 +139,7 @@ class Domain:
         teacher: attribute classifier C, from which semantics are distilled.
         judge: attribute classifier C_eval, which judges edits and is never trained against.
         identity: face recognition network.
+        parser: face parser: the class of each pixel.
     Raises:
         ConfigError: unknown or missing key, wrong type or impossible value.
     """
@@ -149,6 +150,7 @@ class Domain:
     teacher = Part[protocols.Classifier]()
     judge = Part[protocols.Classifier]()
     identity = Part[protocols.RecognitionNetwork]()
+    parser = Part[protocols.FaceParser](channels_last=True)
 
     def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:
         settings = DomainSettings.from_section(config, self.parts)
@@ -186,15 +188,32 @@ class Domain:
         Raises:
             ConfigError: the part has no section, or no `weights`.
         """
-        section = self.config.section(part)
+        section = self._section(part)
         try:
             return resolve(convert(section.get("weights"), FileName))
         except (Unfit, ValueError) as error:
             raise ConfigError(f"{section.where('weights')}: {error} (the weight file of the {part})") from None
 
+    def has(self, part: str) -> bool:
+        """Whether the domain's config names a network for the part; a domain can do without those that nothing uses."""
+        return part in self.config
+
+    def _section(self, part: str) -> Section:
+        """The part's section of the config.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if not self.has(part):
+            raise ConfigError(
+                f"{self.config.where(part)}: this section is missing: domain '{self.name}' has no {part}; name its "
+                "network and its weight file there"
+            )
+        return self.config.section(part)
+
     def untrained(self, part: str) -> nn.Module:
         """The network of a part with initial weights, to train that part."""
-        section = self.config.section(part)
+        section = self._section(part)
         section.pop("weights", None)
         network: nn.Module = self._fitting(part, NETWORKS.build(section))
         return network
@@ -370,6 +389,15 @@ class Domain:
     def identity_embedding(self, image: Tensor) -> Tensor:
         """Unit-norm face embeddings (B, E)."""
         return self.identity.embedding(image)
+
+    def parser_logits(self, image: Tensor) -> Tensor:
+        """The parser's logits (B, 19, S, S) of images (B, 3, S, S) in [−1, 1]; differentiable."""
+        return self.parser(image.contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def parse(self, image: Tensor) -> Tensor:
+        """Masks (B, S, S) int64 of images (B, 3, S, S): the class of each pixel, see `models.parsing.palette`."""
+        return self.parser_logits(image).argmax(1)
 
 
 PARTS = Domain.parts

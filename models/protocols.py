@@ -92,5 +92,9 @@ class LatentSpace(Protocol):
         """The networks' codes (…, D) of the domain's; differentiable."""
 
 
+@runtime_checkable
 class FaceParser(ImageNetwork, Protocol):
-    """Called with images, gives logits (B, 19, H, W) of CelebAMask-HQ's classes."""
+    """Called with images, gives logits (B, 19, H, W) of CelebAMask-HQ's classes; differentiable."""
+
+    mask_classes: int
+    """19."""

@@ -19,6 +19,7 @@ identity         configs/avatars/identity.yaml
 generator_start  configs/avatars/generator_start.yaml  teacher
 generator        configs/avatars/generator.yaml        teacher, generator_start
 encoder          configs/avatars/encoder.yaml          generator, teacher, identity
+parser           configs/avatars/parser.yaml           generator, encoder
 sdflow           configs/sdflow/avatars_balanced.yaml  generator, encoder, teacher
 
 The result of generator_start stays in its run folder; it is trained only when the generator is.
@@ -76,6 +77,7 @@ STAGES = (
     Stage("generator_start", "configs/avatars/generator_start.yaml", "generator", ("teacher",), intermediate=True),
     Stage("generator", "configs/avatars/generator.yaml", "generator", ("teacher", "generator_start"), calibrated=True),
     Stage("encoder", "configs/avatars/encoder.yaml", "encoder", ("generator", "teacher", "identity"), half=True),
+    Stage("parser", "configs/avatars/parser.yaml", "parser", ("generator", "encoder"), half=True),
     Stage("sdflow", "configs/sdflow/avatars_balanced.yaml", "editor", ("generator", "encoder", "teacher")),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -8,8 +8,8 @@
 
 Conversion is optional: public files can be used directly wherever weights are expected. Tensors are copied bit for bit.
 OUT ending in .safetensors is this project's format, any other name a public one: rosinality (`g_ema`), e4e and psp
-(`state_dict`, `opts`, `latent_avg`), plain (the state dict alone) or nvlabs (a state dict with NVlabs' names; their
-pickles contain source code and are not written). Exit status: 0 done, 1 refused, 2 wrong usage.
+(`state_dict`, `opts`, `latent_avg`), deeplab (`state_dict`), plain (the state dict alone) or nvlabs (a state dict with
+NVlabs' names; their pickles contain source code and are not written). Exit status: 0 done, 1 refused, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from utils.options import not_empty, output_file
 NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
     "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
     "iresnet_identity", "attribute_classifier", "semantic_encoder", "continuous_flow", "latent_discriminator",
-    "latent_transformer", "latent_classifier", "adatrans", "realnvp",
+    "face_parser", "latent_transformer", "latent_classifier", "adatrans", "realnvp", "mask_encoder", "deeplab_v3",
 )
-FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp")
+FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp", "deeplab")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -52,6 +52,7 @@ def tiny_domain_config(folder: Path) -> dict:
             "input_side": SIDE,
             "crop": None,
         },
+        "parser": {"name": "face_parser", "widths": [8, 8]},
     }
     sections = {part: {**network, "weights": str(folder / f"{part}.safetensors")} for part, network in networks.items()}
     return {
@@ -75,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `domain.yaml`, the weights of its five networks and `editor.safetensors`, all on 32 × 32 pixels.
+    """A folder with `domain.yaml`, the weights of its six networks and `editor.safetensors`, all on 32 × 32 pixels.
 
     The domain has no reconstruction limit. Do not write into the folder.
     """

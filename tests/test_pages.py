@@ -120,7 +120,7 @@ def train_words(words: list[str], folder: Path) -> list[str] | None:
     TrainingSettings.from_section(config.section("training"))
     check_arguments(method, training.methods.METHODS.find(method), {"domain"})
     domain = Domain(config.section("domain"))
-    if not all(domain.weights_path(part).is_file() for part in PARTS):
+    if not all(domain.weights_path(part).is_file() for part in PARTS if domain.has(part)):
         return None
     few = [f"{data}.faces.{key}" for data in ("data", "validation") for key in ("count=2", f"cache={folder}/drawn")]
     return [*words, *few, "--dry-run", *QUIET]

@@ -12,6 +12,8 @@ generator        Fréchet distance in the judge's last features, shares of attri
                  (needs the judge; trains small readers of the nuisances first, two minutes)
 encoder          what inversion keeps (needs generator, judge and identity network); its 99.9th percentile of the
                  reconstruction distance is the domain's `reconstruction_limit`
+parser           agreement of masks with those that were drawn, for faces and for their inversions (needs generator and
+                 encoder)
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from scripts.avatars.measures.common import Sizes
 from scripts.avatars.measures.encoder import inversion_sheet, measure_encoder
 from scripts.avatars.measures.generator import measure_generator, sample_sheet
 from scripts.avatars.measures.identity import measure_identity
+from scripts.avatars.measures.parser import mask_sheet, measure_parser
 from utils.config import ConfigError
 from utils.devices import pick_device
 from utils.failures import described, exit_status, explain_failures
@@ -38,8 +41,12 @@ from utils.paths import ROOT, displayed
 from utils.ranges import Between, Seed
 from utils.weights import WeightsError, fingerprint
 
-ORDER = ("judge", "teacher", "identity", "generator", "encoder")
-NEEDS = {"generator": ("generator", "judge"), "encoder": ("encoder", "generator", "judge", "identity")}
+ORDER = ("judge", "teacher", "identity", "generator", "encoder", "parser")
+NEEDS = {
+    "generator": ("generator", "judge"),
+    "encoder": ("encoder", "generator", "judge", "identity"),
+    "parser": ("parser", "generator", "encoder"),
+}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -94,7 +101,8 @@ def measurable(domain: Domain, only: list[str] | None) -> list[str]:
     """Networks to measure, in order: the chosen ones, or all whose weights and judges exist."""
 
     def missing(part: str) -> list[str]:
-        return [need for need in NEEDS.get(part, (part,)) if not domain.weights_path(need).is_file()]
+        needs = NEEDS.get(part, (part,))
+        return [need for need in needs if not domain.has(need) or not domain.weights_path(need).is_file()]
 
     chosen = []
     for part in ORDER:
@@ -118,6 +126,10 @@ def measure(domain: Domain, part: str, sizes: Sizes, pictures: Path, seed: int) 
         sample_sheet(domain, pictures / "samples.png", seed)
         print(f"samples: {displayed(pictures / 'samples.png')}")
         return measure_generator(domain, sizes)
+    if part == "parser":
+        mask_sheet(domain, pictures / "masks.png")
+        print(f"masks: {displayed(pictures / 'masks.png')}")
+        return measure_parser(domain, sizes)
     inversion_sheet(domain, pictures / "inversions.png")
     print(f"inversions: {displayed(pictures / 'inversions.png')}")
     return measure_encoder(domain, sizes)

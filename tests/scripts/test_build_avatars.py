@@ -127,7 +127,8 @@ def test_what_was_trained_with_an_earlier_network_is_trained_again(root: Path) -
     assert reason(root, "encoder") == "trained with an earlier generator"
     assert reason(root, "judge") is None
     status, calls = build(root)
-    assert (status, calls) == (0, ["--config encoder.yaml", f"--config {Path(BY_NAME['sdflow'].config).name}"])
+    users = [f"--config {Path(BY_NAME[name].config).name}" for name in ("encoder", "parser", "sdflow")]
+    assert (status, calls) == (0, users)
 
 
 def test_an_intermediate_result_is_made_only_for_the_stage_that_needs_it(root: Path) -> None:

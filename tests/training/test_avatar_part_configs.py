@@ -1,4 +1,4 @@
-"""Configs of the avatar domain's generator and encoder: their keys exist, their weights name real terms."""
+"""Configs of the avatar domain's generator, encoder and parser: their keys exist, their weights name real terms."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def read(part: str) -> Section:
     return load_config(ROOT / "configs" / "avatars" / f"{part}.yaml")
 
 
-@pytest.mark.parametrize("part", ["generator", "encoder"])
+@pytest.mark.parametrize("part", ["generator", "encoder", "parser"])
 def test_keys_are_arguments(part: str) -> None:
     config = read(part)
     assert set(config) <= set(SECTIONS)
     method = config.section("method")
     check_arguments(method, METHODS.find(method), {"domain"})
     for name in ("data", "validation"):
-        check_arguments(config.section(name), DATASETS.find(config.section(name)))
+        check_arguments(config.section(name), DATASETS.find(config.section(name)), {"domain"})
     TrainingSettings.from_section(config.section("training"))
     assert not config["data"].get("mirror")  # light and pose are factors of the faces
 

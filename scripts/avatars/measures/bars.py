@@ -58,6 +58,9 @@ def bars(report: Mapping[str, Any]) -> Iterator[Bar]:
         for name, value in found["decisions_kept"].items():
             yield Bar(f"inversion keeps {name}", value, 0.96, True)
         yield Bar("inversion identity cosine", found["identity_cosine"], 0.8, True)
+    if "parser" in report:
+        for kind, bound in (("drawn", 0.85), ("inversions", 0.69)):
+            yield Bar(f"parser mean IoU, {kind}", report["parser"][kind]["mean_iou"], bound, True)
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -117,6 +120,19 @@ def _nuisance_table(nuisances: Mapping[str, Any]) -> str:
     return _table(header, rows)
 
 
+def _parser_section(report: Mapping[str, Any]) -> list[str]:
+    found = {kind: report[kind] for kind in ("drawn", "inversions")}
+    rows = [
+        [name, *(f"{kind['classes'][name][key]:.3f}" for kind in found.values() for key in ("iou", "accuracy"))]
+        for name in found["drawn"]["classes"]
+    ]
+    totals = (kind[key] for kind in found.values() for key in ("mean_iou", "pixel_accuracy"))
+    rows.append(["mean, all pixels", *(f"{total:.3f}" for total in totals)])
+    header = ["class", "IoU, drawn", "found, drawn", "IoU, inversions", "found, inversions"]
+    text = f"{report['faces']} held-out faces against the masks that were drawn with them:"
+    return ["## Face parser", text, _table(header, rows)]
+
+
 def card(report: Mapping[str, Any]) -> str:
     """The report as Markdown tables."""
     parts = report.get("networks", {})
@@ -168,4 +184,6 @@ def card(report: Mapping[str, Any]) -> str:
         limit = f"Reconstruction limit, the 99.9th percentile: {report['encoder']['reconstruction_limit']:.4f}."
         about = f"Each drawn face against its own inversion, {sets[0][1]['faces']:,} faces of each kind:"
         sections += ["## Inversion", about, _table(header, rows), limit]
+    if "parser" in report:
+        sections += _parser_section(report["parser"])
     return "\n\n".join(sections) + "\n"

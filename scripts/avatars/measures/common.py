@@ -35,9 +35,9 @@ class Sizes:
     cache: str | None = "cache/avatars"
     batch: int = 100
 
-    def correlated(self, first: int = 0) -> AvatarFaces:
+    def correlated(self, first: int = 0, masks: bool = False) -> AvatarFaces:
         """Held-out faces like those of the training data."""
-        return AvatarFaces(self.faces, "test", first=first, correlation=CORRELATION, cache=self.cache)
+        return AvatarFaces(self.faces, "test", first=first, correlation=CORRELATION, cache=self.cache, masks=masks)
 
     def decorrelated(self) -> AvatarFaces:
         """Held-out faces whose attributes are independent."""

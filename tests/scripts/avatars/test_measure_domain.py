@@ -11,6 +11,7 @@ import torch
 
 from models.domain import Domain
 from models.editing.reconstruction import reconstruction_distance
+from models.parsing.agreement import confusion
 from scripts.avatars.measure_domain import main
 from scripts.avatars.measures.bars import Bar, bars, card
 from scripts.avatars.measures.classifiers import accuracy_report
@@ -18,6 +19,7 @@ from scripts.avatars.measures.encoder import inversion_report
 from scripts.avatars.measures.generator import attribute_shares, nuisance_shares
 from scripts.avatars.measures.identity import verification_report
 from scripts.avatars.measures.nuisances import NUISANCES, determination, thirds
+from scripts.avatars.measures.parser import agreement_report
 from utils.config import Section
 from utils.paths import ROOT
 
@@ -95,6 +97,8 @@ def quality_report(domain: Domain) -> dict:
         "identity_cosine": rng.random(300), "pixel_mse": rng.random(300), "reconstruction_distance": rng.random(300),
     }  # fmt: skip
     inversion = inversion_report(domain, found)
+    mask = torch.tensor([[1, 1, 13, 13]])
+    seen = confusion(mask, torch.tensor([[1, 13, 13, 0]]))
     return {
         "networks": {"judge": {"parameters": 5, "megabytes": 1.0, "fingerprint": "ab"}},
         "judge": kinds,
@@ -106,6 +110,7 @@ def quality_report(domain: Domain) -> dict:
             "nuisances": nuisance_shares(factors, factors, np.linspace(0, 1, len(NUISANCES)), 0),
         },
         "encoder": {"correlated": inversion, "decorrelated": inversion, "reconstruction_limit": 0.9},
+        "parser": {"faces": 2, "drawn": agreement_report(confusion(mask, mask)), "inversions": agreement_report(seen)},
     }  # fmt: skip
 
 
@@ -117,13 +122,15 @@ def test_inversion_that_turns_every_decision_keeps_none(domain: Domain) -> None:
 def test_bars_count_only_readable_nuisances_and_the_card_shows_everything(domain: Domain, tmp_path: Path) -> None:
     report = json.loads(json.dumps(quality_report(domain)))
     names = [bar.name for bar in bars(report)]
-    assert len(names) == 5 + 5 + 2 + 1 + 5 + len(NUISANCES) // 2 + 5 + 1
+    assert len(names) == 5 + 5 + 2 + 1 + 5 + len(NUISANCES) // 2 + 5 + 1 + 2
     assert not any("skin" in name for name in names) and any("hair_volume" in name for name in names)
     text = card(report)
     for name in (*ATTRIBUTES, *NUISANCES, "Reconstruction limit", "0.9000"):
         assert name in text
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 6
+    assert len(tables) == 7
+    assert "| skin | 1.000 | 1.000 | 0.500 | 0.500 |" in text and "| hair | 1.000 | 1.000 | 0.333 | 0.500 |" in text
+    assert "| mean, all pixels | 1.000 | 1.000 | 0.278 | 0.500 |" in text and "necklace" not in text
     for lines in tables:
         assert len({line.count("|") for line in lines}) == 1  # as many cells in each row
 
