@@ -19,6 +19,7 @@ interrupted comparison continues where it stopped.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +43,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_editor_options(parser, "the shipped editor")
     parser.add_argument(
         "--faces", type=not_empty, default="correlated", metavar="SET",
-        help="correlated or decorrelated (drawn faces), or a folder",
+        help="correlated or decorrelated (drawn faces), or a folder of aligned faces",
     )  # fmt: skip
     parser.add_argument(
         "--count", type=value_of(Annotated[int, Between(2, 10_000_000)]), default=1000, metavar="N",
@@ -53,7 +54,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="default: 12 from -0.5 to 2",
     )  # fmt: skip
     parser.add_argument(
-        "--compare", type=not_empty, nargs="+", metavar="RUN", help="run folders or editor files, as RUN or NAME=RUN"
+        "--compare", type=not_empty, nargs="+", metavar="RUN", help="editors as --checkpoint takes them, or NAME=RUN"
     )
     parser.add_argument(
         "--baseline", type=not_empty, metavar="NAME", help="method to take differences to (default: SDFlow, if there)"
@@ -92,8 +93,10 @@ if __name__ == "__main__":
 import torch
 
 from datasets import DATASETS
+from datasets.alignment_check import check_alignment
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
+from datasets.pictures import UnreadablePictures, check_pictures
 from models.domain import Domain
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.loading import load_editor
@@ -124,7 +127,7 @@ def test_data(options: argparse.Namespace, domain: Domain) -> Any:
 
 
 def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> LatentCache | EncodedFaces:
-    """The first faces that the editor was trained on, with latent codes and teacher outputs.
+    """The first faces that the editor was trained on; what a latent cache of them lacks is not computed yet.
 
     Raises:
         ConfigError: the editor's file does not say which.
@@ -138,7 +141,23 @@ def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> Late
     if data.get("name") == "encoded_faces":
         return EncodedFaces(domain, data["folder"], data.get("first", 0), min(count, data.get("count") or count))
     faces = {**data["faces"], "count": min(count, data["faces"].get("count") or count)}
-    return LatentCache(domain, faces, data.get("cache", "cache/latents")).prepare()
+    return LatentCache(domain, faces, data.get("cache", "cache/latents"))
+
+
+def alignment(options: argparse.Namespace, domain: Domain, data: object) -> dict[str, str]:
+    """What the record says of whether the pictures are aligned faces; if they are not, the terminal says it as well."""
+    check = check_alignment(domain, data)
+    if check is None:
+        return {}
+    if not check.is_fine:
+        print(f"evaluate.py: {check}", file=sys.stderr)
+    if check.doubts:
+        print(
+            f"evaluate.py: align them first: python edit.py {shlex.quote(options.faces)} -o OUT --checkpoint RUN "
+            f"--faces largest --flip {domain.attributes[0]} --paste none --save-aligned, then --faces OUT/aligned",
+            file=sys.stderr,
+        )
+    return {"alignment": str(check)}
 
 
 def evaluate_one(options: argparse.Namespace) -> None:
@@ -153,6 +172,10 @@ def evaluate_one(options: argparse.Namespace) -> None:
     data = test_data(options, domain)
     unfitted = options.no_linear and options.no_latents
     train = None if unfitted else training_faces(metadata, domain, options.fit_count)
+    check_pictures(data, train)
+    aligned = alignment(options, domain, data)
+    if isinstance(train, LatentCache):
+        train.prepare(checked=True)
     baselines = []
     if train is not None and not options.no_linear:
         baselines = [LinearDirectionsEditor.fit(*train.numbers(), domain.attributes).to(domain.device)]
@@ -160,6 +183,7 @@ def evaluate_one(options: argparse.Namespace) -> None:
     record = {
         "checkpoint": metadata["hash"], "domain": domain.name, "faces": options.faces, "n": len(faces),
         "seed": options.seed, "strengths": list(options.strengths), "step": metadata.get("step"),
+        **aligned,
     }  # fmt: skip
     probed = None if options.no_latents else train
     evaluate(editor, baselines, domain, faces, metadata, record, probed, options.output)
@@ -172,10 +196,12 @@ def evaluate_several(options: argparse.Namespace) -> None:
     domain = contestants[0].domain
     domain.precision = options.precision or domain.precision
     data = test_data(options, domain)
+    check_pictures(data)
+    aligned = alignment(options, domain, data)
     faces = faces_of(data, domain, min(options.count, len(data)))
     record = {
         "domain": domain.name, "faces": options.faces, "n": len(faces), "seed": options.seed,
-        "strengths": list(options.strengths),
+        "strengths": list(options.strengths), **aligned,
     }  # fmt: skip
     compare(contestants, domain, faces, record, baseline, options.anchors, options.output)
 
@@ -189,6 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
         with only_writer(options.output, "evaluate.py"):  # says at once if results could not be written
             remove_litter(options.output, recursive=True)
             (evaluate_several if options.compare else evaluate_one)(options)
+    except UnreadablePictures as error:
+        print(f"evaluate.py: {error.message(options.output)}", file=sys.stderr)
+        return 2
     except (ConfigError, WeightsError, OSError, ValueError) as error:
         print(f"evaluate.py: {described(error)}", file=sys.stderr)
         return exit_status(error)

@@ -1,10 +1,10 @@
 """Picture files as data sets: which files, how they become squares, and which row of a table belongs to which.
 
 One rule for pictures that cannot be read holds for all of these data sets: none is left out in silence, since with it
-would go the number of items and their order. Before work begins (a training, its dry run, the encoding of a latent
-cache), `check_pictures` reads every picture once and names all that cannot be read in one error; the user removes or
-replaces them, or, as for a picture that is too small for the crop, changes the setting. A picture that goes bad later
-stops a training after its state is saved (`training.loop.UnreadableItem`).
+would go the number of items and their order. Before work begins (a training, its dry run, an evaluation, the encoding
+of a latent cache), `check_pictures` reads every picture once and names all that cannot be read in one error; the user
+removes or replaces them, or, as for a picture that is too small for the crop, changes the setting. A picture that goes
+bad later stops a training after its state is saved (`training.loop.UnreadableItem`).
 """
 
 from __future__ import annotations
@@ -132,22 +132,40 @@ def read_square(path: Path, side: int, crop: Box | None = None) -> Image.Image:
     Raises:
         PhotoError: unreadable, or smaller than the crop; names the file.
     """
+    picture = read_cropped(path, 4 * side, crop)
+    picture = _centred_square(picture, (0, 0, *picture.size))
+    return picture if picture.width == side else picture.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def read_cropped(path: Path, enough: int, crop: Box | None = None) -> Image.Image:
+    """The centred square of a picture's crop; without a crop the picture, reduced as `read_photo` does.
+
+    Raises:
+        PhotoError: see `read_square`.
+    """
     try:
-        picture = read_photo(path, 1 << 30 if crop else 4 * side)
+        picture = read_photo(path, 1 << 30 if crop else enough)
     except PhotoError as error:
-        raise PhotoError(f"{_named(path)}: {error}") from error
-    left, top, right, bottom = crop or (0, 0, *picture.size)
-    if right > picture.width or bottom > picture.height:
+        raise PhotoError(f"{named(path)}: {error}") from error
+    if crop is None:
+        return picture
+    if crop[2] > picture.width or crop[3] > picture.height:
         size = f"{picture.width} × {picture.height} pixels"
-        raise PhotoError(f"{_named(path)}: {size}, too small for the crop {crop}")
+        raise PhotoError(f"{named(path)}: {size}, too small for the crop {crop}")
+    return _centred_square(picture, crop)
+
+
+def _centred_square(picture: Image.Image, box: Box) -> Image.Image:
+    left, top, right, bottom = box
     square = min(right - left, bottom - top)
     left, top = left + (right - left - square) // 2, top + (bottom - top - square) // 2
-    if (square, square) != picture.size:
-        picture = picture.crop((left, top, left + square, top + square))
-    return picture if square == side else picture.resize((side, side), Image.Resampling.LANCZOS)
+    if (square, square) == picture.size:
+        return picture
+    return picture.crop((left, top, left + square, top + square))
 
 
-def _named(path: Path) -> str:
+def named(path: Path) -> str:
+    """How messages call a picture's file."""
     return printable(Path(displayed(path.parent)) / path.name)  # a link by its own name, not by its target's
 
 

@@ -15,6 +15,8 @@ NETWORKS = Catalogue(
         "ir_se_identity": "models.identity:IRSEIdentity",
         "iresnet_identity": "models.identity:IResNetIdentity",
         "reader": "models.reader:Reader",
+        "deeplab_v3": "models.parsing.segmentor:DeepLabV3",
+        "mask_encoder": "models.parsing.mask_encoder:MaskEncoder",
         "face_parser": "models.parsing.face_parser:FaceParser",
         "continuous_flow": "models.flows.cnf:ContinuousFlow",
         "realnvp": "models.flows.realnvp:RealNVP",

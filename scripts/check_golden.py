@@ -25,7 +25,7 @@ from utils.failures import explain_failures
 from utils.options import input_folder, not_empty
 
 BUILDERS = tuple(
-    f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers")
+    f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers", "parsing")
 )
 
 

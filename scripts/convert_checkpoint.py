@@ -8,8 +8,8 @@
 
 Conversion is optional: public files can be used directly wherever weights are expected. Tensors are copied bit for bit.
 OUT ending in .safetensors is this project's format, any other name a public one: rosinality (`g_ema`), e4e and psp
-(`state_dict`, `opts`, `latent_avg`), plain (the state dict alone) or nvlabs (a state dict with NVlabs' names; their
-pickles contain source code and are not written). Exit status: 0 done, 1 refused, 2 wrong usage.
+(`state_dict`, `opts`, `latent_avg`), deeplab (`state_dict`), plain (the state dict alone) or nvlabs (a state dict with
+NVlabs' names; their pickles contain source code and are not written). Exit status: 0 done, 1 refused, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from utils.options import not_empty, output_file
 NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
     "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
     "iresnet_identity", "attribute_classifier", "semantic_encoder", "continuous_flow", "latent_discriminator",
-    "face_parser", "latent_transformer", "latent_classifier", "adatrans", "realnvp",
+    "face_parser", "latent_transformer", "latent_classifier", "adatrans", "realnvp", "mask_encoder", "deeplab_v3",
 )
-FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp")
+FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp", "deeplab")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -68,6 +68,7 @@ from models.weight_files import read_network
 from models.weight_files.kinds import title_of
 from models.weight_files.writing import natural_format, write_own, write_public
 from utils.failures import described
+from utils.hub import located
 from utils.paths import displayed
 from utils.weights import WeightsError
 
@@ -80,13 +81,13 @@ def convert(options: argparse.Namespace) -> str:
     """
     if options.target.exists() and not options.overwrite:
         raise WeightsError(f"{displayed(options.target)}: exists; --overwrite replaces it")
-    network = read_network(options.source, options.network)
+    network = read_network(located(options.source), options.network)
     title = title_of(network.kind)
     if options.target.suffix == ".safetensors":
         write_own(options.target, network)
         return f"{title}, {len(network.tensors)} tensors"
     form = options.to or natural_format(network.kind)
-    decoder = read_network(options.decoder, "stylegan2_generator") if options.decoder else None
+    decoder = read_network(located(options.decoder), "stylegan2_generator") if options.decoder else None
     write_public(options.target, network, form, decoder)
     return f"{title} as {form} has it, {len(network.tensors)} tensors"
 
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         written = convert(options)
-    except (WeightsError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"convert_checkpoint.py: {described(error)}", file=sys.stderr)
         return 1
     print(f"{displayed(options.target)}: {written}")

@@ -3,6 +3,7 @@
 
     python scripts/inspect_checkpoint.py pretrained/ffhq/*               format, networks, sizes, what is missing
     python scripts/inspect_checkpoint.py prior-0010000 labeldist-0010000
+    python scripts/inspect_checkpoint.py hf:OWNER/NAME                   of a repository on the Hugging Face Hub
 
 Formats: safetensors, PyTorch's .pt and .pth (zip and legacy) and NVlabs' .pkl, recognised by content, not by the file's
 name. Exit status: 0 all files recognised, 1 some refused (one line `FILE: reason` each), 2 wrong usage.
@@ -34,17 +35,18 @@ if __name__ == "__main__":
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from models.weight_files.description import describe
+from utils.hub import located
 from utils.paths import displayed
-from utils.weights import WeightsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit status 0 all recognised, 1 some refused."""
     refused = 0
-    for file in parse_arguments(arguments).files:
+    for name in parse_arguments(arguments).files:
         try:
+            file = located(name)
             rows = describe(file)
-        except WeightsError as error:
+        except ValueError as error:  # of files, the hub and folders of users who are not there
             print(error, file=sys.stderr, flush=True)
             refused += 1
             continue

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from utils.failures import explain_failures
-from utils.options import PRECISIONS, add_device_option, not_empty, value_of
+from utils.options import A_RUN, PRECISIONS, add_device_option, not_empty, value_of
 from utils.ranges import Between, Count
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -36,7 +36,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         action="append",
         type=not_empty,
         metavar="RUN",
-        help="run folder or editor file; several give a choice (default: the shipped editor of drawn faces)",
+        help=f"{A_RUN}; several give a choice (default: the shipped editor of drawn faces)",
     )
     editors.add_argument(
         "--semantic-encoder",

@@ -69,7 +69,10 @@ def test_numbers_are_shares_and_the_csv_repeats_the_json(results: Path) -> None:
         assert 0 <= float(row["accuracy"]) <= 1 and -1 <= float(row["identity"]) <= 1
         assert float(row["identity_low"]) <= float(row["identity"]) <= float(row["identity_high"])
         assert (row["preservation"] == "") == (row["curve"] == "all at once")
-    assert set(report["counterfactual"]["no edit (inversion)"]) == set(report["attributes"])
+    rows = [(row["picture"], row["reference"]) for row in report["counterfactual"]]
+    assert {("true counterfactual, encoded", reference) for reference in ("photo", "inversion")} < set(rows)
+    assert {(name, reference) for name in report["editors"] for reference in ("photo", "inversion")} < set(rows)
+    assert "| true counterfactual, encoded | inversion |" in (results / "report.md").read_text()
 
 
 class _Idle(AttributeEditor):

@@ -15,17 +15,21 @@ import shutil
 import sys
 import types
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from PIL import Image, ImageChops
 
+import edit
 import models.editors
 import train
 import training.methods
 from models.domain import PARTS, Domain
+from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
 from training.settings import TrainingSettings
@@ -42,7 +46,7 @@ README = TEXTS["README.md"]
 SAMPLES = ROOT / "pretrained/avatars/samples"
 EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
 QUIET = ("--quiet", "--device", "cpu")
-NO_PARSER = {"scripts/set_up.py", "scripts/checks/help_texts.py"}
+NO_PARSER = {"scripts/checks/help_texts.py"}
 
 
 def commands(page: str, whole: bool = False) -> list[list[str]]:
@@ -209,17 +213,37 @@ def test_the_editor_of_the_page_is_an_editor(
     tiny_domain_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = "models/editors/README.md"
-    for package, source in zip((models.editors, training.methods), blocks("python", page), strict=True):
+    editor_source, method_source, request_source = blocks("python", page)
+    editor_source = editor_source.replace(
+        'title = "mean shift"', 'title = "mean shift"\n    requests = ("attributes", "blend")'
+    )
+    assert '("attributes", "blend")' in editor_source
+    modules = [
+        (models.editors, "mean_shift", editor_source),
+        (training.methods, "mean_shift", method_source),
+        (requests, "blend", request_source),
+    ]
+    for package, name, source in modules:
         folder = tmp_path / package.__name__
         folder.mkdir()
-        (folder / "mean_shift.py").write_text(source, encoding="utf-8")
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
-        monkeypatch.delitem(sys.modules, f"{package.__name__}.mean_shift", raising=False)
+        monkeypatch.delitem(sys.modules, f"{package.__name__}.{name}", raising=False)
+    monkeypatch.setattr(requests, "kinds", cache(requests.kinds.__wrapped__))
     config = yaml.safe_load(blocks("yaml", page)[0])
     assert (ROOT / "configs/peers" / config["base"]).is_file()
     path = write_config(tiny_domain_folder, tmp_path, config["method"], config["training"]["steps"])
-    editor, domain = assert_usable(trained(path, tmp_path / "run"), tmp_path, "mean shift")
+    run = trained(path, tmp_path / "run")
+    editor, domain = assert_usable(run, tmp_path, "mean shift")
     assert_independent_of_the_batch(editor, domain)
+    faces = [str(face) for face in sorted(SAMPLES.glob("*.png"))[:2]]
+    words = [faces[0], "-o", str(tmp_path / "blended"), "--checkpoint", str(run), "--device", "cpu", "--force"]
+    assert edit.main([*words, "--blend", faces[1], "1"]) == 0
+    stem, other = (Path(face).stem for face in faces)
+    blended = Image.open(tmp_path / f"blended/faces/{stem}--blend-{other}=1.png")
+    assert edit.main([faces[1], "-o", str(tmp_path / "other"), *words[3:], "--set", "Smiling=1"]) == 0
+    difference = ImageChops.difference(blended, Image.open(tmp_path / f"other/faces/{other}--inversion.png"))
+    assert max(high for _, high in difference.getextrema()) <= 1  # all of the other face
 
 
 def test_every_command_is_on_a_page() -> None:
@@ -244,7 +268,7 @@ def test_help_is_the_committed_one(command: str) -> None:
 
 
 def test_help_of_all_commands_at_the_top_is_committed() -> None:
-    top = {path.stem for path in (ROOT / "scripts").glob("*.py")} - {"__init__", "set_up"}  # which has no options
+    top = {path.stem for path in (ROOT / "scripts").glob("*.py")} - {"__init__", "set_up", "tour"}
     assert {path.stem for path in FOLDER.iterdir()} == top | {"train", "edit", "evaluate"}
 
 
@@ -274,6 +298,34 @@ def test_the_table_of_results_is_that_of_the_study() -> None:
         kept, _, identity = (cell.strip().replace(" … ", "–") for cell in row.split("|")[:3])
         short = (kept, identity.replace("0.", "."))
         assert f"| {name} | {' | '.join(short)} |" in README
+
+
+def shipped_editor_table() -> Iterator[str]:
+    """Rows of the table of the shipped editor on the page of results, from the reports of its evaluations."""
+    files = [ROOT / "results/avatars" / kind / "report.json" for kind in ("correlated", "decorrelated")]
+    reports = [json.loads(file.read_text("utf-8")) for file in files]
+    names = ("true counterfactual, encoded", "SDFlow", "linear directions")
+    found = [{(row["picture"], row["reference"]): row for row in report["counterfactual"]} for report in reports]
+
+    def cell(row: dict[str, Any], quantity: str, factor: float, digits: int) -> str:
+        low, high = row[f"{quantity}_interval"]
+        values = [f"{factor * value:.{digits}f}".removeprefix("0") for value in (row[quantity], low, high)]
+        return "{} ({}–{})".format(*values)
+
+    for title, quantity, reference, factor, digits in (
+        ("other attributes kept, %", "preservation", "inversion", 100, 1),
+        ("identity to the inversion", "identity", "inversion", 1, 3),
+        ("identity to the photo", "identity", "photo", 1, 3),
+    ):
+        cells = [cell(rows[name, reference], quantity, factor, digits) for rows in found for name in names]
+        yield f"| {title} | {' | '.join(cells)} |"
+    distances = [f"{rows[name, 'inversion']['distance']:.3f}"[1:] for rows in found for name in names]
+    yield f"| distance to the drawn truth | {' | '.join(distances)} |"
+
+
+def test_the_table_of_the_shipped_editor_is_that_of_its_evaluations() -> None:
+    for line in shipped_editor_table():
+        assert line in TEXTS["results/README.md"]
 
 
 def test_the_table_of_speed_is_that_of_the_benchmark() -> None:

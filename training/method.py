@@ -94,9 +94,9 @@ class Method(nn.Module):
         """Measures on a held-out batch; called before each preview."""
         return {}
 
-    def preview(self, batch: Batch) -> Tensor:
-        """A picture (3, H, W) in [−1, 1] that shows what was learned, drawn without gradients."""
-        raise NotImplementedError
+    def preview(self, batch: Batch) -> Tensor | None:
+        """A picture (3, H, W) in [−1, 1] that shows what was learned, drawn without gradients; None: nothing to see."""
+        return None
 
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """File stem → (tensors, metadata) of what is used after training; written when the last step is done."""

@@ -218,12 +218,18 @@ class Manifest:
         return list(found.values())
 
 
-def download_hint(path: Path) -> str:
-    """The command that fetches a missing file of the shipped manifest, recognised by path or name; else empty."""
+def public_file(path: Path) -> WeightFile | None:
+    """The file of the shipped manifest that lies, or belongs, at a path, recognised by path or name."""
     for file in Manifest(SHIPPED_MANIFEST).files.values():
         if path.resolve() == file.destination or path.name in file.published:
-            return f"'python scripts/download.py {file.name}' fetches it to {displayed(file.destination)}"
-    return ""
+            return file
+    return None
+
+
+def download_hint(path: Path) -> str:
+    """The command that fetches a missing file of the shipped manifest; empty for any other file."""
+    file = public_file(path)
+    return f"'python scripts/download.py {file.name}' fetches it to {displayed(file.destination)}" if file else ""
 
 
 class Records:

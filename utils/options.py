@@ -11,6 +11,7 @@ from utils.config import Unfit, convert
 from utils.paths import expanded, innermost
 from utils.ranges import FileName
 
+A_RUN = "run folder, editor file, or hf:OWNER/NAME[/FILE][@REVISION] on the Hugging Face Hub"
 DEVICE_CHOICES = ("auto", "cuda", "cpu", "mps")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -117,7 +118,7 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
         default: description of what is used without a checkpoint.
     """
     parser.add_argument(
-        "--checkpoint", type=not_empty, metavar="RUN", help=f"run folder or editor file (default: {default})"
+        "--checkpoint", type=not_empty, metavar="RUN", help=f"{A_RUN} (default: {default})"
     )
     parser.add_argument(
         "--semantic-encoder",

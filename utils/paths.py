@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+HUB = "hf:"  # start of the address of a file on the Hugging Face Hub, see `utils.hub`
+_IN_HUB_CACHE = re.compile(r"/models--(?!.*/models--)(.+?)--(.+?)/snapshots/([0-9a-f]{40})/(.+)$")  # `--` is in no name
 
 
 def expanded(path: str | Path) -> Path:
@@ -34,8 +37,17 @@ def innermost(path: Path) -> Path | None:
     return None
 
 
+def hub_address(path: str | Path) -> str | None:
+    """`hf:OWNER/NAME/FILE@COMMIT` of a file in the cache of the hub's library; None of any other."""
+    found = _IN_HUB_CACHE.search(Path(path).as_posix())
+    return f"{HUB}{found[1]}/{found[2]}/{found[4]}@{found[3]}" if found else None
+
+
 def displayed(path: str | Path) -> str:
-    """The shortest way to name a file to a person: relative to the project or to the current folder."""
+    """The shortest way to name a file to a person: relative to the project or to the current folder, or its address on
+    the hub."""
+    if address := hub_address(path):
+        return address
     try:
         path = Path(path).resolve()
     except (OSError, RuntimeError):  # a circle of links

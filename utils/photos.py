@@ -140,6 +140,16 @@ class Photograph:
         return np.asarray(picture.convert(mode))
 
 
+def stored_picture(data: bytes) -> Image.Image:
+    """The picture in the bytes of a file as it is stored, neither turned nor converted: for pictures whose values are
+    no colours to look at (masks).
+
+    Raises:
+        PhotoError: empty, no picture, damaged or too large.
+    """
+    return _guarded(data, lambda opened: opened.copy())
+
+
 def is_jpeg(data: bytes) -> bool:
     """Whether these are the bytes of a JPEG, whose photograph is written as one again."""
     return data[:3] == b"\xff\xd8\xff"

@@ -17,14 +17,10 @@ from torch import Tensor, nn
 
 from utils.files import write_atomically
 from utils.paths import displayed
-from utils.weight_files.refusal import shown
+from utils.weight_files.refusal import WeightsError, shown
 
 _DERIVABLE = (r"(^|\.)num_batches_tracked$",)
 METADATA_KEY = "sdflow"  # safetensors metadata maps text to text: one key holds everything as JSON
-
-
-class WeightsError(ValueError):
-    """A weight file that is missing, damaged or made for another network; the message names it."""
 
 
 def save_weights(path: str | Path, state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:

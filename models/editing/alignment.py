@@ -112,7 +112,11 @@ class Aligner(Protocol):
         """
 
     def doubt(self, picture: Image.Image) -> str:
-        """Why a picture that is given as aligned does not seem to be; empty if it does or this aligner cannot tell."""
+        """Why a picture that is given as aligned does not seem to be; empty if it does or this aligner cannot tell.
+
+        Raises:
+            AlignerMissing: what it searches with is not there.
+        """
 
 
 class ResizeAligner:

@@ -374,16 +374,17 @@ class DlibAligner:
         return float(np.abs(quad + 0.5 - whole.corners()).max() / whole.side)
 
     def doubt(self, picture: Image.Image) -> str:
-        """Why a picture that is given as aligned does not seem to be; empty if it does or dlib is not installed."""
+        """Why a picture that is given as aligned does not seem to be; empty if it does.
+
+        Raises:
+            AlignerMissing: dlib or its model is not there.
+        """
         if abs(picture.width - picture.height) > 1:
-            return "given as aligned, but it is no square: its middle was taken"
-        try:
-            finds = self.find(picture)
-        except AlignerMissing:
-            return ""
+            return "it is no square: its middle is taken"
+        finds = self.find(picture)
         if not finds:
-            return "given as aligned, but no face was found in it"
+            return "no face was found in it"
         distance = self._distance(picture, self.quad(picture, max(finds, key=lambda find: find.area)))
         if distance <= ALIGNED_LIMIT:
             return ""
-        return f"given as aligned, but its face lies {distance:.0%} of the side from where alignment puts it"
+        return f"its face lies {distance:.0%} of the side from where alignment puts it"

@@ -116,8 +116,10 @@ class Reader:
         if ours:
             found = [replace(found[0], remark=ALIGNED_ALREADY)]
         faces = [_aligned(self.outputs.face(job, i, len(found)), one) for i, one in enumerate(found, start=1)]
-        if self.settings.aligned and not ours and (doubt := self.pipeline.aligner.doubt(picture)):
-            faces[0].entry["warning"] = doubt
+        if self.settings.aligned and not ours:
+            with contextlib.suppress(AlignerMissing):  # without it the picture is used as it is
+                if doubt := self.pipeline.aligner.doubt(picture):
+                    faces[0].entry["warning"] = f"given as aligned, but {doubt}"
         return faces
 
 

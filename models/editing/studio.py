@@ -83,7 +83,8 @@ class Studio:
             ('attributes',)
 
         Args:
-            checkpoint: run folder or editor file; by default the shipped editor of drawn faces.
+            checkpoint: run folder, editor file or `hf:OWNER/NAME[/FILE][@REVISION]`; by default the shipped editor of
+                drawn faces.
             semantic_encoder, domain: for a checkpoint that is a flow alone, as SDFlow publishes it.
             device: `auto`, `cuda`, `cuda:1`, `cpu` or `mps`.
             precision: of generator and encoder; by default the domain's.

@@ -9,5 +9,5 @@ EDITORS: Modules[Editor] = Modules(
     "editor",
     "models.editors",
     Editor,  # type: ignore[type-abstract]
-    helpers=("attribute_names", "base", "catalogue", "loading", "stored", "targets"),
+    helpers=("attribute_names", "base", "catalogue", "loading", "published", "relocation", "stored", "targets"),
 )

@@ -42,9 +42,11 @@ class StoredEditor:
         """Constructor arguments of the editor that are neither networks nor tensors."""
         return dict(self.metadata.get("settings", {}))
 
-    def network(self, name: str) -> Any:
+    def network(self, name: str, **sizes: int) -> Any:
         """The network of this name as the editor's method described it, without its weights.
 
+        Args:
+            sizes: see `build_network`.
         Raises:
             ConfigError: it did not.
         """
@@ -53,18 +55,22 @@ class StoredEditor:
             raise ConfigError(f"{file}: does not describe the network '{name}' (`sections` of its method)")
         sources = {"networks": file}
         section = Section(self.metadata["networks"][name], f"networks.{name}", sources)
-        return build_network(section, self.domain, nn.Module)
+        return build_network(section, self.domain, nn.Module, **sizes)
 
 
-def build_network(section: Mapping[str, Any], domain: Domain, kind: type[Network]) -> Network:
+def build_network(section: Mapping[str, Any], domain: Domain, kind: type[Network], **sizes: int) -> Network:
     """A network of an editor; the sizes that the domain knows are not in its section.
 
     Nor is `conditions`: each network of AdaTrans is one attribute's.
+
+    Args:
+        sizes: that the section does not name either, or in the place of the domain's (`semantics` of a flow whose
+            condition is no vector of attributes).
     """
     count = len(domain.attributes)
-    sizes = {"styles": domain.styles, "style_dim": domain.style_dim}
-    sizes |= {"semantics": count, "attributes": count, "conditions": 1}
-    return NETWORKS.build_a(kind, as_section(section, "network"), **sizes)
+    known = {"styles": domain.styles, "style_dim": domain.style_dim}
+    known |= {"semantics": count, "attributes": count, "conditions": 1}
+    return NETWORKS.build_a(kind, as_section(section, "network"), **(known | sizes))
 
 
 def editor_metadata(

@@ -122,9 +122,10 @@ def compare(
         entry = {"file": one.metadata["file"], "hash": one.metadata["hash"], "config": one.metadata.get("config")}
         runs.setdefault(one.method, []).append(entry)
     inversion = found["inversion"]
-    short = [method for method in runs if inversion.strength(method, LEAKAGE_AT)[0] is None]
     sheet = "The first faces of the set, each method's first run at the strength of 95 % average accuracy."
-    sheet += "".join(f" {method} does not reach it: its edits are at the largest strength." for method in short)
+    for method in runs:
+        if inversion.strength(method, LEAKAGE_AT)[0] is None:
+            sheet += f" {method} has none: its edits are at d = {inversion.strength_shown(method):g}."
     report: dict[str, Any] = {
         "record": dict(record),
         "baseline": baseline,

@@ -27,14 +27,8 @@ from models.evaluation.curves import (
 AREA = (0.5, 0.95)  # accuracies that an area averages over, or from where the last of the methods begins
 GRID = np.linspace(0.02, 0.99, 98)  # of drawn curves
 LEAKAGE_AT = 0.95
-STARTS = 0.005  # by so much a curve may begin above a level at which it is read
 _ENOUGH = 0.5  # share of the resamples that must reach a level for an interval
 _QUANTITIES = ("preservation", "identity", "distance")
-
-
-def read_from_start(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """`read_at`, NaN as well where the curve begins more than half a point above the level."""
-    return np.where(accuracy[..., :1] <= levels + STARTS, read_at(accuracy, values, levels), np.nan)
 
 
 class Comparison:
@@ -63,13 +57,13 @@ class Comparison:
     def readings(self, method: str, curve: str, quantity: str, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Per seed (seeds, K) and per resample (resamples, K) where the accuracy reaches each level.
 
-        A resample is NaN where one of its seeds does not reach the level.
+        A resample is NaN where one of its seeds has no reading.
         """
         per_seed, resampled = [], []
         for entry in self.curves[method]:
             one, values = entry[curve], _values(entry[curve], quantity)
-            per_seed.append(read_from_start(one.flipped.mean(1), values.mean(1), levels))
-            resampled.append(read_from_start((one.flipped @ self.weights.T).T, (values @ self.weights.T).T, levels))
+            per_seed.append(read_at(one.flipped.mean(1), values.mean(1), levels))
+            resampled.append(read_at((one.flipped @ self.weights.T).T, (values @ self.weights.T).T, levels))
         chosen = np.stack(resampled)[self._seeds[method].T, np.arange(len(self.weights))]
         return np.stack(per_seed), chosen.mean(0)
 
@@ -111,13 +105,15 @@ class Comparison:
         values = []
         for entry in self.curves[method]:
             one = entry["average"]
-            values.append(float(read_from_start(one.flipped.mean(1), one.strengths, np.array([level]))[0]))
+            values.append(float(read_at(one.flipped.mean(1), one.strengths, np.array([level]))[0]))
         return [None if np.isnan(value) else value for value in values]
 
     def strength_shown(self, method: str) -> float:
-        """The strength of a method's first run at 95 % average accuracy, or the largest where it does not get there."""
-        reached = self.strength(method, LEAKAGE_AT)[0]
-        return float(self.curves[method][0]["average"].strengths[-1]) if reached is None else reached
+        """The strength of a method's first run at 95 % average accuracy, or the nearest that was measured."""
+        average = self.curves[method][0]["average"]
+        found = self.strength(method, LEAKAGE_AT)[0]
+        begins_above = average.flipped[0].mean() > LEAKAGE_AT
+        return float(average.strengths[0 if begins_above else -1]) if found is None else found
 
     def summary(self, baseline: str | None = None) -> dict[str, Any]:
         """Everything that is read off, ready for JSON.

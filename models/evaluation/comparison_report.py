@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.evaluation.curves import unread
+from models.evaluation.report import record_text
+
 UNITS = {"preservation": (100, 1, "kept %"), "identity": (1, 3, "identity"), "distance": (1, 4, "distance to truth")}
 _CURVES = {"average": "Single attributes, averaged", "all at once": "All attributes at once"}
 
@@ -39,10 +42,13 @@ def readings_table(summary: Mapping[str, Any], curve: str) -> str:
 
 def _level(summary: Mapping[str, Any], method: str, curve: str, level: str) -> str:
     """A method's name with why it has no reading at a level."""
-    entry = summary["methods"][method]["curves"][curve]
-    if float(level) > min(entry["reaches"]):
-        return f"{method}: reaches {100 * min(entry['reaches']):.1f} %"
-    return f"{method}: begins at {100 * entry['begins']:.1f} %" if entry["begins"] > float(level) + 0.005 else method
+    why = unread_in(summary["methods"][method]["curves"][curve], float(level))
+    return f"{method}: {why}" if why else method
+
+
+def unread_in(curve: Mapping[str, Any], level: float) -> str:
+    """`unread` of a curve of `Comparison.summary`."""
+    return unread(level, curve["begins"], min(curve["reaches"]))
 
 
 def areas_table(summary: Mapping[str, Any], curve: str, baseline: str | None) -> str:
@@ -77,10 +83,9 @@ def tables(summary: Mapping[str, Any], baseline: str | None) -> str:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """A comparison as a page."""
-    record = " · ".join(f"{key} {value}" for key, value in report["record"].items())
     parts = [
         "# Comparison",
-        record,
+        record_text(report["record"]),
         "Accuracy is the share of faces whose judged decision turned, kept the share of the other decisions that "
         "stayed, identity the mean cosine of face embeddings, distance that of edited picture and drawn truth (root "
         "mean square, range 0 to 1). In brackets: 95 % bootstrap intervals over faces and seeds; differences are "

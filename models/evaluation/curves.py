@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ACCURACY_LEVELS = (0.5, 0.9, 0.95, 0.97, 0.99)
+STARTS = 0.005  # by so much a curve may begin above an accuracy at which it is read: tables show whole per cents
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)  # percentiles
 
@@ -100,10 +101,11 @@ def interval(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
 def crossing(accuracy: np.ndarray, level: float) -> tuple[int, float] | None:
     """Where a curve first reaches an accuracy: (index, share of the step from index − 1 to index), or None.
 
-    Between two strengths the curve is taken as straight. A curve that begins above the level is read at its start.
+    Between two strengths the curve is taken as straight. Nothing is known of it before its first strength: where it
+    begins more than half a point above the level, there is no reading.
     """
     above = np.flatnonzero(accuracy >= level)
-    if not len(above):
+    if not len(above) or accuracy[0] > level + STARTS:
         return None
     index = int(above[0])
     if index == 0:
@@ -119,18 +121,26 @@ def at_crossing(values: np.ndarray, place: tuple[int, float]) -> np.ndarray:
 
 
 def read_at(accuracy: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """`at_crossing` for many curves and levels: values (…, K) where accuracies (…, S) reach each level, or NaN."""
+    """`at_crossing` for many curves and levels: values (…, K) at the `crossing` of accuracies (…, S), or NaN."""
     above = accuracy[..., None, :] >= levels[:, None]
     after = above.argmax(-1)
     before = np.maximum(after - 1, 0)
     low, high = (np.take_along_axis(accuracy, index, -1) for index in (before, after))
     share = np.where(after > before, (levels - low) / np.where(high > low, high - low, 1), 1.0)
     first, second = (np.take_along_axis(values, index, -1) for index in (before, after))
-    return np.where(above.any(-1), first + share * (second - first), np.nan)
+    known = above.any(-1) & (accuracy[..., :1] <= levels + STARTS)
+    return np.where(known, first + share * (second - first), np.nan)
+
+
+def unread(level: float, begins: float, reaches: float) -> str:
+    """Why a curve from `begins` to `reaches` has no reading at an accuracy, for a table; empty if it has one."""
+    if reaches < level:
+        return f"reaches {100 * reaches:.1f} %"
+    return f"begins at {100 * begins:.1f} %" if begins > level + STARTS else ""
 
 
 def reading(curve: Curve, level: float, weights: np.ndarray | None = None) -> dict[str, object] | None:
-    """Strength, preservation and identity where a curve reaches an accuracy, with intervals; None if it does not.
+    """Strength, preservation and identity at a curve's `crossing` of an accuracy, with intervals; None without one.
 
     Args:
         weights: of `resampling_weights`; an interval is over the resamples that reach the accuracy.
@@ -156,7 +166,7 @@ def reading(curve: Curve, level: float, weights: np.ndarray | None = None) -> di
 def leakage(outcomes: Outcomes, level: float) -> tuple[np.ndarray, str] | None:
     """Matrix (A, A) of kept decisions, edited attribute × attribute, where the average accuracy is `level`.
 
-    The diagonal holds the accuracy of the edit itself. None where the level is not reached.
+    The diagonal holds the accuracy of the edit itself. None where the average has no `crossing`.
     """
     average = curves(outcomes)["average"]
     place = crossing(average.flipped.mean(1), level)
@@ -169,10 +179,10 @@ def leakage(outcomes: Outcomes, level: float) -> tuple[np.ndarray, str] | None:
 
 
 def summary(outcomes: Outcomes, seed: int, levels: Sequence[float] = ACCURACY_LEVELS) -> dict[str, object]:
-    """Everything that is read off outcomes, ready for JSON."""
+    """Everything that is read off outcomes, ready for JSON; a reading is None where `accuracies` do not include it."""
     weights = resampling_weights(len(outcomes.reference), seed)
-    result: dict[str, object] = {"strengths": list(outcomes.strengths), "curves": {}, "readings": {}}
     table: dict[str, object] = {}
+    ranges: dict[str, object] = {}
     readings: dict[str, object] = {}
     for name, curve in curves(outcomes).items():
         columns: dict[str, list[float]] = {}
@@ -183,8 +193,12 @@ def summary(outcomes: Outcomes, seed: int, levels: Sequence[float] = ACCURACY_LE
                 columns[quantity] = values.mean(1).tolist()
                 columns |= {f"{quantity}_low": low.tolist(), f"{quantity}_high": high.tolist()}
         table[name] = columns
+        ranges[name] = {"begins": columns["accuracy"][0], "reaches": max(columns["accuracy"])}
         readings[name] = {f"{level:.2f}": reading(curve, level, weights) for level in levels}
     found = leakage(outcomes, 0.95)
     order = list(outcomes.attributes)
     matrix = None if found is None else {"matrix": found[0].tolist(), "where": found[1], "order": order}
-    return result | {"curves": table, "readings": readings, "leakage_at_0.95": matrix}
+    return {
+        "strengths": list(outcomes.strengths), "curves": table, "accuracies": ranges, "readings": readings,
+        "leakage_at_0.95": matrix,
+    }  # fmt: skip

@@ -13,7 +13,7 @@ from models.domain import Domain
 from models.editors.base import AttributeEditor
 from models.editors.sdflow import SDFlowEditor
 from models.evaluation import figures
-from models.evaluation.counterfactual import counterfactual_report
+from models.evaluation.counterfactual import edit_rows, truth_rows
 from models.evaluation.curves import summary
 from models.evaluation.faces import (
     Decomposition,
@@ -65,8 +65,9 @@ def evaluate(
             name: {reference: summary(entry, seed) for reference, entry in references.items()}
             for name, references in outcomes.items()
         },
-        "counterfactual": counterfactual_report(outcomes, faces, domain),
     }
+    if faces.counterfactual is not None:
+        report["counterfactual"] = truth_rows(faces, domain, seed) + edit_rows(outcomes, seed)
     if train is not None:
         report["latents"] = {}
         if isinstance(editor, SDFlowEditor):

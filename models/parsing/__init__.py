@@ -1,1 +1,1 @@
-"""Face masks: which class of CelebAMask-HQ each pixel belongs to."""
+"""Face parsing: the classes and their colours, networks that read and find masks, and edits of masks."""

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from models.parsing.palette import CLASSES, PALETTE
+from models.parsing.palette import CLASSES, PALETTE, colour_values
 from utils.images import to_bytes
 from utils.sheets import font
 
@@ -27,8 +27,7 @@ def mirrored(mask: Tensor) -> Tensor:
 
 def as_image(mask: Tensor) -> Tensor:
     """The mask (…, H, W) in the colours of its classes, as images (…, 3, H, W) in [−1, 1]."""
-    colours = torch.from_numpy(np.asarray(PALETTE, dtype=np.float32) / 127.5 - 1).to(mask.device)
-    return colours[mask.long()].movedim(-1, -3)
+    return 2 * colour_values(mask) - 1
 
 
 def overlaid(image: Tensor, mask: Tensor, share: float = 0.5) -> Tensor:

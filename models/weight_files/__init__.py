@@ -4,9 +4,10 @@ from models.weight_files.loading import (
     LoadedNetwork,
     NetworkState,
     fill_network,
+    kinds_in,
     load_network,
     network_in,
     read_network,
 )
 
-__all__ = ["LoadedNetwork", "NetworkState", "fill_network", "load_network", "network_in", "read_network"]
+__all__ = ["LoadedNetwork", "NetworkState", "fill_network", "kinds_in", "load_network", "network_in", "read_network"]

@@ -121,7 +121,8 @@ class Found:
 def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Found], list[str]]:
     """The networks in a file, the most commonly used one first, and the keys that belong to none.
 
-    Moving averages come before the averaged networks, an encoder before its decoder, discriminators last.
+    Moving averages come before the averaged networks, an encoder before its decoder, a flow before the encoder of its
+    condition, discriminators last.
 
     Args:
         preferred: name of a kind, for networks with equal keys (pSp and e4e) if the file does not name it.
@@ -172,7 +173,8 @@ def nothing_known(unknown: Sequence[str]) -> RefusedFile:
 def _rank(found: Found) -> int:
     places = found.place.split(".")
     words = {word.lower() for place in places for word in place.split("_")}
-    return 4 * ("discriminator" in found.kind.name) + 2 * ("decoder" in places) + (not words & _AVERAGES)
+    second = "decoder" in places or found.kind.name == "mask_encoder"
+    return 4 * ("discriminator" in found.kind.name) + 2 * second + (not words & _AVERAGES)
 
 
 def _nearest(means: Mapping[str, AnyTensor], place: str) -> AnyTensor | None:

@@ -18,6 +18,8 @@ from models.flows.realnvp import realnvp_sizes
 from models.identity import iresnet_identity_sizes, irse_identity_sizes
 from models.latent_transformer import latent_classifier_sizes, latent_transformer_sizes
 from models.parsing.face_parser import face_parser_sizes
+from models.parsing.mask_encoder import mask_encoder_sizes
+from models.parsing.segmentor import deeplab_sizes
 from models.semantic_encoder import semantic_encoder_sizes
 from models.stylegan2.discriminator import Discriminator
 from models.stylegan2.generator import Generator
@@ -30,6 +32,8 @@ Shapes = Mapping[str, Sequence[int]]
 _END_TIME = "chain.1.sqrt_end_time"
 _FILTER = "synthesis.b8.conv0.resample_filter"
 STYLEFLOW_CONDITIONS = 17  # nine lighting coefficients and eight attributes; SDFlow's published flows have 3 or 5
+S2FLOW_CONDITIONS = 19  # what its mask encoder makes of a mask
+_S2FLOW_TOLERANCE = 1e-7  # its flow is solved a hundred times more closely than the others
 
 
 @dataclass(frozen=True)
@@ -110,14 +114,32 @@ def _semantic_encoder_summary(sizes: Mapping[str, Any]) -> str:
 def _flow_sizes(state: State, _: Settings) -> Mapping[str, Any]:
     end = state.get(_END_TIME)
     time = {} if end is None or end.is_meta else {"end_time": float(end) ** 2}
-    return {**flow_sizes({key: tuple(tensor.shape) for key, tensor in state.items()}), **time}
+    sizes = flow_sizes({key: tuple(tensor.shape) for key, tensor in state.items()})
+    tolerance = {"tolerance": _S2FLOW_TOLERANCE} if sizes["semantics"] == S2FLOW_CONDITIONS else {}
+    return {**sizes, **time, **tolerance}
 
 
 def _flow_summary(sizes: Mapping[str, Any]) -> str:
     semantics = sizes["semantics"]
-    of = " (StyleFlow's)" if semantics == STYLEFLOW_CONDITIONS else ""
+    of = {STYLEFLOW_CONDITIONS: "attributes (StyleFlow's)", S2FLOW_CONDITIONS: "numbers of a mask (S²-Flow's)"}
+    condition = f"{semantics} {of.get(semantics, 'attributes')}"
     end = f", end time {sizes['end_time']:.4g}" if "end_time" in sizes else ""
-    return f"{len(sizes['hidden']) + 1} layers, styles of {sizes['style_dim']}, {semantics} attributes{of}{end}"
+    return f"{len(sizes['hidden']) + 1} layers, styles of {sizes['style_dim']}, {condition}{end}"
+
+
+def _mask_encoder_summary(sizes: Mapping[str, Any]) -> str:
+    side = sizes["side"]
+    return f"masks of {side} x {side} pixels to {sizes['outputs']} numbers, {sizes['stages']} stages"
+
+
+def _without_counters(state: State) -> dict[str, Tensor]:
+    """S²-Flow's file may have the counters of batch norms that became group norms."""
+    return {key: tensor for key, tensor in state.items() if "tracked" not in key}
+
+
+def _deeplab_summary(sizes: Mapping[str, Any]) -> str:
+    blocks = "-".join(str(n) for n in sizes["depths"])
+    return f"{sizes['classes']} classes, residual network of width {sizes['width']}, blocks {blocks}"
 
 
 def _face_parser_summary(sizes: Mapping[str, Any]) -> str:
@@ -220,6 +242,21 @@ KINDS: tuple[Kind, ...] = (
         read_first=(_END_TIME,),
     ),
     Kind(
+        "mask_encoder",
+        "mask encoder",
+        ("conv1.1.conv.weight", "conv1.1.bn.running_mean", "fc.weight"),
+        _by_shape(mask_encoder_sizes),
+        _mask_encoder_summary,
+    ),
+    Kind(
+        "deeplab_v3",
+        "DeepLabv3",
+        ("aspp.aspp1_bn.weight", "aspp.conv3.bias", "layer1.0.conv1.weight"),
+        _by_shape(deeplab_sizes),
+        _deeplab_summary,
+        translate=_without_counters,
+    ),
+    Kind(
         "latent_discriminator",
         "latent discriminator",
         ("mlp.0.weight",),
@@ -244,7 +281,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "latent_classifier",
-        "Latent Transformer's latent classifier",
+        "latent classifier",
         ("fcs.0.weight", "fcs.1.weight"),
         _by_shape(latent_classifier_sizes),
         _latent_classifier_summary,

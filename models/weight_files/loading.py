@@ -102,6 +102,21 @@ def network_in(
     return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes, metadata, extra)
 
 
+def kinds_in(checkpoint: Checkpoint) -> list[str]:
+    """Names of the networks in an open file, the most commonly used one first.
+
+    Raises:
+        WeightsError: it holds none of a known kind.
+    """
+    try:
+        networks, unknown = find_networks(checkpoint)
+        if not networks:
+            raise nothing_known(unknown)
+    except RefusedFile as error:
+        raise WeightsError(f"{displayed(checkpoint.path)}: {error}") from None
+    return [found.kind.name for found in networks]
+
+
 def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Load the weights of a file of any known format into an existing network.
 

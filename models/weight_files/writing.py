@@ -16,6 +16,9 @@ from models.weight_files.loading import NetworkState
 from utils.files import write_atomically
 from utils.weights import WeightsError, save_weights
 
+_NATURAL = {
+    "stylegan2_generator": "rosinality", "e4e_encoder": "e4e", "psp_encoder": "psp", "deeplab_v3": "deeplab",
+}  # fmt: skip
 _ENCODER_TYPES = {"e4e_encoder": "Encoder4Editing", "psp_encoder": "GradualStyleEncoder"}
 
 
@@ -34,7 +37,7 @@ def write_own(path: str | Path, network: NetworkState) -> None:
 
 def natural_format(kind: str) -> str:
     """The public format in which networks of a kind are published."""
-    return {"stylegan2_generator": "rosinality", "e4e_encoder": "e4e", "psp_encoder": "psp"}.get(kind, "plain")
+    return _NATURAL.get(kind, "plain")
 
 
 def write_public(path: str | Path, network: NetworkState, form: str, decoder: NetworkState | None = None) -> None:
@@ -77,6 +80,12 @@ def _nvlabs(network: NetworkState, _: NetworkState | None) -> dict[str, Any]:
         raise WeightsError(str(error)) from None
 
 
+def _deeplab(network: NetworkState, _: NetworkState | None) -> dict[str, Any]:
+    """`state_dict` as DataParallel names its keys."""
+    _expect(network, "deeplab_v3", "deeplab")
+    return {"state_dict": _ordered({f"module.{key}": value for key, value in network.tensors.items()})}
+
+
 def _encoder(kind: str, form: str) -> Callable[[NetworkState, NetworkState | None], dict[str, Any]]:
     def content(network: NetworkState, decoder: NetworkState | None) -> dict[str, Any]:
         _expect(network, kind, form)
@@ -105,4 +114,5 @@ PUBLIC_FORMATS: dict[str, Callable[[NetworkState, NetworkState | None], dict[str
     "nvlabs": _nvlabs,
     "e4e": _encoder("e4e_encoder", "e4e"),
     "psp": _encoder("psp_encoder", "psp"),
+    "deeplab": _deeplab,
 }

@@ -3,13 +3,14 @@
 
     python scripts/benchmarks/page_latency.py             needs gradio, playwright and Chromium
 
-Prints medians and 95th percentiles in milliseconds.
+Prints medians and 95th percentiles in milliseconds; --json writes all times.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -22,7 +23,8 @@ import numpy as np
 import requests
 
 from utils.failures import explain_failures
-from utils.options import value_of
+from utils.files import write_text
+from utils.options import output_file, value_of
 from utils.paths import ROOT
 from utils.ranges import Count
 
@@ -96,6 +98,7 @@ def main() -> int:
     parser.add_argument(
         "--count", type=value_of(Count), default=100, metavar="N", help="movements, and uploads (default: 100)"
     )
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write all times and the machine's load")
     options = parser.parse_args()
     if chromium() is None:
         print("page.py: Chromium is not installed: apt-get install chromium", file=sys.stderr)
@@ -105,6 +108,7 @@ def main() -> int:
     from scripts.page_parts.workbench import open_bench
 
     samples: list[Path] = sorted(_SAMPLES.glob("*.png"))
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     server = Server([open_bench(None)], samples, Limits(waiting=2 * options.count))
     try:
         numbers = [n for n, block in server.blocks.fns.items() if getattr(block.fn, "__name__", "") == "_uploaded"]
@@ -115,6 +119,9 @@ def main() -> int:
     finally:
         server.close()
     print("| | median | 95th percentile |\n| --- | --- | --- |")
+    if options.json:
+        machine = {"cores": os.cpu_count(), "load before": load}
+        write_text(options.json, json.dumps({"machine": machine, "milliseconds": rows}, indent=1) + "\n")
     for name, times in rows.items():
         print(f"| {name} | {np.median(times):.0f} ms | {np.percentile(times, 95):.0f} ms |")
     return 0

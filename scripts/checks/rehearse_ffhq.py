@@ -27,7 +27,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from scripts.checks.weight_file_samples import prefixed
 from utils.config import Section, load_config
 from utils.failures import explain_failures
 from utils.files import write_atomically, write_text
-from utils.options import input_path, output_folder
+from utils.options import input_path, output_file, output_folder
 from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
@@ -155,9 +155,12 @@ def table(found: list[Measured], photos: int) -> str:
         allowed = f"{LIMITS[item.stage]:.0f} GB" if item.stage in LIMITS else ""
         failed = "" if item.status == 0 else f" (failed: status {item.status})"
         rows.append(f"| {item.stage}{failed} | {item.seconds:.0f} | {item.gigabytes:.1f} GB | {allowed} |")
-    machine = f"{os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
-    about = f"{photos} faces, {machine}"
-    return "\n".join([*rows, "", about]) + "\n"
+    return "\n".join([*rows, "", f"{photos} faces, {machine()}"]) + "\n"
+
+
+def machine() -> str:
+    """What the stages ran on."""
+    return f"{os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -170,6 +173,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "-o", "--output", type=output_folder, default=ROOT / "output/rehearsal", metavar="FOLDER",
         help="folder (default: output/rehearsal)",
     )  # fmt: skip
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the measurements as JSON, too")
     parser.add_argument("--keep", action="store_true", help="keep the stand-ins (4 GB) for another call")
     options = parser.parse_args(arguments)
     options.output = options.output.resolve()
@@ -228,8 +232,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command."""
     options = parse_arguments(arguments)
     found = rehearse(options.output, [str(path.resolve()) for path in options.photos])
-    text = table(found, len(list((options.output / "edits/aligned").glob("*"))))
+    count = len(list((options.output / "edits/aligned").glob("*")))
+    text = table(found, count)
     write_text(options.output / "table.md", text)
+    if options.json:
+        stages = [{**asdict(item), "allowed": LIMITS.get(item.stage)} for item in found]
+        content = {"faces": count, "machine": machine(), "stages": stages}
+        write_text(options.json, json.dumps(content, indent=1) + "\n")
     print(f"\n{text}\n{displayed(options.output / 'table.md')}")
     if not options.keep:
         shutil.rmtree(options.output / "weights")

@@ -41,6 +41,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "latent_classifier": {"inputs": 48, "hidden": [16, 8], "outputs": 40},
     "adatrans": {"styles": 6, "style_dim": 8, "layers": 2, "width": 12},
     "realnvp": {"style_dim": 8, "couplings": 2, "width": 4},
+    "mask_encoder": {"outputs": 19, "side": 32, "stages": 2, "width": 3},
+    "deeplab_v3": {"width": 2, "depths": [1, 2, 1, 1], "groups": 2, "head_width": 4},
 }  # fmt: skip
 OPTIONS = {"stylegan_size": 16, "start_from_latent_avg": True, "learning_rate": 1e-4, "exp_dir": "/home/a/b", "w": None}
 
@@ -88,6 +90,32 @@ def realnvp_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         **state, **{key.replace("log_gamma", f"batch_{name}"): torch.ones_like(state[key])
                     for key in means for name in ("mean", "var")},
     })  # fmt: skip
+
+
+def s2flow_file(prefix: str = "") -> dict[str, Any]:
+    """What S²-Flow's training saves: flow, mask encoder, epoch and the optimiser's state.
+
+    Args:
+        prefix: `module.` as a distributed training has it.
+    """
+    encoder = network("mask_encoder")
+    optimiser = torch.optim.Adam(encoder.parameters())
+    sum(p.square().sum() for p in encoder.parameters()).backward()  # type: ignore[union-attr]
+    optimiser.step()
+    return {
+        "epoch": 100,
+        "optimizer": optimiser.state_dict(),
+        "cnd_ntwk": prefixed(state_of("mask_encoder"), prefix),
+        "prior_ntwk": prefixed(flow_file(state_of("continuous_flow", semantics=19)), prefix),
+    }
+
+
+def deeplab_file() -> dict[str, Any]:
+    """S²-Flow's face parser as DataParallel saves it, with the counters of norms that no longer are batch norms."""
+    state = state_of("deeplab_v3")
+    norms = [key.removesuffix(".bias") for key in state if key.endswith(".bias") and key != "aspp.conv3.bias"]
+    counters = {f"{norm}.num_batches_tracked": torch.tensor(7) for norm in norms}
+    return {"epoch": 3, "arch": "deeplab", "state_dict": prefixed({**state, **counters}, "module.")}
 
 
 def encoder_file(kind: str = "e4e_encoder", **options: Any) -> dict[str, Any]:

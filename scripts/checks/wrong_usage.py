@@ -220,6 +220,11 @@ def usages() -> Iterator[Usage]:
     for words in ((), ("nowhere",), ("",), ("FILE",), ("FOLDER",), ("FOLDER", "--only", "x"), ("LOOP",),
                   (str(ROOT / "tests/golden"), "--photos", "FILE")):  # fmt: skip
         yield Usage("scripts/check_golden.py", words, (1, 2) if "--only" in words else (2,))
+    for address in ("hf:", "hf:alice", "hf:alice/faces/editor.pt", "hf:alice/faces/../editor.safetensors"):
+        yield Usage("edit.py", (SAMPLES, "-o", "OUT", "--checkpoint", address))
+        yield Usage("scripts/publish.py", (address, "-o", "OUT", "--licence", "mit"))
+    for words in ((EDITOR,), (EDITOR, "-o", "OUT"), (JUDGE, "-o", "OUT", "--licence", "mit"), (EDITOR, "-o", SAMPLES)):
+        yield Usage("scripts/publish.py", words)
     yield Usage("scripts/page.py", ("--port", "x"))
     yield Usage("scripts/page.py", ("--nothing",))
     yield Usage("scripts/demo.py", ("-o", ""))

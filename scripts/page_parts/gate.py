@@ -131,9 +131,8 @@ class Gate:
             await self._check_login(scope)
             await self._result(path, send)
         elif path.startswith(_FILE):
-            if not self.uploads.is_own(unquote(path.removeprefix(_FILE))):
-                raise Refused(403, "No such upload.")
-            await self.app(scope, receive, send)
+            await self._check_login(scope)
+            await self._preview(unquote(path.removeprefix(_FILE)), send)
         elif path == f"{_API}/queue/join":
             await self._call(scope, receive, send)
         elif path in _EXACT or (path.startswith(_BELOW) and ".." not in path):
@@ -231,6 +230,16 @@ class Gate:
             return await asyncio.wait_for(read(), self.limits.seconds)
         except (TimeoutError, asyncio.TimeoutError):
             raise Refused(408, "The upload took too long.") from None
+
+    async def _preview(self, path: str, send: Send) -> None:
+        """An upload, for the one who has sent it; gradio's own answer breaks where it is deleted meanwhile."""
+        if not self.uploads.is_own(path):
+            raise Refused(403, "No such upload.")
+        try:
+            data = await asyncio.to_thread(Path(path).read_bytes)
+        except OSError:
+            raise Refused(404, "Not found.") from None
+        await _answer(send, 200, data, _TYPES.get(Path(path).suffix, "application/octet-stream"))
 
     async def _result(self, path: str, send: Send) -> None:
         token, _, name = path.removeprefix(_RESULTS).partition("/")

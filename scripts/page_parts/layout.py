@@ -118,10 +118,16 @@ class Page:
         starts = [component for room in self.rooms for component in (*room.controls.inputs, room.controls.mark)]
         face_outputs = [self.message, self.anyway, self.overview, self.viewer, self.facts, self.bars]
         face_outputs += [self.saved, self.compared, self.everyone, *starts]
+        self.face_outputs = face_outputs
         load = {**compute, "show_progress": "minimal", "show_progress_on": [self.viewer]}
         blocks.load(self._opened, [self.bench], face_outputs, **quiet)
         self.photo.input(
-            self._uploaded, [self.photo, self.bench], [self.photo, *face_outputs], preprocess=False, **load
+            self._uploaded,
+            [self.photo, self.bench],
+            [self.photo, *face_outputs],
+            preprocess=False,
+            trigger_mode="always_last",  # a pasted picture comes while the choice of the clipboard is still answered
+            **load,
         )
         self.sample.pick(self._sampled, [self.bench], face_outputs, **load)
         self.overview.pick(self._picked, [self.bench], face_outputs, **load)
@@ -156,6 +162,9 @@ class Page:
         return self._shown(request, bench, lambda session: self._take_sample(session, 0))
 
     def _uploaded(self, upload: dict[str, Any] | None, bench: int, request: gr.Request) -> list[Any]:
+        if upload is None:  # camera or clipboard was chosen, and has given nothing yet
+            return [gr.skip() for _ in self.face_outputs] + [gr.skip()]
+
         def take(session: Session) -> None:
             given = upload if isinstance(upload, dict) else {}
             data = self.uploads.take(given.get("path"))

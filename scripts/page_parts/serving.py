@@ -11,9 +11,10 @@ from functools import cache
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported
-os.environ["HF_HUB_OFFLINE"] = os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 import gradio as gr
+from huggingface_hub import constants
 from starlette.middleware import Middleware
 
 from scripts.page_parts.gate import Gate, Uploads
@@ -57,6 +58,7 @@ class Server:
         password: str | None = None,
         open_browser: bool = False,
     ) -> None:
+        constants.HF_HUB_OFFLINE = True  # editors are here by now; gradio, which knows the hub, has nothing to fetch
         self.limits = limits if limits is not None else Limits()
         self.folder = Path(tempfile.mkdtemp(prefix="sdflow-page-"))  # readable by this user alone
         self.uploads = Uploads(Path(tempfile.mkdtemp(dir=_gradio_folder())))

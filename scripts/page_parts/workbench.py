@@ -25,7 +25,7 @@ from models.editors.loading import editor_path
 from scripts.page_parts.limits import Limits
 from scripts.page_parts.names import safe_name
 from scripts.page_parts.sessions import Photo, Session, Wanted
-from utils.paths import displayed
+from utils.paths import displayed, hub_address
 from utils.photos import Photo as PhotoFile
 from utils.provenance import save_marked_animation
 
@@ -296,10 +296,12 @@ def open_bench(
     studio.prepare()
     began = time.monotonic()
     studio.prepare()
-    named = {"--checkpoint": checkpoint, "--semantic-encoder": semantic_encoder, "--domain": domain}
+    file = editor_path(checkpoint)
+    named = {"--checkpoint": hub_address(file) or checkpoint}  # with the commit, so that the command stays true
+    named |= {"--semantic-encoder": semantic_encoder, "--domain": domain}
     named |= {"--precision": precision}
     words = [word for name, value in named.items() if value is not None for word in (name, value)]
-    title = f"{studio.pipeline.editor.title} ({displayed(editor_path(checkpoint))})"
+    title = f"{studio.pipeline.editor.title} ({displayed(file)})"
     return Bench(studio, title, words, time.monotonic() - began)
 
 

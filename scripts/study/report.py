@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluation.comparison_report import UNITS, tables, with_interval
+from models.evaluation.comparison_report import UNITS, tables, unread_in, with_interval
+from models.evaluation.report import truth_section
 from utils.files import write_text
 
 AT = "0.95"
@@ -29,8 +30,8 @@ def write(folder: Path) -> None:
         kept = old.split(_BEGIN, 1)[1].split(_END, 1)[0]
     parts = ["# A study of editors on drawn faces", _record(content), f"## What it means\n\n{_BEGIN}{kept}{_END}"]
     for name, section in (
-        ("comparison", _comparison), ("ablation", _ablation), ("correlation", _correlation), ("beyond", _beyond),
-        ("tuning", _tuning),
+        ("comparison", _comparison), ("faces", _faces), ("ablation", _ablation), ("correlation", _correlation),
+        ("beyond", _beyond), ("tuning", _tuning),
     ):  # fmt: skip
         if name in content:
             parts.append(section(content[name]))
@@ -52,11 +53,17 @@ def _comparison(content: dict[str, Any]) -> str:
              "![edits](sheet.png)"]  # fmt: skip
     for reference, summary in content["references"].items():
         parts += [f"## Comparison against the {reference}", tables(summary, "SDFlow")]
-    parts.append(
-        f"A perfect edit would keep an identity of {content['identity ceiling']:.3f} to the photo (drawn face to drawn "
-        f"counterfactual); no edit at all is {content['no edit']:.4f} from the drawn truth."
-    )
     return "\n\n".join(parts)
+
+
+def _faces(content: dict[str, Any]) -> str:
+    lines = ["| strength of the copula | attributes that correlate most | correlation |", "| --- " * 3 + "|"]
+    for value, found in content["strongest correlations"].items():
+        lines.append(f"| {value} | {', '.join(found['attributes'])} | {found['correlation']:.2f} |")
+    return "\n\n".join([
+        "## The faces", "### What true edits keep of the test faces", truth_section(content["true edits"]),
+        "### How far attributes of the training faces correlate", "\n".join(lines),
+    ])  # fmt: skip
 
 
 def _ablation(content: dict[str, Any]) -> str:
@@ -86,7 +93,7 @@ def _readings(summary: dict[str, Any]) -> str:
         cells = []
         for quantity, (factor, digits, _) in UNITS.items():
             found = average[quantity]["at"][AT] if quantity in average else None
-            cells.append("not reached" if found is None else f"{factor * found['value']:.{digits}f}")
+            cells.append(unread_in(average, float(AT)) if found is None else f"{factor * found['value']:.{digits}f}")
         lines.append(f"| {name} | {100 * min(average['reaches']):.1f} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

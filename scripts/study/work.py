@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -11,8 +12,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import train
 from datasets import DATASETS
+from datasets.avatars import ATTRIBUTES, AvatarFaces
 from datasets.latent_cache import LatentCache
 from models.domain import Domain
 from models.evaluation.beyond import everything
@@ -99,6 +103,21 @@ def held_out(domain_file: str, split: str, count: int, with_truth: bool = True) 
 def test_set(plan: Plan, split: str) -> tuple[Domain, TestSet]:
     """The plan's held-out faces: `validation` for tuning, `test` for everything reported."""
     return held_out(plan.values["domain"], split, plan.values[f"{split}_faces"])
+
+
+def strongest_correlation(copula: float, count: int) -> dict[str, Any]:
+    """The two attributes of the training faces that correlate most, as present or absent, and how far.
+
+    Args:
+        copula: strength of the faces' copula.
+        count: training faces.
+    """
+    faces = AvatarFaces(count, "editor_train", correlation=copula)
+    present = np.stack([faces.factors(index).values() for index in range(count)]) > 0.5
+    found = np.corrcoef(present.T)
+    pairs = itertools.combinations(range(len(ATTRIBUTES)), 2)
+    first, second = max(pairs, key=lambda pair: abs(found[pair]))
+    return {"attributes": [ATTRIBUTES[first], ATTRIBUTES[second]], "correlation": float(found[first, second])}
 
 
 def contestants(runs: Sequence[Run], folder: Path, domain: Domain) -> list[Contestant]:

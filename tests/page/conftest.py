@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scripts.page_parts.serving import Server
     from scripts.page_parts.workbench import Bench
 
+_FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SAMPLES = sorted((ROOT / "pretrained/avatars/samples").glob("*.png"))
 
 
@@ -67,6 +68,6 @@ def browser() -> Iterator[Browser]:
     if executable is None:
         pytest.skip("not installed: Chromium (apt-get install chromium)")
     with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *_FAKE_CAMERA])
         yield browser
         browser.close()

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 Opened = Callable[..., "Page"]
+_BLOB = "const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));"
+_DROP = f"""data => {{ {_BLOB}
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([bytes], 'dropped.png', {{type: 'image/png'}}));
+  document.querySelector('#photo button').dispatchEvent(
+    new DragEvent('drop', {{bubbles: true, cancelable: true, dataTransfer: dropped}}));
+}}"""
+_COPY = f"""async data => {{ {_BLOB}
+  await navigator.clipboard.write([new ClipboardItem({{'image/png': new Blob([bytes], {{type: 'image/png'}})}})]);
+}}"""
 
 
 @pytest.fixture()
@@ -78,6 +88,14 @@ def upload(page: Page, path: Path) -> None:
     """Choose a file, and wait until the page has dealt with it."""
     page.locator("#overview").evaluate("e => e.dataset.old = e.innerHTML")
     page.locator("#photo input[type=file]").set_input_files(str(path))
+
+
+def wait_until(page: Page, holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not come about")
 
 
 def test_from_a_sample_face_to_the_file(server: Server, opened: Opened, tmp_path: Path) -> None:
@@ -164,6 +182,29 @@ def test_what_is_no_face_is_said_and_can_be_edited_anyway(server: Server, opened
     (tmp_path / "text.png").write_bytes(b"this is no picture")
     upload(page, tmp_path / "text.png")
     page.get_by_text("Not a picture of a known format").wait_for()
+
+
+def test_a_dropped_a_pasted_and_a_filmed_picture(server: Server, opened: Opened) -> None:
+    page = opened(server, permissions=["clipboard-read", "clipboard-write", "camera"])
+    page.wait_for_selector(".sd-after")
+    dropped, pasted = SAMPLES[6:8]
+
+    def shown(path: Path) -> bool:
+        if not page.locator("#overview img").count():
+            return False
+        found = pixels(page.locator("#overview img").get_attribute("src") or "")
+        wanted = np.asarray(Image.open(path).convert("RGB"))
+        return found.shape == wanted.shape and bool((found == wanted).all())
+
+    page.evaluate(_DROP, base64.b64encode(dropped.read_bytes()).decode())
+    wait_until(page, lambda: shown(dropped))
+    page.evaluate(_COPY, base64.b64encode(pasted.read_bytes()).decode())
+    page.get_by_role("button", name="Paste from clipboard").click()
+    wait_until(page, lambda: shown(pasted))
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_role("button", name="Click to Access Webcam").click()
+    page.get_by_role("button", name="capture photo").click()
+    page.get_by_text("does not look like a face of this domain").wait_for()
 
 
 def test_two_users_at_once(server: Server, opened: Opened) -> None:

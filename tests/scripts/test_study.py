@@ -101,6 +101,7 @@ def test_quick_study(
     comparison = json.loads((tmp_path / "out/comparison.json").read_text())
     seeds = {name: entry["seeds"] for name, entry in comparison["references"]["inversion"]["methods"].items()}
     assert seeds == {"SDFlow": 1, "Latent Transformer": 1, "linear directions": 1}
+    assert "| true counterfactual, encoded | inversion |" in text
     (tmp_path / "out/report.md").write_text(text.replace("Not written yet.", "A conclusion."), encoding="utf-8")
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}

@@ -12,6 +12,10 @@ import pytest
 from utils.failures import described, unwritable
 from utils.paths import ROOT
 
+_INTERRUPTED = """import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let programs in the background ignore it
+os.kill(os.getpid(), signal.SIGINT)
+"""
 _START = "import errno, sys\nfrom utils.failures import explain_failures\nexplain_failures()\n"
 _COMMANDS = [
     path
@@ -41,7 +45,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_ctrl_c(tmp_path: Path) -> None:
-    result = ended(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    result = ended(tmp_path, _INTERRUPTED)
     assert result.returncode in (-signal.SIGINT, 130)
     assert result.stderr == "program.py: interrupted\n"
 

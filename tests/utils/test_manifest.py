@@ -40,11 +40,13 @@ def manifest(folder: Path, files: object = None, groups: object = None) -> Manif
     return Manifest(path)
 
 
-@pytest.mark.parametrize("name", ["ffhq", "ffhq_3"])
-def test_the_domain_finds_what_the_manifest_brings(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "files"), [("ffhq", ["ffhq"]), ("ffhq_3", ["ffhq"]), ("ffhq_s2flow", ["ffhq", "s2flow-parser"])]
+)
+def test_the_domain_finds_what_the_manifest_brings(name: str, files: list[str]) -> None:
     domain = Domain.from_file(f"configs/domains/{name}.yaml")
     wanted = {domain.weights_path(part) for part in PARTS if domain.has(part)}
-    assert wanted == {file.destination for file in SHIPPED.chosen(["ffhq"])}
+    assert wanted == {file.destination for file in SHIPPED.chosen(files)}
     calls = re.findall(r"'python scripts/download\.py ([^']*)'", domain.settings.weights_hint)
     assert len(calls) == 2
     for call in calls:
@@ -94,6 +96,8 @@ def test_reading_weights_loads_no_download_machinery(tmp_path: Path) -> None:
         ("sdflow-prior", "sdflow_cnf_3"),
         ("sdflow-labeldist", "semantic_estimator_r34"),
         ("ir-se50", "arcface_ir_se50"),
+        ("s2flow-checkpoint", "s2flow_edits"),
+        ("s2flow-parser", "s2flow_segmentor"),
     ],
 )
 def test_sizes_are_those_of_the_published_shapes(name: str, case: str) -> None:

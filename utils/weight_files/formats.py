@@ -59,7 +59,7 @@ def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
     """
     path = existing(path, hint)
     try:
-        data = _mapped(path)
+        data = mapped(path)
         kind, reader = _recognised(data)
         if reader is not None:
             return Checkpoint(path, kind, reader(data), len(data))
@@ -73,7 +73,7 @@ def read_checkpoint(path: str | Path, hint: str = "") -> Checkpoint:
     return Checkpoint(path, SAFETENSORS, state, len(data), metadata, has_own)
 
 
-def _mapped(path: Path) -> memoryview:
+def mapped(path: Path) -> memoryview:
     """The file's bytes; written to, they change in memory alone."""
     with path.open("rb") as stream:
         if not path.stat().st_size:

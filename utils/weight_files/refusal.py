@@ -10,6 +10,10 @@ class RefusedFile(ValueError):
     """The file is damaged, of no known format or not safe to read; the message is the reason, without its name."""
 
 
+class WeightsError(ValueError):
+    """A weight file that is missing, damaged or made for another network; the message names it."""
+
+
 def shown(text: object) -> str:
     """Words out of a file for a message: short, and without what a terminal might obey.
 

@@ -287,6 +287,7 @@ _OPERATIONS: dict[int, Callable[[PickleReader], None]] = {
     ord("C"): lambda r: r._push(r._bytes(r._number("<B"))),
     ord("B"): lambda r: r._push(r._bytes(r._number("<I"))),
     0x8E: lambda r: r._push(r._bytes(r._number("<Q"))),  # BINBYTES8
+    0x96: lambda r: r._push(r._bytes(r._number("<Q"))),  # BYTEARRAY8
     ord(")"): _constant(()),
     0x85: lambda r: r._tuple(1),
     0x86: lambda r: r._tuple(2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -77,15 +78,19 @@ def read_legacy(data: memoryview, budget: Budget | None = None, storage_only: bo
     return content
 
 
-def read_nvlabs(data: memoryview) -> Any:
+def read_nvlabs(data: memoryview, more_names: Mapping[str, Any] | None = None, budget: Budget | None = None) -> Any:
     """Content of a pickle of NVlabs' training code; its modules as `PersistentModule`, its tensors as `StoredTensor`.
 
+    Args:
+        more_names: that the pickle may refer to, see `PickleReader`.
     Raises:
         RefusedFile: damaged, no weight file, or not safe to read.
     """
-    budget = Budget()
+    budget = budget or Budget()
 
     def load_from_bytes(piece: Any) -> Storage:
+        if isinstance(piece, bytes):  # in protocol 2 they come from text
+            piece = memoryview(bytearray(piece))
         if not isinstance(piece, memoryview):
             raise RefusedFile("a tensor's numbers in its pickle are no bytes")
         storage = read_legacy(piece, budget, storage_only=True)
@@ -93,7 +98,8 @@ def read_nvlabs(data: memoryview) -> Any:
             raise RefusedFile("a tensor's numbers in its pickle are something else")
         return storage
 
-    return PickleReader(data, 0, nvlabs_names(load_from_bytes), budget=budget).read()
+    names = {**nvlabs_names(load_from_bytes), **(more_names or {})}
+    return PickleReader(data, 0, names, budget=budget).read()
 
 
 def _storage_record(record: Any) -> tuple[torch.dtype, str, int]:

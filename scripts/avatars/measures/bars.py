@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from scripts.avatars.measures.classifiers import AMBIGUOUS
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -64,21 +68,29 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %"
 
 
-def _classifier_table(report: Mapping[str, Any]) -> str:
-    parts = [part for part in ("judge", "teacher") if part in report]
-    names = list(report[parts[0]]["correlated"]["accuracy"])
-    kinds = [(part, kind) for part in parts for kind in ("decorrelated", "correlated")]
+def _classifier_table(report: Mapping[str, Any], parts: list[str]) -> str:
+    """Accuracy on all faces beside that on the clear ones, with their numbers; rank correlations.
+
+    Two decimals: few faces of thousands are taken wrong, and these are not to be rounded away.
+    """
+    sets = [("all", "accuracy_all_faces"), ("clear", "accuracy")]
+    titles = [title for which, _ in sets for title in (f"{which}, n", *(f"{which}, {part}" for part in parts))]
     rows = []
-    for name in names:
-        cells = [_percent(report[part][kind]["accuracy"][name]) for part, kind in kinds]
-        ranks = [report[part]["correlated"]["rank_correlation"].get(name) for part in parts]
-        rows.append([name, *cells, *("" if rank is None else f"{rank:.3f}" for rank in ranks)])
-    titles = [*(f"{part}, {kind}" for part, kind in kinds), *(f"{part}, rank correlation" for part in parts)]
-    return _table(["attribute", *titles], rows)
+    for kind in ("correlated", "decorrelated"):
+        found = [report[part][kind] for part in parts]
+        for name, clear in found[0]["clear_faces"].items():
+            cells = []
+            for count, (_, key) in zip((found[0]["faces"], clear), sets, strict=True):
+                cells += [f"{count:,}", *(_percent(one[key][name], 2) for one in found)]
+            ranks = [one["rank_correlation"].get(name) for one in found]
+            rows.append([kind, name, *cells, *("" if rank is None else f"{rank:.3f}" for rank in ranks)])
+        means = [[_percent(float(np.mean(list(one[key].values()))), 2) for one in found] for _, key in sets]
+        rows.append([kind, "mean", "", *means[0], "", *means[1], *("" for _ in parts)])
+    return _table(["faces", "attribute", *titles, *(f"rank correlation, {part}" for part in parts)], rows)
 
 
 def _attribute_table(report: Mapping[str, Any]) -> str:
@@ -89,7 +101,7 @@ def _attribute_table(report: Mapping[str, Any]) -> str:
         header += ["drawn", "generated"]
         columns += [shares["drawn"], shares["generated"]]
     if inversion:
-        header += ["kept by inversion", "kept, decorrelated"]
+        header += ["kept by inversion, correlated", "kept by inversion, decorrelated"]
         columns += [inversion[kind]["decisions_kept"] for kind in ("correlated", "decorrelated")]
     return _table(header, [[name, *(_percent(column[name]) for column in columns)] for name in columns[0]])
 
@@ -131,8 +143,13 @@ def card(report: Mapping[str, Any]) -> str:
             for name, entry in parts.items()
         ]
         sections += [_table(["network", "parameters", "file", "hash of the weights"], rows)]
-    if "judge" in report or "teacher" in report:
-        sections += ["## Judge and teacher", "Accuracy on held-out faces:", _classifier_table(report)]
+    if classifiers := [part for part in ("judge", "teacher") if part in report]:
+        sections += [
+            "## Judge and teacher",
+            "Accuracy against the drawn truth on held-out faces. *Clear* leaves out faces whose age or smile lies "
+            f"within {100 * AMBIGUOUS:.0f} % of its range on either side of the threshold; *all* leaves out none.",
+            _classifier_table(report, classifiers),
+        ]
     if "identity" in report:
         found = report["identity"]
         keys = ("auc", "same_person_cosine", "different_people_cosine")
@@ -141,7 +158,15 @@ def card(report: Mapping[str, Any]) -> str:
         sections += ["## Recognition", f"{found['people']} people never seen, {found['views']} pictures each:"]
         sections += [_table(["pairs", "AUC", "cosine, one person", "cosine, two people"], rows)]
     if "generator" in report or "encoder" in report:
-        sections += ["## Attributes, by the judge", _attribute_table(report)]
+        counts = []
+        if "generator" in report:
+            count = report["generator"]["faces"]
+            counts.append(f"shares of faces with the attribute, of {2 * count:,} drawn and {count:,} generated")
+        if "encoder" in report:
+            count = report["encoder"]["correlated"]["faces"]
+            kept = "shares of decisions on the drawn face that its inversion keeps"
+            counts.append(f"{kept}, {count:,} faces of each kind")
+        sections += ["## Attributes, by the judge", f"{'; '.join(counts)}:".capitalize(), _attribute_table(report)]
     if "generator" in report:
         found = report["generator"]
         sections += [
@@ -157,7 +182,8 @@ def card(report: Mapping[str, Any]) -> str:
         rows = [[kind, *(f"{entry[key]:.4f}" for key in keys)] for kind, entry in sets]
         header = ["held-out faces", "identity cosine", "judge's features moved, of variance", "pixel MSE"]
         limit = f"Reconstruction limit, the 99.9th percentile: {report['encoder']['reconstruction_limit']:.4f}."
-        sections += ["## Inversion", _table(header, rows), limit]
+        about = f"Each drawn face against its own inversion, {sets[0][1]['faces']:,} faces of each kind:"
+        sections += ["## Inversion", about, _table(header, rows), limit]
     if "parser" in report:
         sections += _parser_section(report["parser"])
     return "\n\n".join(sections) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluation.comparison import AREA, Comparison, read_from_start
+from models.evaluation.comparison import AREA, Comparison
 from models.evaluation.comparison_figures import curve_figure
 from models.evaluation.comparison_report import tables
 from models.evaluation.curves import Outcomes, at_crossing, crossing, read_at
@@ -41,12 +41,9 @@ def test_readings_are_those_of_single_curves() -> None:
     for _ in range(50):
         accuracy, values = random.random(6), random.random(6)
         levels = np.array([0.1, 0.5, 0.9, 0.99])
-        readings = read_at(accuracy, values, levels), read_from_start(accuracy, values, levels)
-        for level, found, from_start in zip(levels, *readings, strict=True):
+        for level, found in zip(levels, read_at(accuracy, values, levels), strict=True):
             place = crossing(accuracy, level)
             assert np.isnan(found) if place is None else found == at_crossing(values, place)
-            unread = place is None or accuracy[0] > level + 0.005
-            assert np.isnan(from_start) if unread else from_start == found
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +99,15 @@ def test_who_begins_late_is_not_judged_by_what_others_do_early() -> None:
     assert areas[0] == pytest.approx(areas[1], abs=1e-6) == pytest.approx(1 - (low + high) / 4, abs=1e-3)
     table = comparison.summary()["methods"]["late"]["curves"]["average"]
     assert table["identity"]["at"]["0.50"] is None and table["begins"] > 0.6
+    text = tables(comparison.summary(), None)
+    assert f"| 50 % | late: begins at {100 * table['begins']:.1f} % | 1 | – | – | – |" in text
+
+
+def test_edits_shown_of_a_method_that_begins_above_95_percent_are_its_weakest() -> None:
+    strong = outcomes(0.95, 0.9, 0, reach=5.0)
+    weak = outcomes(0.95, 0.9, 0, reach=0.6)
+    comparison = Comparison({"strong": [strong], "weak": [weak]}, resamples=20)
+    assert comparison.strength_shown("strong") == STRENGTHS[0] and comparison.strength_shown("weak") == STRENGTHS[-1]
 
 
 def test_the_band_is_of_the_place_it_stands_at() -> None:

@@ -12,10 +12,13 @@ from models.evaluation.curves import (
     curves,
     interval,
     leakage,
+    read_at,
     reading,
     resampling_weights,
     summary,
+    unread,
 )
+from models.evaluation.report import attributes_table, leakage_table, readings_table
 
 NAMES = ("Eyeglasses", "Male", "Young")
 
@@ -41,7 +44,7 @@ def test_a_perfect_editor_scores_one_everywhere() -> None:
     perfect = outcomes(np.ones((3, 2)), np.zeros((3, 2, 3)))
     average = curves(perfect)["average"]
     assert (average.flipped == 1).all() and (average.preserved == 1).all()  # type: ignore[union-attr]
-    matrix, _ = leakage(perfect, 0.95)  # type: ignore[misc]
+    matrix, _ = leakage(perfect, 1.0)  # type: ignore[misc]
     assert (matrix == 1).all()
 
 
@@ -71,14 +74,39 @@ def test_shares_come_back_as_accuracy_preservation_and_leakage() -> None:
 
 @pytest.mark.parametrize(
     ("accuracy", "level", "strength"),
-    [([0.0, 0.5, 1.0], 0.75, 1.5), ([0.6, 0.8, 0.7], 0.5, 0.0), ([0.1, 0.95, 0.9], 0.95, 1.0), ([0.2, 0.4], 0.5, None)],
+    [
+        ([0.0, 0.5, 1.0], 0.75, 1.5),
+        ([0.1, 0.95, 0.9], 0.95, 1.0),
+        ([0.504, 0.8, 0.7], 0.5, 0.0),  # 50 % where whole per cents are shown
+        ([0.6, 0.8, 0.7], 0.5, None),
+        ([0.2, 0.4], 0.5, None),
+    ],
 )
-def test_a_curve_is_read_where_it_first_reaches_the_level(
+def test_a_curve_is_read_where_it_first_reaches_the_level_and_nowhere_before_it_begins(
     accuracy: list[float], level: float, strength: float | None
 ) -> None:
     place = crossing(np.array(accuracy), level)
-    found = None if place is None else at_crossing(np.arange(len(accuracy), dtype=float), place)
+    strengths = np.arange(len(accuracy), dtype=float)
+    found = None if place is None else at_crossing(strengths, place)
     assert found == (None if strength is None else pytest.approx(strength))
+    (many,) = read_at(np.array(accuracy), strengths, np.array([level]))
+    assert many == pytest.approx(np.nan if strength is None else strength, nan_ok=True)
+    assert bool(unread(level, accuracy[0], max(accuracy))) == (strength is None)
+
+
+def test_a_reading_that_there_is_not_has_its_reason_in_json_and_table() -> None:
+    late = summary(outcomes(np.array([[0.72, 0.96]] * 3), np.zeros((3, 2, 3))), 0)
+    readings, accuracies = late["readings"]["average"], late["accuracies"]["average"]  # type: ignore[index]
+    assert readings["0.50"] is None and readings["0.90"] is not None and readings["0.97"] is None
+    assert accuracies == {"begins": pytest.approx(0.72), "reaches": pytest.approx(0.96)}
+    lines = readings_table({"late": {"photo": late}}).splitlines()
+    assert "| late | photo | 50 % | begins at 72.0 % | – | – |" in lines
+    assert "| late | photo | 97 % | reaches 96.0 % | – | – |" in lines
+    above = summary(outcomes(np.array([[0.97, 1.0]] * 3), np.zeros((3, 2, 3))), 0)
+    assert above["leakage_at_0.95"] is None and "begins at 97.0 %" in leakage_table(above)
+    assert attributes_table(above, NAMES[:1]).splitlines()[-1] == (
+        "| Eyeglasses | begins at 97.0 % | begins at 97.0 % | – | – |"
+    )
 
 
 def test_a_reading_interpolates_preservation_and_identity() -> None:

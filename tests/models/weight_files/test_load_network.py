@@ -25,11 +25,13 @@ from models.weight_files.kinds import kind_of
 from scripts import convert_checkpoint, inspect_checkpoint
 from scripts.checks.weight_file_samples import (
     SIZES,
+    deeplab_file,
     encoder_file,
     flow_file,
     prefixed,
     realnvp_file,
     rosinality_training_file,
+    s2flow_file,
     save,
     state_of,
     without,
@@ -97,6 +99,13 @@ FILES: dict[str, tuple[str, Any, Callable[[], State]]] = {
         "adatrans", lambda: prefixed(state_of("adatrans"), "module."), lambda: state_of("adatrans")
     ),
     "realnvp.pth": ("realnvp", lambda: realnvp_file(state_of("realnvp")), lambda: state_of("realnvp")),
+    "last_checkpoint.pt": (
+        "continuous_flow", s2flow_file, lambda: state_of("continuous_flow", semantics=19)
+    ),
+    "last_checkpoint.pt of a distributed training": (
+        "continuous_flow", lambda: s2flow_file("module."), lambda: state_of("continuous_flow", semantics=19)
+    ),
+    "deeplab_model.pth": ("deeplab_v3", deeplab_file, lambda: state_of("deeplab_v3")),
     "discriminator": (
         "stylegan2_discriminator",
         lambda: {"d": state_of("stylegan2_discriminator")},
@@ -175,6 +184,32 @@ def test_nvlabs_and_rosinality_weights_give_one_picture(tmp_path: Path) -> None:
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     pictures = [load_network(tmp_path / file).module(z) for file in ("a.pkl", "b.pt")]
     assert torch.equal(*pictures)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_both_networks_of_s2flow(prefix: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "last_checkpoint.pt", s2flow_file(prefix))
+    flow, encoder = load_network(path, "continuous_flow"), load_network(path, "mask_encoder")
+    assert isinstance(flow.module, ContinuousFlow) and flow.module.tolerance == 1e-7
+    assert encoder.sizes == SIZES["mask_encoder"] and same(encoder.module.state_dict(), state_of("mask_encoder"))
+    rows, word = describe(path), prefix and ".module"
+    networks = [text for label, text in rows if label == "network"]
+    assert networks == [f"continuous flow at prior_ntwk{word}", f"mask encoder at cnd_ntwk{word}"]
+    assert "19 numbers of a mask (S²-Flow's)" in dict(reversed(rows))["sizes"]
+    own = tmp_path / "own.safetensors"
+    assert convert_checkpoint.main([str(path), str(own), "--network", "mask_encoder"]) == 0
+    assert load_network(own).sizes == encoder.sizes
+    assert convert_checkpoint.main([str(path), str(own), "--overwrite"]) == 0
+    assert load_network(own).sizes == flow.sizes
+
+
+def test_a_face_parser_as_published(tmp_path: Path) -> None:
+    path, back = save(tmp_path / "deeplab_model.pth", deeplab_file()), tmp_path / "back.pth"
+    assert dict(describe(path))["network"] == "DeepLabv3 at state_dict.module"
+    assert convert_checkpoint.main([str(path), str(tmp_path / "own.safetensors")]) == 0
+    assert convert_checkpoint.main([str(tmp_path / "own.safetensors"), str(back)]) == 0
+    content = torch.load(back, weights_only=True)
+    assert same(content["state_dict"], prefixed(state_of("deeplab_v3"), "module."))
 
 
 def test_kernels_and_noise_maps_may_be_missing(tmp_path: Path) -> None:
@@ -295,6 +330,9 @@ def test_sizes_are_read_off_the_tensors(tmp_path: Path) -> None:
         ("latent_classifier", "latent_classifier"),
         ("adatrans", "adatrans"),
         ("realnvp", "realnvp"),
+        ("continuous_flow", "s2flow_cnf"),
+        ("mask_encoder", "s2flow_mask_encoder"),
+        ("deeplab_v3", "s2flow_segmentor"),
         (GENERATOR, "nvlabs_g32"),
     ],
 )
@@ -428,6 +466,17 @@ def test_a_domain_of_public_files_is_the_same_domain(tiny_domain_folder: Path, t
     assert torch.equal(public.latent_avg, own.latent_avg)
     image = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(public.synthesise(public.encode(image)), own.synthesise(own.encode(image)))
+
+
+def test_a_domain_with_the_published_face_parser(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    config = load_config(tiny_domain_folder / "domain.yaml").plain()
+    path = save(tmp_path / "deeplab_model.pth", deeplab_file())
+    config["parser"] = {"name": "deeplab_v3", "weights": str(path)}
+    (tmp_path / "domain.yaml").write_text(json.dumps(config), encoding="utf-8")
+    domain, image = Domain.from_file(tmp_path / "domain.yaml"), torch.rand(2, 3, 48, 48) * 2 - 1
+    mask = domain.parse(image)
+    assert mask.shape == (2, 48, 48) and mask.dtype == torch.int64
+    assert torch.equal(mask, load_network(path).module(image).argmax(1))
 
 
 def test_a_domain_of_other_sizes_says_so(tiny_domain_folder: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from scripts.avatars.measures.identity import verification_report
 from scripts.avatars.measures.nuisances import NUISANCES, determination, thirds
 from scripts.avatars.measures.parser import agreement_report
 from utils.config import Section
+from utils.paths import ROOT
 
 ATTRIBUTES = ["Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair"]
 
@@ -132,6 +133,20 @@ def test_bars_count_only_readable_nuisances_and_the_card_shows_everything(domain
     assert "| mean, all pixels | 1.000 | 1.000 | 0.278 | 0.500 |" in text and "necklace" not in text
     for lines in tables:
         assert len({line.count("|") for line in lines}) == 1  # as many cells in each row
+
+
+def test_accuracy_on_all_faces_stands_beside_that_without_ambiguous_ones(domain: Domain) -> None:
+    values = np.linspace(0, 1, 200)[:, None].repeat(5, 1)
+    logits = np.where(np.abs(values - 0.5) < 0.02, 0.5 - values, values - 0.5)  # wrong about the most ambiguous alone
+    found = {kind: accuracy_report(domain, logits, values) for kind in ("correlated", "decorrelated")}
+    row = next(line for line in card({"judge": found}).splitlines() if line.startswith("| correlated | Young |"))
+    assert row.startswith("| correlated | Young | 200 | 96.00 % | 180 | 100.00 % |")
+
+
+def test_the_model_card_holds_the_measured_numbers() -> None:
+    folder = ROOT / "pretrained/avatars"
+    measured = card(json.loads((folder / "quality.json").read_text("utf-8"))).partition("\n\n")[2]
+    assert (folder / "README.md").read_text("utf-8").endswith(measured), "measure_domain.py --card prints the tables"
 
 
 def test_a_bar_knows_its_direction() -> None:

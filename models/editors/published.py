@@ -1,0 +1,126 @@
+"""Editors as their authors publish them: networks alone, for a domain that their files do not name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.domain import Domain
+from models.editors.base import Editor
+from models.editors.relocation import config_path, relocated
+from models.editors.s2flow import S2FlowEditor
+from models.editors.sdflow import SDFlowEditor, solving_for_edits
+from models.editors.stored import editor_metadata
+from models.flows.cnf import ContinuousFlow
+from models.parsing.mask_encoder import MaskEncoder
+from models.semantic_encoder import SemanticEncoder
+from models.weight_files import load_network, network_in
+from utils.config import ConfigError, load_config
+from utils.paths import displayed
+from utils.weight_files.formats import Checkpoint, read_checkpoint
+from utils.weights import WeightsError, freeze
+
+PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
+_S2FLOW_DOMAIN = "configs/domains/ffhq_s2flow.yaml"
+
+
+def load_pair(
+    flow_file: Path,
+    encoder_file: Path,
+    domain_config: str | Path | None,
+    device: torch.device | str,
+    without: Collection[str],
+    weights: str | Path | None,
+) -> tuple[Editor, Domain, dict[str, Any]]:
+    """An SDFlow editor of two files, as its authors publish it; sizes are read off the tensors."""
+    checkpoint = read_checkpoint(flow_file)
+    if "method" in checkpoint.metadata:
+        raise WeightsError(f"{displayed(flow_file)}: this editor brings its own semantic encoder; leave out the other")
+    flow = network_in(checkpoint, "continuous_flow")
+    encoder = load_network(encoder_file, "semantic_encoder")
+    count = encoder.sizes["attributes"]
+    if flow.sizes["semantics"] != count:
+        raise WeightsError(
+            f"{displayed(flow_file)}: this flow takes {flow.sizes['semantics']} attributes, "
+            f"{displayed(encoder_file)} estimates {count}"
+        )
+    if domain_config is None and count not in PUBLISHED_DOMAINS:
+        raise WeightsError(
+            f"{displayed(encoder_file)}: estimates {count} attributes, for which no domain is known; "
+            f"name them in a copy of configs/domains/ffhq.yaml and give that as --domain"
+        )
+    config = load_config(config_path(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config))
+    domain = Domain(relocated(config, flow_file.parent, weights), device)
+    if len(domain.attributes) != count:
+        raise ConfigError(
+            f"{domain.config.where('attributes')}: names {len(domain.attributes)} attributes, "
+            f"{displayed(encoder_file)} estimates {count}"
+        )
+    _check_style_dim(domain, flow.sizes, flow_file)
+    for network in (flow, encoder):
+        freeze(network.module.to(domain.device))
+    assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, SemanticEncoder)
+    digest = hashlib.sha256(flow_file.read_bytes() + encoder_file.read_bytes())
+    editor = SDFlowEditor(solving_for_edits(flow.module), encoder.module, domain.attributes)
+    networks = {"flow": flow.sizes, "semantic_encoder": encoder.sizes}
+    parts = [part for part in ("generator", "encoder") if part not in without]
+    metadata = {
+        **editor_metadata(editor.name, editor.attributes, domain, networks, parts, {}),
+        "file": f"{displayed(flow_file)} with {displayed(encoder_file)}",
+        "hash": digest.hexdigest()[:16],
+    }
+    return editor, domain, metadata
+
+
+def load_s2flow(
+    checkpoint: Checkpoint,
+    domain_config: str | Path | None,
+    device: torch.device | str,
+    without: Collection[str],
+    weights: str | Path | None,
+) -> tuple[Editor, Domain, dict[str, Any]]:
+    """An S²-Flow editor of one file with flow and mask encoder; arguments and results as of `load_editor`.
+
+    Raises:
+        WeightsError: one of the two is missing, or they do not fit each other or the domain.
+        ConfigError: the domain cannot be built.
+    """
+    file = checkpoint.path
+    flow, encoder = (network_in(checkpoint, kind) for kind in ("continuous_flow", "mask_encoder"))
+    if flow.sizes["semantics"] != encoder.sizes["outputs"]:
+        raise WeightsError(
+            f"{displayed(file)}: its flow takes {flow.sizes['semantics']} numbers, its mask encoder gives "
+            f"{encoder.sizes['outputs']}"
+        )
+    config = load_config(config_path(_S2FLOW_DOMAIN if domain_config is None else domain_config))
+    domain = Domain(relocated(config, file.parent, weights), device)
+    _check_style_dim(domain, flow.sizes, file)
+    for network in (flow, encoder):
+        freeze(network.module.to(domain.device))
+    assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, MaskEncoder)
+    editor = S2FlowEditor(flow.module, encoder.module, domain.parse)
+    networks = {"flow": flow.sizes, "mask_encoder": encoder.sizes}
+    parts = [part for part in ("generator", "encoder", "parser") if part not in without]
+    metadata = {
+        **editor_metadata(editor.name, (), domain, networks, parts, {}),
+        "file": displayed(file),
+        "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+    }
+    return editor, domain, metadata
+
+
+def _check_style_dim(domain: Domain, sizes: Mapping[str, Any], file: Path) -> None:
+    """Check that a flow moves the style vectors of the domain's generator.
+
+    Raises:
+        WeightsError: it moves others.
+    """
+    if domain.style_dim != sizes["style_dim"]:
+        raise WeightsError(
+            f"{displayed(file)}: this flow moves styles of {sizes['style_dim']}, "
+            f"the generator of domain '{domain.name}' has {domain.style_dim}"
+        )
