@@ -129,8 +129,12 @@ def _parser_section(report: Mapping[str, Any]) -> list[str]:
     totals = (kind[key] for kind in found.values() for key in ("mean_iou", "pixel_accuracy"))
     rows.append(["mean, all pixels", *(f"{total:.3f}" for total in totals)])
     header = ["class", "IoU, drawn", "found, drawn", "IoU, inversions", "found, inversions"]
-    text = f"{report['faces']} held-out faces against the masks that were drawn with them:"
-    return ["## Face parser", text, _table(header, rows)]
+    about = (
+        f"{report['faces']:,} held-out faces against the masks that were drawn with them, as they are and inverted. "
+        "IoU is intersection over union; *found* is the share of a class's pixels; the last row has mean IoU and the "
+        "share of all pixels:"
+    )
+    return ["## Face parser", about, _table(header, rows)]
 
 
 def card(report: Mapping[str, Any]) -> str:
