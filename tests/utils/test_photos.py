@@ -18,8 +18,15 @@ from PIL import Image, ImageCms
 
 from utils.paths import ROOT
 from utils.photos import (
-    FILE_LIMIT, PhotoError, decode_photo, decode_picture, is_heic, open_photograph, printable, read_photo
-)  # fmt: skip
+    FILE_LIMIT,
+    PhotoError,
+    decode_photo,
+    decode_picture,
+    is_heic,
+    open_photograph,
+    printable,
+    read_photo,
+)
 
 RED, BLUE = (220, 30, 40), (20, 40, 210)
 

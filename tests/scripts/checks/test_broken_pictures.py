@@ -23,6 +23,7 @@ from utils.photos import PhotoError, read_photo
         ("either", None, None, ""),
         ("either", "cut off", None, "train.py good"),
         ("either", None, "cut off", "edit.py says good"),
+        ("either", "too small: 1 × 1", None, ""),
         ("named", None, None, "taken for a picture"),
         ("edited", "cut off", "cut off", "not read: cut off"),
         ("named", "", "empty", "forgotten"),
