@@ -131,7 +131,7 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
         type=not_empty,
         metavar="CONFIG",
         help="config of the domain: of these two files (default: configs/domains/ffhq.yaml), or of an editor whose "
-        "networks have moved (default: the one in its file)",
+        "networks have moved or that is older than its domain's face parser (default: the one in its file)",
     )
     parser.add_argument(
         "--weights",

@@ -23,6 +23,8 @@ def relocated(
 ) -> Section:
     """A domain's section with the places where its weight files lie now; fingerprints tell whether they are the same.
 
+    A part that the section lacks, because the editor is older than it, is that of `config`.
+
     Args:
         beside: folder of the editor.
         weights, config: see `load_editor`.
@@ -36,6 +38,8 @@ def relocated(
     moved = domain.plain()
     for part in PARTS:
         section, other = moved.get(part), named.get(part)
+        if section is None and isinstance(other, Mapping):
+            section = moved[part] = dict(other)
         if not isinstance(section, dict) or not isinstance(section.get("weights"), str):
             continue
         if isinstance(other, Mapping) and isinstance(other.get("weights"), str):

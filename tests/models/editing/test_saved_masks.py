@@ -45,7 +45,7 @@ def test_masks_are_those_of_the_inversions(photos: Path, tiny_domain_folder: Pat
         assert (np.asarray(picture) == mask).mean() > 0.98
 
 
-def test_a_domain_without_a_parser_is_named_before_the_work(
+def test_a_domain_without_a_parser_is_named_before_the_work_and_a_config_may_bring_one(
     photos: Path, tiny_domain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
@@ -54,3 +54,6 @@ def test_a_domain_without_a_parser_is_named_before_the_work(
     assert run(photos, "-o", tmp_path / "out", "--checkpoint", tmp_path / "editor.safetensors", "--save-masks") == 2
     assert "domain 'tiny' has no parser" in capsys.readouterr().err
     assert not list((tmp_path / "out").rglob("*.png"))
+    named = ("--checkpoint", tmp_path / "editor.safetensors", "--domain", tiny_domain_folder / "domain.yaml")
+    assert run(photos, "-o", tmp_path / "out", *named, "--save-masks") == 0
+    assert len(list((tmp_path / "out/masks").iterdir())) == 2

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.parsing.agreement import class_accuracy, confusion, intersection_over_union, mean_iou, pixel_accuracy
 from models.parsing.masks import as_image, indexed, mirrored, overlaid, with_legend
-from models.parsing.palette import CLASSES, PALETTE
+from models.parsing.palette import CLASSES, PALETTE, read_mask
 from utils.images import to_bytes
 
 
@@ -45,6 +45,7 @@ def test_a_picture_shows_through_its_mask_and_the_background_is_clear(mask: Tens
 
 def test_a_file_to_paint_in_keeps_the_classes(mask: Tensor, tmp_path: Path) -> None:
     indexed(mask).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), mask.numpy())
     with Image.open(tmp_path / "mask.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), mask.numpy())
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), np.asarray(PALETTE)[mask.numpy()])
