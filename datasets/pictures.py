@@ -303,7 +303,7 @@ class PictureIndex:
             if path is not None:
                 if self.found.setdefault(path, name) != name:
                     both = f"{excerpt(self.found[path])} and {excerpt(name)}"
-                    raise ValueError(f"{displayed(path)}: is meant by two rows of the table, {both}; delete one of them")
+                    raise ValueError(f"{displayed(path)}: is meant by two rows of the table, {both}; delete one")
                 return path
         return None
 

@@ -62,7 +62,7 @@ def _array(path: Path) -> Tensor:
             with loaded as archive:
                 name = _chosen(dict.fromkeys(archive.files))
                 if max((entry.file_size for entry in archive.zip.infolist()), default=0) > _MOST_BYTES:
-                    raise RefusedFile(f"holds an array of more than {_MOST_BYTES // 10**9} GB: take a part of the codes")
+                    raise RefusedFile(f"holds more than {_MOST_BYTES // 10**9} GB: take a part of the codes")
                 array = np.asarray(archive[name])  # the bytes of an entry that is no array
     except FileNotFoundError:
         raise RefusedFile("there is no such file") from None
@@ -131,7 +131,7 @@ def _shaped(codes: Tensor, styles: int, width: int) -> Tensor:
             f"({styles}, {width}) or, of W, (N, {width})"
         )
     if len(codes) > _MOST_ENTRIES:
-        raise RefusedFile(f"holds {len(codes):,} codes; at most {_MOST_ENTRIES:,} are edited at once: take a part of them")
+        raise RefusedFile(f"holds {len(codes):,} codes; at most {_MOST_ENTRIES:,} are edited at once")
     if not bool(torch.isfinite(codes[:, :1] if codes.stride(1) == 0 else codes).all()):
         raise RefusedFile("holds values that are not finite")
     return codes

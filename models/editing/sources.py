@@ -90,5 +90,5 @@ def _check_range(lowest: float, highest: float, low: int, high: int) -> None:
     """Refuse values of another range, which would be clipped to a picture of black and white."""
     beyond = _BEYOND * (high - low)
     if not low - beyond <= lowest <= highest <= high + beyond:  # nor is nan
-        wanted = "a tensor" if low < 0 else "an array of floats"
-        raise PhotoError(f"{wanted} must lie in [{low}, {high}], not from {lowest:g} to {highest:g}".replace("-1,", "−1,"))
+        wanted = "a tensor must lie in [−1, 1]" if low < 0 else "an array of floats must lie in [0, 1]"
+        raise PhotoError(f"{wanted}, not from {lowest:g} to {highest:g}")

@@ -206,7 +206,8 @@ class Studio:
                 raise RequestError(f"a request and attributes ({', '.join(targets)}) at once; choose one")
             return asked
         if not isinstance(asked or {}, Mapping):
-            raise RequestError(f"an edit is a mapping such as {{'Smiling': 1}}, a request or keywords, not {asked!r:.60}")
+            form = "a mapping such as {'Smiling': 1}, a request or keywords"
+            raise RequestError(f"an edit is {form}, not {asked!r:.60}")
         if twice := set(asked or {}) & set(targets):
             raise RequestError(f"attribute '{min(twice)}' is named twice")
         wanted = {**(asked or {}), **targets}
