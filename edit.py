@@ -281,7 +281,7 @@ def edit_all(run: EditRun, jobs: Sequence[Job], quiet: bool) -> str:
         by = f"stopped by {stop}" if isinstance(stop, Stopped) else "interrupted"
         return f"{by}; finished pictures are kept: run the same command again to continue"
     except OSError as error:
-        return f"{unwritable(error, run.outputs.folder)}; make room and run the same command again to continue"
+        return f"{unwritable(error, run.outputs.folder)}; once it can be, run the same command again to continue"
     return ""
 
 

@@ -207,7 +207,7 @@ def evaluate_several(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; exit status 0 done, 1 results cannot be written, 2 wrong usage or missing files."""
+    """Run the command; exit status 0 done, 1 results cannot be computed or written, 2 wrong usage or missing files."""
     options = parse_arguments(arguments)
     keep_freed_memory()
     options.output = resolve(options.output) if not options.output.is_absolute() else options.output
@@ -218,6 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UnreadablePictures as error:
         print(f"evaluate.py: {error.message(options.output)}", file=sys.stderr)
         return 2
+    except FloatingPointError as error:  # of a flow's solver
+        print(f"evaluate.py: {error}; take smaller --strengths", file=sys.stderr)
+        return 1
     except (ConfigError, WeightsError, OSError, ValueError) as error:
         print(f"evaluate.py: {described(error)}", file=sys.stderr)
         return exit_status(error)

@@ -111,7 +111,7 @@ def collect(
     Args:
         value_of: (attribute, cell) → value in [0, 1] or NaN; raises ValueError with the reason where it cannot.
     Raises:
-        TableError: no rows, a picture twice, or a cell that is no value.
+        TableError: no rows, a picture twice, a cell that is no value, or no value at all.
     """
     lines: dict[str, int] = {}
     values = []
@@ -130,7 +130,10 @@ def collect(
         values.append(numbers)
     if not values:
         raise TableError(path, None, "has no row of values")
-    return AttributeTable(path, tuple(attributes), tuple(lines), np.array(values, dtype=np.float32))
+    table = np.array(values, dtype=np.float32)
+    if np.isnan(table).all():
+        raise TableError(path, None, "knows no value of any picture: all its cells are empty")
+    return AttributeTable(path, tuple(attributes), tuple(lines), table)
 
 
 def read_table(
@@ -175,7 +178,11 @@ def read_table(
         remark = f"the numbers of each picture are taken as {', '.join(attributes)}, in this order"
     else:
         rows = _json(path, text, attributes)
-    return replace(collect(path, rows, attributes, value_of), remark=remark)
+    table = collect(path, rows, attributes, value_of)
+    unknown = [name for name, column in zip(attributes, table.values.T, strict=True) if np.isnan(column).all()]
+    remarks = [remark] if remark else []
+    remarks += [f"no value of {', '.join(unknown)} is known"] if unknown else []
+    return replace(table, remark="; ".join(remarks))
 
 
 def _number(cell: object, low: float, high: float) -> float:

@@ -279,22 +279,31 @@ class PictureIndex:
 
     A name is looked up as it stands, then without its suffix, then without its folder; what two pictures share finds
     neither of them.
+
+    Attributes:
+        found: picture → the name that it was found by.
     """
 
     def __init__(self, root: Path, paths: Iterable[Path]) -> None:
         self.root = root
-        self.found: set[Path] = set()
+        self.found: dict[Path, str] = {}
         self._by_key: list[dict[str, Path | None]] = [{}, {}, {}]
         for path in paths:
             for keys, key in zip(self._by_key, _keys(path.relative_to(root).as_posix()), strict=True):
                 keys[key] = None if key in keys else path
 
     def find(self, name: str) -> Path | None:
-        """The picture of that name, or None."""
+        """The picture of that name, or None.
+
+        Raises:
+            ValueError: another name has found it already: one of the two would be taken for the other.
+        """
         for keys, key in zip(self._by_key, _keys(name.replace("\\", "/")), strict=True):
             path = keys.get(key)
             if path is not None:
-                self.found.add(path)
+                if self.found.setdefault(path, name) != name:
+                    both = f"{excerpt(self.found[path])} and {excerpt(name)}"
+                    raise ValueError(f"{displayed(path)}: is meant by two rows of the table, {both}; delete one")
                 return path
         return None
 

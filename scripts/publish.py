@@ -192,7 +192,12 @@ def write_examples(studio: Studio, samples: Sequence[Path], folder: Path) -> Non
     Raises:
         ValueError: a picture without a face of this domain.
     """
-    faces = [studio.find(path, "largest")[0] for path in samples]
+    faces = []
+    for path in samples:
+        try:
+            faces += studio.find(path, "largest")[:1]
+        except ValueError as error:
+            raise RequestError(f"{displayed(path)}: {error}") from None
     flipped = [studio.edit(faces, {name: "flip"}) for name in studio.attributes]
     sheet = SheetWriter(folder, ["input", "inversion", *(f"{name} flipped" for name in studio.attributes)])
     for number, face in enumerate(faces):

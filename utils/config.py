@@ -84,7 +84,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Section:
     values, sources = _read(Path(path), ())
     for override in overrides:
         key, separator, text = override.partition("=")
-        if not separator or not key:
+        if not separator or not all(key.split(".")):
             raise ConfigError(f"command line: '{override}' is not of the form dotted.key=value")
         nested: Any = _parsed(text, f"command line: {key}") if text else None
         for part in reversed(key.split(".")):
@@ -104,7 +104,9 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], 1)
         raise ConfigError(f"{displayed(path)}: no such config file{_suggest(near)}") from None
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # the latter: a circle of links
+    except UnicodeDecodeError:
+        raise ConfigError(f"{displayed(path)}: cannot be read: it is not UTF-8; save it so") from None
+    except (OSError, RuntimeError) as error:  # the latter: a circle of links
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"{str(path)[:QUOTED]}: cannot be read: {reason[:QUOTED]}") from error
     values = _parsed(text, displayed(path))
@@ -119,6 +121,20 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str
     return merged, sources
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML of plain values that refuses a key which occurs twice: the first value would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.composer.ComposerError(None, None, f"'{key.value}' occurs twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 def _parsed(text: str, where: str) -> Any:
     """What a YAML text says.
 
@@ -126,7 +142,7 @@ def _parsed(text: str, where: str) -> Any:
         ConfigError: it is no YAML.
     """
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
         # the latter: values that look like dates and are none, and tags with values of another kind
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)

@@ -10,12 +10,13 @@ import torch
 from utils.options import DEVICE_CHOICES
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str | torch.device = "auto") -> torch.device:
     """The device called `name`; `auto` takes CUDA, then Apple's MPS, then the CPU.
 
     Raises:
         ValueError: the name is unknown or the device is not there.
     """
+    name = str(name)
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))

@@ -34,6 +34,7 @@ def _key(path: Path) -> str:
 
 def _candidates(photo: Photo) -> list[str]:
     stem, suffix, parent = photo.name.stem, photo.name.suffix.lstrip("."), photo.path.absolute().parent.name
+    stem = photo.name.name if stem.strip(".") == "" else stem  # of `..png`: a dot names a folder
     marked = f"{stem}-{suffix}" if suffix else stem
     return [stem, marked, f"{parent}-{marked}", f"{marked}-{_digest(str(photo.path.absolute()))}"]
 

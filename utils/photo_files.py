@@ -95,7 +95,7 @@ def find_photos(
 def _walk(folder: Path, leave_out: Path | None, problems: list[str]) -> tuple[list[Path], dict[Path, str]]:
     """The files in a folder and below, by name, and the links to folders, which are not followed; hidden ones of both
     left out."""
-    left_out = leave_out.resolve() if leave_out is not None else None
+    left_out = os.path.realpath(leave_out) if leave_out is not None else None  # takes circles of links as they are
 
     def note(error: OSError) -> None:
         problems.append(f"{printable(error.filename)}: this folder cannot be read ({error.strerror})")
@@ -104,7 +104,7 @@ def _walk(folder: Path, leave_out: Path | None, problems: list[str]) -> tuple[li
     links: dict[Path, str] = {}
     for root, folders, names in os.walk(folder, onerror=note):
         below = [Path(root) / name for name in folders if not name.startswith(".")]
-        folders[:] = [path.name for path in below if path.resolve() != left_out]
+        folders[:] = [path.name for path in below if os.path.realpath(path) != left_out]
         links |= {path: _LINK for path in below if path.is_symlink()}
         files += [Path(root) / name for name in names if not name.startswith(".")]
     return sorted(files), links

@@ -141,6 +141,19 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Pa
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
 
 
+def check_finite(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse weights that no training that went well leaves behind; with them every result would be NaN.
+
+    Raises:
+        WeightsError: a value is not finite.
+    """
+    for key, value in state.items():
+        # the sum takes one pass and no memory; only where it is not finite, its terms are looked at
+        if value.is_floating_point() and not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
+            name = displayed(source) if isinstance(source, Path) else source
+            raise WeightsError(f"{name}: '{shown(key)}' holds values that are not finite; train or fetch it again")
+
+
 def fingerprint(module: nn.Module) -> str:
     """Short hash of a network's weights, independent of the file format they came from."""
     digest = hashlib.sha256()

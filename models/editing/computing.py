@@ -41,7 +41,8 @@ class FaceEditor:
         """The results of all faces of a batch that may be edited; fills in the entries of all.
 
         Raises:
-            RuntimeError: the batch does not fit into memory, or a solver cannot follow one of its faces.
+            RuntimeError: the batch does not fit into memory.
+            FloatingPointError: a solver cannot follow one of its faces.
         """
         inversion = self._inverted(faces)
         for index, face in enumerate(faces):

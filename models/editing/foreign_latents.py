@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,12 @@ from utils.weight_files.stored_tensor import StoredTensor, read_tensors
 from utils.weights import WeightsError
 
 _NAMES = ("w", "w_plus", "wplus", "latent", "latents", "latent_code", "latent_codes", "codes", "code", "projected_w")
-_MOST_ENTRIES = 100_000  # of a list or dict of codes
+_MOST_ENTRIES = 100_000  # codes in a file
+_MOST_BYTES = 4_000_000_000  # of an array that is packed in a file; 100,000 codes of W+ have 3.7
 _WAY_OUT = "save the codes alone, as an array (N, styles, width) or (N, width): numpy.save(FILE, codes)"
+
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, RecursionError, OverflowError, TypeError)
 
 
 def read_codes(path: Path, domain: Domain) -> Tensor:
@@ -54,10 +60,13 @@ def _array(path: Path) -> Tensor:
             array = loaded
         else:
             with loaded as archive:
-                array = archive[_chosen(dict.fromkeys(archive.files))]
+                name = _chosen(dict.fromkeys(archive.files))
+                if max((entry.file_size for entry in archive.zip.infolist()), default=0) > _MOST_BYTES:
+                    raise RefusedFile(f"holds more than {_MOST_BYTES // 10**9} GB: take a part of the codes")
+                array = np.asarray(archive[name])  # the bytes of an entry that is no array
     except FileNotFoundError:
         raise RefusedFile("there is no such file") from None
-    except (OSError, ValueError, EOFError, LookupError, MemoryError, zipfile.BadZipFile, SyntaxError) as error:
+    except (OSError, ValueError, EOFError, LookupError, MemoryError, SyntaxError, *_DAMAGED) as error:
         if "allow_pickle" in str(error):
             raise RefusedFile(
                 f"holds Python objects, which are not read since they may run programs: {_WAY_OUT}"
@@ -121,6 +130,8 @@ def _shaped(codes: Tensor, styles: int, width: int) -> Tensor:
             f"holds an array of shape {shown(str(shape))}; codes of this domain are (N, {styles}, {width}), "
             f"({styles}, {width}) or, of W, (N, {width})"
         )
-    if not bool(torch.isfinite(codes).all()):
+    if len(codes) > _MOST_ENTRIES:
+        raise RefusedFile(f"holds {len(codes):,} codes; at most {_MOST_ENTRIES:,} are edited at once")
+    if not bool(torch.isfinite(codes[:, :1] if codes.stride(1) == 0 else codes).all()):
         raise RefusedFile("holds values that are not finite")
     return codes

@@ -141,6 +141,7 @@ class EditRun:
         except (
             RuntimeError,
             AssertionError,
+            FloatingPointError,
             MemoryError,
         ) as error:  # out of memory, or the solver cannot follow a face
             if len(faces) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,8 @@ def load_latent(path: Path, domain: Domain, generator: str) -> SavedLatent:
         state["condition"] = state.pop("semantics")
     lacking = [key for key in ("latent", "condition", "embedding") if key not in state]
     lacking += [key for key in _METADATA if key not in metadata]
-    if lacking or not all(bool(torch.isfinite(value).all()) for value in state.values()):
-        reason = f"lacks {', '.join(lacking)}" if lacking else "holds values that are not finite"
+    reason = f"lacks {', '.join(lacking)}" if lacking else _damage(state, metadata)
+    if reason:
         raise WeightsError(f"{displayed(path)}: damaged latents: {reason}")
     latent, made_with = state["latent"].float(), metadata["fingerprints"].get("generator")
     if made_with != generator or latent.shape != (domain.styles, domain.style_dim):
@@ -79,3 +80,17 @@ def load_latent(path: Path, domain: Domain, generator: str) -> SavedLatent:
         )
     distance = float(metadata["reconstruction_distance"])
     return SavedLatent(latent, state["condition"], state["embedding"].float(), distance, metadata)
+
+
+def _damage(state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """What is wrong with the entries of a file that lacks none; empty if nothing is."""
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        return "holds values that are not finite"
+    if state["embedding"].ndim != 1 or not state["embedding"].is_floating_point():
+        return "its embedding is no row of numbers"
+    if not isinstance(metadata["fingerprints"], dict):
+        return "its fingerprints are no record"
+    distance = metadata["reconstruction_distance"]
+    if not isinstance(distance, int | float) or not math.isfinite(distance):
+        return "its reconstruction distance is no number"
+    return ""

@@ -16,22 +16,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from models.domain import Domain
+from models.domain import PARTS, Domain
 from models.editing.aligners import build_aligner
 from models.editing.alignment import AlignedFace, Aligner, AlignmentError, Frame
 from models.editing.face_alignment import Detector
-from models.editing.face_choice import FaceChoice
+from models.editing.face_choice import FaceChoice, check_face_choice
 from models.editing.inversion import Edited, Inversion
 from models.editing.measures import measured_edit, measured_inversion
 from models.editing.paste_back import PasteMode, paste_back
 from models.editing.pipeline import EditingPipeline
-from models.editing.requests.attributes import AttributeRequest, sweep_values
+from models.editing.requests.attributes import TARGET_LIMIT, AttributeRequest, sweep_values
 from models.editing.requests.base import Request, RequestError
 from models.editing.sources import AnyPicture, Source, source_of
 from models.editors.base import AttributeEditor
@@ -39,7 +39,7 @@ from models.editors.loading import load_editor
 from models.editors.targets import Flip, SetTo, Target
 from utils.devices import pick_device
 from utils.images import to_pillow, to_tensor
-from utils.options import Precision
+from utils.options import PRECISIONS, Precision
 from utils.provenance import save_marked
 
 Wanted = float | str | Target  # of one attribute: a value, "flip", or a target
@@ -60,6 +60,8 @@ class Studio:
     """
 
     def __init__(self, pipeline: EditingPipeline, metadata: Mapping[str, Any], batch_size: int = 16) -> None:
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size: must be a whole number from 1, not {batch_size!r:.60}")
         self.pipeline, self.metadata, self.batch_size = pipeline, dict(metadata), batch_size
 
     @classmethod
@@ -96,9 +98,13 @@ class Studio:
             WeightsError: missing or damaged file, or one of another domain.
             ValueError: an argument that does not fit, among them a detector where pictures are not searched.
         """
+        if isinstance(without, str) or not set(without) <= set(PARTS):
+            raise ValueError(f"without: must be a collection of {', '.join(PARTS)}, not {without!r:.60}")
         editor, built, metadata = load_editor(
             checkpoint, pick_device(device), semantic_encoder, domain, without, weights
         )
+        if precision not in (None, *PRECISIONS):
+            raise ValueError(f"precision: must be one of {', '.join(PRECISIONS)}, not {precision!r:.60}")
         built.precision = precision or built.precision
         search = {"detector": detector, "smallest_face": smallest_face}
         return cls(EditingPipeline(built, editor, _aligner_of(built, search)), metadata, batch_size)
@@ -140,7 +146,9 @@ class Studio:
         Raises:
             PhotoError: the picture cannot be read.
             AlignmentError: it is too small or shows no face.
+            ValueError: `faces` is none of these.
         """
+        check_face_choice(faces)
         aligner = self.pipeline.aligner
         source = source_of(picture, 1 << 30 if aligner.cuts_photographs else aligner.enough)
         found = self.pipeline.faces(source.picture, faces, aligned or source.is_aligned)
@@ -177,7 +185,10 @@ class Studio:
             raise ForeignFace(foreign)
         edits = []
         for chunk in _chunks(faces, self.batch_size):
-            edited = self.pipeline.edit(_joined([face.inverted for face in chunk]), request)
+            try:
+                edited = self.pipeline.edit(_joined([face.inverted for face in chunk]), request)
+            except FloatingPointError as error:  # of a flow's solver
+                raise RequestError(f"{request.label}: {error}; choose a target nearer to the face") from None
             edits += [Edit(face, request, edited.row(index)) for index, face in enumerate(chunk)]
         for edit in edits:
             if not bool(edit.result.finite()):
@@ -194,6 +205,11 @@ class Studio:
             if targets:
                 raise RequestError(f"a request and attributes ({', '.join(targets)}) at once; choose one")
             return asked
+        if not isinstance(asked or {}, Mapping):
+            form = "a mapping such as {'Smiling': 1}, a request or keywords"
+            raise RequestError(f"an edit is {form}, not {asked!r:.60}")
+        if twice := set(asked or {}) & set(targets):
+            raise RequestError(f"attribute '{min(twice)}' is named twice")
         wanted = {**(asked or {}), **targets}
         if not self.attributes:
             raise RequestError(f"this editor takes no attribute requests; it takes: {', '.join(self.requests)}")
@@ -291,7 +307,9 @@ class Face:
             count: number of edits, 2 or more.
             targets: the same in all of them.
         """
-        values = sweep_values(first, last, count)
+        values = sweep_values(_number("first", first), _number("last", last), count)
+        if attribute in targets:
+            raise RequestError(f"attribute '{attribute}' is swept and set at once; choose one")
         return [self.edit({**targets, attribute: value}, force=force) for value in values]
 
 
@@ -325,6 +343,8 @@ class Edit:
         Args:
             mode: `difference` adds the change between inversion and edit, `crop` puts the edited face over it.
         """
+        if mode not in get_args(PasteMode):
+            raise ValueError(f"mode: must be one of {', '.join(get_args(PasteMode))}, not {mode!r:.60}")
         photograph = self.face.source.photograph()
         photograph = replace(photograph, own=photograph.own.copy())
         paste_back(photograph, self.face.frame, self.picture, self.face.inversion, mode)
@@ -391,17 +411,22 @@ def _aligner_of(domain: Domain, search: Mapping[str, Any]) -> Aligner:
 
 
 def _target(name: str, wanted: Wanted) -> Target:
-    if isinstance(wanted, SetTo | Flip):
-        return wanted
-    if wanted == "flip":
-        return Flip()
+    if isinstance(wanted, SetTo):
+        return SetTo(_number(name, wanted.value))
+    if isinstance(wanted, Flip):
+        return Flip(_number(name, wanted.strength))
+    return Flip() if isinstance(wanted, str) and wanted == "flip" else SetTo(_number(name, wanted, ' nor "flip"'))
+
+
+def _number(name: str, wanted: Any, nor: str = "") -> float:
     try:
         value = float(wanted)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of tensors with more than one value
         value = float("nan")
-    if value != value or value in (float("inf"), -float("inf")):
-        raise RequestError(f"{name}: '{wanted}' is neither a finite number nor \"flip\"")
-    return SetTo(value)
+    if not abs(value) <= TARGET_LIMIT:
+        limits = f"{-TARGET_LIMIT:g} to {TARGET_LIMIT:g}"
+        raise RequestError(f"{name}: {wanted!r:.60} is {'neither' if nor else 'not'} a number from {limits}{nor}")
+    return value
 
 
 def _joined(inversions: Sequence[Inversion]) -> Inversion:

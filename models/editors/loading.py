@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,22 @@ from models.editors.relocation import relocated
 from models.editors.stored import REQUIRED, StoredEditor
 from models.weight_files import kinds_in
 from models.weight_files.kinds import title_of
-from utils.config import Section
+from utils.config import Section, Unfit, convert
 from utils.hub import USUAL, located
 from utils.paths import ROOT, displayed
 from utils.weight_files.formats import read_checkpoint
-from utils.weights import WeightsError, existing, freeze, load_strict
+from utils.weights import WeightsError, check_finite, existing, freeze, load_strict
 
 SHIPPED_EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
+
+_FORMS: dict[str, Any] = {
+    "method": str,
+    "domain": Mapping[str, Any],
+    "attributes": list[str],
+    "networks": Mapping[str, Any],
+    "fingerprints": Mapping[str, str],
+    "settings": Mapping[str, Any],
+}
 
 
 def editor_path(path: str | Path | None) -> Path:
@@ -91,6 +100,7 @@ def load_editor(
         what = "a training checkpoint: give its run's folder" if "config" in metadata else "no editor's file"
         raise WeightsError(f"{displayed(file)}: {what} (its metadata lack {', '.join(missing)})")
     source = displayed(file)
+    _check_metadata(metadata, source)
     kind: type[Editor] = EDITORS.find(Section({"name": metadata["method"]}, "method", {"method": source}))
     recorded = Section(metadata["domain"], "domain", {"domain": source})
     domain = Domain(relocated(recorded, file.parent, weights, domain_config), device)
@@ -101,8 +111,24 @@ def load_editor(
     metadata |= {"file": source, "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16]}
     editor = kind.restore(StoredEditor(state, metadata, domain, file))
     load_strict(editor, state, file)
+    check_finite(state, file)
     freeze(editor.to(domain.device))
     return editor, domain, metadata
+
+
+def _check_metadata(metadata: Mapping[str, Any], source: str) -> None:
+    """Check that what editors are built from is of the right form, before anything relies on it.
+
+    Raises:
+        WeightsError: an entry is not.
+    """
+    for key, form in _FORMS.items():
+        try:
+            convert(metadata.get(key, {}), form)
+        except Unfit as error:
+            raise WeightsError(f"{source}: no editor's file: its metadata's {key}{error.path} {error}") from None
+    if not metadata["fingerprints"].keys() >= {"generator", "encoder"}:
+        raise WeightsError(f"{source}: no editor's file: it does not say which generator and encoder it belongs to")
 
 
 def _check_present(domain: Domain, part: str) -> None:

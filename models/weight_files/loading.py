@@ -18,7 +18,7 @@ from utils.paths import displayed
 from utils.weight_files.formats import Checkpoint, read_checkpoint
 from utils.weight_files.refusal import RefusedFile, shown
 from utils.weight_files.stored_tensor import read_tensors
-from utils.weights import WeightsError, key_differences, load_strict
+from utils.weights import WeightsError, check_finite, key_differences, load_strict
 
 _DERIVED = 64 * 2**20  # bytes of a network that a file may lack (FIR kernels, noise maps)
 
@@ -95,6 +95,7 @@ def network_in(
         raise WeightsError(f"{source}: {error}") from None
     module = NETWORKS.build(section)
     load_strict(module, tensors, checkpoint.path)
+    check_finite(tensors, checkpoint.path)
     if found.settings.get("start_from_latent_avg") is False:  # the encoder's codes are no offsets to it
         mean = extra.get(MEAN, torch.zeros(found.sizes["styles"], found.sizes["style_dim"]))
         extra = {**extra, MEAN: torch.zeros_like(mean)}
@@ -136,6 +137,7 @@ def fill_network(module: nn.Module, kind: str, checkpoint: Checkpoint) -> dict[s
     except RefusedFile as error:
         raise WeightsError(f"{displayed(checkpoint.path)}: {error}") from None
     load_strict(module, tensors, checkpoint.path)
+    check_finite(tensors, checkpoint.path)
     return extra
 
 

@@ -106,7 +106,7 @@ class Workbench:
             raise
         except ValueError as error:  # of photographs, faces, requests and weights
             raise PageError(sentence(str(error))) from error
-        except (RuntimeError, MemoryError, AssertionError) as error:
+        except (RuntimeError, MemoryError, AssertionError, FloatingPointError) as error:
             raise PageError(sentence(f"cannot be computed: {error}")) from error
 
     def take(self, session: Session, data: bytes, given: object = "", path: str = "") -> Photo:

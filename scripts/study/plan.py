@@ -71,10 +71,16 @@ class Plan:
         self, section: Section, quick: bool, folder: str, threads: int, without: Sequence[str] = ()
     ) -> None:
         values = section.plain()
-        short = values.pop("quick")
+        short = dict(section.section("quick"))
+        values.pop("quick")
         _check(section, values, _KEYS, "")
-        for name, entry in values["methods"].items():
-            _check(section, entry, _METHOD_KEYS, f"methods.{name}.")
+        if missing := [key for key in _KEYS if key not in values]:
+            raise ConfigError(f"{section.where()}: a study needs the key '{missing[0]}'")
+        methods = section.section("methods")
+        for name in methods:
+            _check(section, methods.section(name), _METHOD_KEYS, f"methods.{name}.")
+        if missing := [key for key in ("overrides", "search", "sweep") if key not in short]:
+            raise ConfigError(f"{section.where('quick')}: the quick form needs the key '{missing[0]}'")
         for name in without:
             if name not in values["methods"]:
                 raise ConfigError(f"--without: no method '{name}' in the study{nearest(name, list(values['methods']))}")

@@ -323,3 +323,22 @@ def test_a_classifier_with_ages_is_not_trained_on_celeba(tmp_path: Path, capsys:
     )
     status = train.main(["--config", str(CELEBA / "teacher.yaml"), f"domain={tmp_path / 'domain.yaml'}", "--dry-run"])
     assert status == 2 and "40 attribute heads and 6 age logits" in capsys.readouterr().err
+
+
+def test_two_rows_that_mean_one_picture(tmp_path: Path) -> None:
+    """Before: both were trained on, though they may contradict each other."""
+    save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("picture,Male\na.png,1\na,0\n")
+    with pytest.raises(ValueError, match="a.png: is meant by two rows of the table, 'a.png' and 'a'; delete one"):
+        LabelledFolder(domain_of("Male"), str(tmp_path), str(tmp_path / "t.csv"))
+
+
+def test_a_table_without_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before: a training on nothing that said "done"."""
+    save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("picture,Male,New\na.png,,\n")
+    with pytest.raises(TableError, match="t.csv: knows no value of any picture"):
+        LabelledFolder(domain_of("Male", "New"), str(tmp_path), str(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_text("picture,Male,New\na.png,1,\n")
+    LabelledFolder(domain_of("Male", "New"), str(tmp_path), str(tmp_path / "t.csv"))
+    assert "t.csv: no value of New is known" in capsys.readouterr().err

@@ -133,3 +133,11 @@ def test_two_processes_share_the_work_and_tell_of_a_failure(tmp_path: Path) -> N
     assert all(mark.is_dir() for mark in marks)
     with pytest.raises(FileExistsError):
         in_parallel([(mark.name, mark.mkdir) for mark in marks], 2, 1, "making them again")
+
+
+@pytest.mark.parametrize("text", ["x: 1", "quick: {}", "quick: 5", "quick: {overrides: {}}"])
+def test_a_study_that_lacks_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Before: KeyError."""
+    (tmp_path / "study.yaml").write_text(text + "\n")
+    assert study_avatars.main(["--quick", "-o", str(tmp_path / "out"), "--study", str(tmp_path / "study.yaml")]) == 2
+    assert capsys.readouterr().err.startswith("study_avatars.py: ")

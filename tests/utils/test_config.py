@@ -114,3 +114,25 @@ def test_convert_refuses_what_yaml_cannot_mean() -> None:
 def test_what_the_caller_supplies_cannot_be_configured() -> None:
     with pytest.raises(ConfigError, match="owner"):
         check_arguments(Section({"owner": "x", "engine": {}}, "car"), Car, given=("owner",))
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    """Before: the second value was taken, and the first lost without a word."""
+    (tmp_path / "c.yaml").write_text("training:\n  steps: 5\n  seed: 1\n  steps: 6\n")
+    with pytest.raises(ConfigError, match="c.yaml: cannot be read as YAML in line 4, column 3: 'steps' occurs twice"):
+        load_config(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n")
+    assert load_config(tmp_path / "c.yaml").plain()["c"] == {"x": 3}  # what is merged in may be overridden
+
+
+@pytest.mark.parametrize("override", ["a..b=1", ".a=1", "a.=1", ".=1", "=1"])
+def test_an_override_with_an_empty_key(tmp_path: Path, override: str) -> None:
+    (tmp_path / "c.yaml").write_text("a: {b: 1}\n")
+    with pytest.raises(ConfigError, match="is not of the form dotted.key=value"):
+        load_config(tmp_path / "c.yaml", [override])
+
+
+def test_a_config_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes("a: 1\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match="c.yaml: cannot be read: it is not UTF-8; save it so"):
+        load_config(tmp_path / "c.yaml")

@@ -95,3 +95,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     found = find_photos([str(tmp_path)])
     assert len(found.photos) == 1
     assert found.problems == [f"{tmp_path / 'private'}: this folder cannot be read (Permission denied)"]
+
+
+def test_a_circle_of_links_to_leave_out(tmp_path: Path) -> None:
+    """Before: RuntimeError."""
+    touch(tmp_path / "in", "a.png")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert len(find_photos([str(tmp_path / "in")], leave_out=tmp_path / "circle").photos) == 1

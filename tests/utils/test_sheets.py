@@ -87,3 +87,8 @@ def test_marks(tmp_path: Path) -> None:
     assert read_mark(path) is None
     with pytest.raises(OSError):
         save_marked(tmp_path / "ж.png" / "face.png", Image.new("RGB", (8, 8)), "", {})
+
+
+def test_a_name_of_dots_is_no_folder() -> None:
+    """Before: "Invalid name '.'", and nothing was edited."""
+    assert output_names([photo("in/..png"), photo("in/a.png")], 200) == [Path("..png"), Path("a")]

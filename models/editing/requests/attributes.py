@@ -153,7 +153,7 @@ def sweep_values(first: float, last: float, count: int) -> list[float]:
     Raises:
         RequestError: too few or too many.
     """
-    if not 2 <= count <= _SWEEP_LIMIT:
+    if not isinstance(count, int) or not 2 <= count <= _SWEEP_LIMIT:
         raise RequestError(f"a sweep takes 2 to {_SWEEP_LIMIT} values, not {count}")
     return [round(first + (last - first) * index / (count - 1), 6) for index in range(count)]
 
@@ -217,6 +217,6 @@ def _parse_sweep(text: str, attributes: Sequence[str]) -> tuple[str, list[float]
     if len(parts) != 3:
         raise RequestError(f"--sweep '{_cut(text)}': write attribute=first:last:count, such as Young=-0.2:1.2:7")
     first, last = _number(parts[0], text), _number(parts[1], text)
-    if not parts[2].isdecimal() or not 2 <= int(parts[2]) <= _SWEEP_LIMIT:
+    if not parts[2].isdecimal() or len(parts[2]) > 9 or not 2 <= int(parts[2]) <= _SWEEP_LIMIT:
         raise RequestError(f"--sweep '{_cut(text)}': the count must be a whole number from 2 to {_SWEEP_LIMIT}")
     return _known(name, attributes), sweep_values(first, last, int(parts[2]))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from PIL import Image
 import edit
 from models.domain import Domain
 from models.editing.foreign_latents import read_codes
-from utils.weights import WeightsError, load_weights
+from models.editing.saved_latents import load_latent
+from utils.weights import WeightsError, load_weights, save_weights
 
 L, D = 8, 8
 
@@ -141,3 +144,49 @@ def test_damaged_files(name: str, tmp_path: Path, domain: Domain, codes: torch.T
     np.save(tmp_path / "numbers.npy", np.arange(64).reshape(8, 8))
     with pytest.raises(WeightsError, match="values of type int64"):
         read_codes(tmp_path / "numbers.npy", domain)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x93NUMPY\x01\x00\x46\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (8, 8, }".ljust(69) + b"\n",
+        b"\x93NUMPY\x01\x00\x46\x00" + b"{'descr': '<f4', 'shape': ((((((((".ljust(69) + b"\n",
+    ],
+    ids=["no end", "brackets"],
+)
+def test_a_damaged_header_is_no_traceback(tmp_path: Path, domain: Domain, content: bytes) -> None:
+    (tmp_path / "codes.npy").write_bytes(content + bytes(256))
+    with pytest.raises(WeightsError, match="codes.npy: is damaged or no NumPy file"):
+        read_codes(tmp_path / "codes.npy", domain)
+
+
+def test_an_archive_without_arrays_and_one_of_too_many_codes(tmp_path: Path, domain: Domain) -> None:
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+        archive.writestr("w.txt", "no array")
+    with pytest.raises(WeightsError, match="text.npz: holds values of type"):
+        read_codes(tmp_path / "text.npz", domain)
+    np.savez_compressed(tmp_path / "many.npz", w=np.zeros((100_001, D), np.float16))
+    with pytest.raises(WeightsError, match="many.npz: holds 100,001 codes; at most 100,000 are edited at once"):
+        read_codes(tmp_path / "many.npz", domain)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fingerprints": 5}, "its fingerprints are no record"),
+        ({"fingerprints": ["x"]}, "its fingerprints are no record"),
+        ({"reconstruction_distance": None}, "its reconstruction distance is no number"),
+        ({"reconstruction_distance": "far"}, "its reconstruction distance is no number"),
+        ({"reconstruction_distance": float("nan")}, "its reconstruction distance is no number"),
+        ({"embedding": torch.zeros(1, 16)}, "its embedding is no row of numbers"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_saved_latents_with_odd_entries(tmp_path: Path, domain: Domain, change: dict[str, Any], said: str) -> None:
+    state = {"latent": torch.zeros(L, D), "condition": torch.zeros(5), "embedding": torch.zeros(16)}
+    metadata = {"domain": "tiny", "fingerprints": {"generator": "x"}, "editor": "y", "reconstruction_distance": 0.1}
+    state |= {key: value for key, value in change.items() if isinstance(value, torch.Tensor)}
+    metadata |= {key: value for key, value in change.items() if key not in state}
+    save_weights(tmp_path / "face.safetensors", state, {**metadata, "kind": "latents"})
+    with pytest.raises(WeightsError, match=f"face.safetensors: damaged latents: {said}"):
+        load_latent(tmp_path / "face.safetensors", domain, "x")

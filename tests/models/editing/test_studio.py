@@ -6,6 +6,7 @@ import doctest
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from models.editing.alignment import AlignmentError
 from models.editing.face_choice import Only, face_choice
 from models.editing.requests.base import RequestError
 from models.editing.studio import ForeignFace, Studio
-from models.editors.targets import Flip
+from models.editors.sdflow import SDFlowEditor
+from models.editors.targets import Flip, SetTo
 from tests.photographs import couple, encoded, photograph_editor, portrait
 from utils.images import to_tensor
 from utils.paths import ROOT
@@ -154,3 +156,90 @@ def test_the_photograph_stays_what_it_was(photographs: str) -> None:
     assert face.edit(Male=1).photograph.mode == "L" and grey.tobytes() == portrait().convert("L").tobytes()
     edited = face.edit(Male=1)
     assert edited.photograph.size == (200, 200) and edited.pasted("crop").tobytes() != edited.photograph.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (np.full((64, 64, 3), 200.0), r"an array of floats must lie in \[0, 1\], not from 200 to 200"),
+        (np.linspace(-1, 1, 64 * 64 * 3).reshape(64, 64, 3), "an array of floats must lie in"),
+        (np.full((64, 64, 3), np.nan), "an array of floats must lie in"),
+        (torch.full((3, 64, 64), 200.0), r"a tensor must lie in \[−1, 1\], not from 200 to 200"),
+        (torch.full((3, 64, 64), float("nan")), "a tensor must lie in"),
+        (torch.full((3, 64, 64), float("inf")), "a tensor must lie in"),
+        (torch.zeros(3, 64, 64, device="meta"), "a tensor must hold its values"),
+        (torch.zeros(3, 64, 64).to_sparse(), "a tensor must hold its values"),
+        (torch.zeros(3, 0, 0), "a tensor must hold its values"),
+        (None, "a picture is the name of a file, .* not NoneType"),
+        ([SAMPLE], "a picture is the name of a file, .* not list"),
+        (io.BytesIO(b"x"), "a picture is the name of a file, .* not BytesIO"),
+    ],
+    ids=lambda value: str(type(value)),
+)
+def test_what_is_no_picture_is_not_edited_as_a_white_one(studio: Studio, picture: Any, said: str) -> None:
+    with pytest.raises(PhotoError, match=said):
+        studio.find(picture)
+
+
+@pytest.mark.parametrize("faces", ["most", "", 0, -1, 2.5, None, True, Only(0), "only-2", [1]])
+def test_what_is_no_choice_of_faces(studio: Studio, faces: Any) -> None:
+    with pytest.raises(ValueError, match="faces: must be 'all', 'largest', a number from 1"):
+        studio.find(SAMPLE, faces)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [None, [1], {}, 1j, 10**400, 1e308, -1e5, np.ones(2), torch.ones(2), SetTo(float("nan")), Flip(float("inf"))],
+    ids=str,
+)
+def test_what_is_no_target(studio: Studio, wanted: Any) -> None:
+    with pytest.raises(RequestError, match="^Smiling: .* number from -100 to 100"):
+        studio.request(Smiling=wanted)
+
+
+def test_requests_that_contradict_themselves(studio: Studio) -> None:
+    (face,) = studio.find(SAMPLE)
+    with pytest.raises(RequestError, match="'Smiling' is named twice"):
+        face.edit({"Smiling": 1}, Smiling=0)
+    with pytest.raises(RequestError, match="'Smiling' is swept and set at once"):
+        face.sweep("Smiling", 0, 1, 2, Smiling=1)
+    for asked in ("Smiling", 5, [("Smiling", 1)]):
+        with pytest.raises(RequestError, match="an edit is a mapping"):
+            face.edit(asked)  # type: ignore[arg-type]
+    for sweep in ({"count": 2.5}, {"count": "3"}, {"first": "x"}, {"first": 1e300}, {"last": float("nan")}):
+        with pytest.raises(RequestError, match="a sweep takes 2 to 100 values|is not a number from -100 to 100"):
+            face.sweep("Smiling", **sweep)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="mode: must be one of difference, crop, not 'over'"):
+        face.edit(Smiling=1).pasted("over")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *({"batch_size": size} for size in (0, -3, "8", 2.5)),
+        *({"precision": precision} for precision in ("float16", 16, torch.bfloat16)),
+        *({"without": parts} for parts in ("encoder", ("nothing",))),
+        {"device": None},
+    ],
+    ids=str,
+)
+def test_options_of_the_studio_that_are_none(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: must be|unknown device"):
+        Studio.open(**option)
+
+
+def test_a_face_that_the_solver_cannot_follow_fails_alone(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before: a traceback, and no report of the faces that were done."""
+
+    def stops(*_: object) -> None:
+        raise FloatingPointError("the flow's solver stopped on the way")
+
+    monkeypatch.setattr(SDFlowEditor, "move", stops)
+    (face,) = studio.find(SAMPLE)
+    with pytest.raises(RequestError, match="Smiling=1: the flow's solver stopped on the way; choose a target nearer"):
+        face.edit(Smiling=1)
+    assert edit.main([str(SAMPLE), "-o", str(tmp_path), "--set", "Smiling=1", "--quiet"]) == 1
+    assert "face-01.png: cannot be computed: the flow's solver stopped" in capsys.readouterr().err
+    assert (tmp_path / "report.json").is_file()

@@ -120,3 +120,31 @@ def test_missing_keys_are_named(tiny_domain_folder: Path, tmp_path: Path) -> Non
     save_weights(tmp_path / "editor.safetensors", {k: v for k, v in state.items() if k != key}, metadata)
     with pytest.raises(WeightsError, match=f"missing keys: {key}"):
         load_editor(tmp_path)
+
+
+@pytest.mark.parametrize("value", [5, None, [1], "x"], ids=repr)
+@pytest.mark.parametrize("key", ["method", "domain", "attributes", "networks", "fingerprints", "settings"])
+def test_odd_metadata_are_refused(tiny_domain_folder: Path, tmp_path: Path, key: str, value: object) -> None:
+    """Before: TypeErrors and AttributeErrors."""
+    state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
+    save_weights(tmp_path / "editor.safetensors", state, {**metadata, key: value})
+    with pytest.raises(ValueError, match=f"editor.safetensors: .*{key}"):
+        load_editor(tmp_path / "editor.safetensors")
+
+
+def test_an_editor_that_does_not_say_what_it_belongs_to(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    state, metadata = load_weights(tiny_domain_folder / "editor.safetensors")
+    save_weights(tmp_path / "editor.safetensors", state, {**metadata, "fingerprints": {}})
+    with pytest.raises(WeightsError, match="does not say which generator and encoder it belongs to"):
+        load_editor(tmp_path / "editor.safetensors")
+
+
+@pytest.mark.parametrize("part", ["editor", "generator"])
+def test_weights_that_are_not_finite(tiny_domain_folder: Path, tmp_path: Path, part: str) -> None:
+    """Before: the solver's error, or black pictures."""
+    folder = copied(tiny_domain_folder, tmp_path / "copy")
+    state, metadata = load_weights(folder / f"{part}.safetensors")
+    key = next(key for key, value in state.items() if value.is_floating_point())
+    save_weights(folder / f"{part}.safetensors", {**state, key: state[key] * float("nan")}, metadata)
+    with pytest.raises(WeightsError, match=f"{part}.safetensors: '{key}' holds values that are not finite"):
+        load_editor(folder)
