@@ -111,7 +111,7 @@ from utils.devices import keep_freed_memory, pick_device
 from utils.failures import described, exit_status
 from utils.files import remove_litter
 from utils.locks import only_writer
-from utils.paths import displayed, resolve
+from utils.paths import absolute, displayed, resolve
 from utils.weights import WeightsError
 
 
@@ -122,7 +122,7 @@ def test_data(options: argparse.Namespace, domain: Domain) -> Any:
         correlation = DRAWN[options.faces]
         values |= {"name": "avatar_faces", "split": "test", "correlation": correlation, "cache": "cache/avatars"}
     else:
-        values |= {"name": "image_folder", "folder": str(Path(options.faces).resolve())}
+        values |= {"name": "image_folder", "folder": str(absolute(options.faces))}
     return DATASETS.build(Section(values, "faces"))
 
 

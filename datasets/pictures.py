@@ -107,12 +107,14 @@ def find_pictures(folder: str | Path) -> tuple[Path, list[Path]]:
     What else lies there is counted on the terminal, see `utils.photo_files.find_photos`.
 
     Raises:
-        FileNotFoundError: no such folder.
+        FileNotFoundError: no such folder, or no picture in it.
     """
     root = resolve(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"{displayed(root)}: no such folder of pictures (see datasets/README.md)")
     found = find_photos([str(root)])
+    if not found.photos:
+        raise FileNotFoundError("; ".join([*found.problems, *found.remarks()]))
     for remark in (*found.problems, *(f"{displayed(root)}: {remark}" for remark in found.remarks())):
         print(remark, file=sys.stderr)
     return root, [photo.path for photo in found.photos]

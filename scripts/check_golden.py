@@ -103,12 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not paths:
         print(f"{options.cases}: no case (NAME.json) here", file=sys.stderr)
         return 2
-    passed = 0
+    failed = []
     for path in paths:
-        passed += check(path, options.photos, options.verbose)
+        if not check(path, options.photos, options.verbose):
+            failed.append(path.stem)
         gc.collect()  # a network is gone before the next one is built
-    print(f"{passed} passed, {len(paths) - passed} failed")
-    return 0 if passed == len(paths) else 1
+    print(f"{len(paths) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        print(f"check_golden.py: failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -270,6 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         records = Records(manifest)
         everything = list(manifest.files.values())
         files = manifest.chosen(options.names) if options.names else everything
+        if options.folder is not None and options.folder.is_file() and len(files) > 1:
+            names = ", ".join(file.name for file in files)
+            raise ConfigError(f"--from {options.folder}: is a file; name the one NAME it is, of {names}")
         if options.list:
             print("\n\n".join(description(file, records) for file in files))
             return 0

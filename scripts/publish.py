@@ -65,7 +65,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for option, folder in (("-o", options.output), ("--space", options.space)):
         if folder is not None and folder.is_dir() and any(folder.iterdir()):
             parser.error(f"{option} {folder}: is not empty, and everything in it would be uploaded")
-    if options.space is not None and options.space.resolve() == options.output.resolve():
+    if options.space is not None and absolute(options.space) == absolute(options.output):
         parser.error("--space: a Space is a repository of its own, so it needs another folder than -o")
     return options
 
@@ -106,7 +106,7 @@ from scripts.publishing.weights import (
 )
 from utils.files import write_text
 from utils.hub import USUAL
-from utils.paths import displayed
+from utils.paths import absolute, displayed
 from utils.photo_files import find_photos
 from utils.sheets import SheetWriter
 

@@ -19,7 +19,7 @@ from utils.config import ConfigError, Section, check_arguments, load_config, nea
 from utils.failures import naming
 from utils.files import write_text
 from utils.integrity import Expected
-from utils.paths import ROOT, displayed
+from utils.paths import ROOT, absolute, displayed
 
 SHIPPED_MANIFEST = ROOT / "pretrained/manifest.yaml"
 _DRIVE = (  # the first answers with the file itself, the second with a confirmation page if the file is large
@@ -221,7 +221,7 @@ class Manifest:
 def public_file(path: Path) -> WeightFile | None:
     """The file of the shipped manifest that lies, or belongs, at a path, recognised by path or name."""
     for file in Manifest(SHIPPED_MANIFEST).files.values():
-        if path.resolve() == file.destination or path.name in file.published:
+        if absolute(path) == file.destination or path.name in file.published:
             return file
     return None
 

@@ -23,6 +23,14 @@ def expanded(path: str | Path) -> Path:
         raise ValueError(f"{str(path)[:200]}: there is no home folder of that name") from None
 
 
+def absolute(path: str | Path) -> Path:
+    """The absolute path without links; of a circle of links its own, so that reading it says what is wrong."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError):
+        return Path(path).absolute()
+
+
 def resolve(path: str | Path) -> Path:
     """Absolute form of a path from a config: relative ones start at the project's folder."""
     path = expanded(path)
@@ -48,10 +56,7 @@ def displayed(path: str | Path) -> str:
     the hub."""
     if address := hub_address(path):
         return address
-    try:
-        path = Path(path).resolve()
-    except (OSError, RuntimeError):  # a circle of links
-        return str(path)
+    path = absolute(path)
     for base in (Path.cwd(), ROOT):
         if path.is_relative_to(base):
             return str(path.relative_to(base))

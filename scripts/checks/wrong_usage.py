@@ -154,7 +154,7 @@ def usages() -> Iterator[Usage]:
         ("--faces", "nowhere"), ("--faces", ""), ("--faces", "FILE"), ("--faces", "FOLDER"), ("--faces", "LOOP"),
         ("--faces", "~no-such-user/x"), ("--faces", "BROKENPHOTOS"), ("--checkpoint", "nowhere"), ("--checkpoint", ""),
         ("--checkpoint", "FILE"), ("--checkpoint", "FOLDER"), ("--checkpoint", JUDGE), ("--checkpoint", "LOOP"),
-        ("--checkpoint", "PICTURE"), ("--checkpoint", "EMPTY"), ("--domain", "configs/domains/avatars.yaml"),
+        ("--checkpoint", "PICTURE"), ("--checkpoint", "EMPTY"), ("--domain", "nowhere"),
         ("--semantic-encoder", EDITOR), ("--checkpoint", EDITOR, "--semantic-encoder", EDITOR),
         ("--checkpoint", EDITOR, "--semantic-encoder", "nowhere"), ("--checkpoint", "~no-such-user/x"),
     ):  # fmt: skip
