@@ -177,7 +177,7 @@ class Studio:
             raise ForeignFace(foreign)
         edits = []
         for chunk in _chunks(faces, self.batch_size):
-            edited = self.pipeline.edit(_joined([face.inverted for face in chunk]), request)
+            edited = self.pipeline.edit(Inversion.joined([face.inverted for face in chunk]), request)
             edits += [Edit(face, request, edited.row(index)) for index, face in enumerate(chunk)]
         for edit in edits:
             if not bool(edit.result.finite()):
@@ -402,13 +402,6 @@ def _target(name: str, wanted: Wanted) -> Target:
     if value != value or value in (float("inf"), -float("inf")):
         raise RequestError(f"{name}: '{wanted}' is neither a finite number nor \"flip\"")
     return SetTo(value)
-
-
-def _joined(inversions: Sequence[Inversion]) -> Inversion:
-    """The rows of several."""
-    if len(inversions) == 1:
-        return inversions[0]
-    return Inversion(**{name: torch.cat([getattr(one, name) for one in inversions]) for name in vars(inversions[0])})
 
 
 def _chunks(faces: Sequence[Face], size: int) -> Iterator[Sequence[Face]]:

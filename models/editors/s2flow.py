@@ -34,6 +34,7 @@ class S2FlowEditor(Editor):
     title: ClassVar[str] = "S²-Flow"
     requests: ClassVar[tuple[str, ...]] = ("mask", "style")
     condition: ClassVar[str] = "mask"
+    reads_synthesis: ClassVar[bool] = True  # as published: the style is what the mask of this code's picture leaves
 
     def __init__(self, flow: ContinuousFlow, mask_encoder: MaskEncoder, parse: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
