@@ -82,6 +82,17 @@ class S2FlowEditor(Editor):
         return self.flow.eval().inverse(rest, target)
 
 
+def mask_editor(editor: Editor) -> S2FlowEditor:
+    """The same editor, for callers that need masks.
+
+    Raises:
+        ValueError: its condition is something else.
+    """
+    if not isinstance(editor, S2FlowEditor):
+        raise ValueError(f"this needs an editor of masks; {editor.title} takes: {', '.join(editor.requests)}")
+    return editor
+
+
 def style_walk(rest: Tensor, style: Tensor, steps: int = STYLE_STEPS) -> Iterator[Tensor]:
     """The published walk from a face's style to another: step i, from 0 on, mixes i / (steps − 1) of the other into the
     result of the step before, so that the last step arrives.

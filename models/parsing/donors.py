@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.parsing.palette import CLASSES
+
 CHOICES = ("smile", "nose", "brows", "remove_glasses", "add_glasses", "hair")
 _NONE, _READING = "NoGlasses", "ReadingGlasses"
 
@@ -44,6 +46,16 @@ class FaceRecord:
             _text(attributes.get("gender")),
             _text(first.get("color")) if isinstance(first, Mapping) else None,
         )
+
+    @classmethod
+    def of_mask(cls, mask: np.ndarray) -> FaceRecord:
+        """What a mask (H, W) tells in place of a face API: glasses, for reading if they leave an eye to be seen; a
+        smile where the inside of the mouth shows. It tells no gender: all count as one.
+        """
+        seen = {CLASSES[index] for index in np.unique(mask)}
+        eyes = seen & {"left eye", "right eye"}
+        kind = (_READING if eyes else "Sunglasses") if "eyeglasses" in seen else _NONE
+        return cls(glasses=kind, smile=float("mouth interior" in seen), gender="any")
 
     @property
     def wears_glasses(self) -> bool | None:

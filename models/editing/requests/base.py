@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -98,3 +99,8 @@ def as_label(text: str) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{text[: _LABEL_LIMIT - 9]}-{digest}"
+
+
+def as_name(text: str) -> str:
+    """A file's name as a part of a label."""
+    return re.sub(r"[^\w.-]+", "-", text)
