@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.editing.requests.base import Goal, Request, RequestError, as_label, as_name
 from models.editing.requests.kind import RequestKind
+from utils.options import not_empty
 
 if TYPE_CHECKING:
     from models.editing.given_masks import GivenMasks
@@ -93,7 +94,7 @@ class MaskRequests(RequestKind):
         )
         group.add_argument(
             "--mask",
-            type=Path,
+            type=not_empty,
             metavar="FILE|FOLDER",
             help="the mask that the faces get: a picture of class numbers or of their colours, of any size; in a "
             "folder the one with the photo's name, such as those of --save-masks",
@@ -108,11 +109,11 @@ class MaskRequests(RequestKind):
         )
         group.add_argument(
             "--donors",
-            type=Path,
+            type=not_empty,
             metavar="FOLDER",
             help="masks or pictures of faces: one of the ten most similar that are fit is chosen for each face",
         )
-        group.add_argument("--donor", type=Path, metavar="FILE", help="mask or picture of the one face to take from")
+        group.add_argument("--donor", type=not_empty, metavar="FILE", help="mask or picture of one face to take from")
         group.add_argument(
             "--donor-seed", type=int, default=0, metavar="N", help="of the choice among donors (default: %(default)s)"
         )
@@ -131,13 +132,13 @@ class MaskRequests(RequestKind):
             raise RequestError(f"--donor-seed {options.donor_seed}: must be a whole number from 0 to {(1 << 32) - 1}")
         if options.mask is None and place is None:
             return []
-        given = None if options.mask is None else _given_masks(options.mask, pipeline)
-        donors = None if place is None else _donors(option, place, options, pipeline)
+        given = None if options.mask is None else _given_masks(Path(options.mask), pipeline)
+        donors = None if place is None else _donors(option, Path(place), options, pipeline)
         return [MaskRequest(given, tuple(options.mask_edit), donors)]
 
     def settings(self, options: argparse.Namespace) -> dict[str, Any]:
         places = {"mask": options.mask, "donors": options.donors, "donor": options.donor}
-        named = {name: str(place) for name, place in places.items() if place is not None}
+        named = {name: place for name, place in places.items() if place is not None}
         return named | ({"donor_seed": options.donor_seed} if options.donors is not None else {})
 
 

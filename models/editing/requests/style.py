@@ -50,7 +50,7 @@ class StyleRequest(Request):
         return StyleRequest(as_label(f"{named}={step or format(share, 'g')}"), style, share)
 
     def described(self) -> dict[str, str]:
-        return {"style": self.label.removeprefix("style-"), "style share": f"{self.share:.4g}"}
+        return {"style": self.label.rpartition("=")[0].removeprefix("style-"), "style share": f"{self.share:.4g}"}
 
     def resolve(self, faces: Inversion, editor: Editor) -> Goal:
         return Goal(faces.rest.lerp(self.style.to(faces.rest), self.share), faces.condition)
