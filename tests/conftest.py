@@ -16,10 +16,7 @@ import torch
 import yaml
 
 from models.domain import PARTS, Domain
-from models.editors.s2flow import S2FlowEditor
-from models.editors.stored import editor_metadata
-from models.flows.cnf import ContinuousFlow
-from models.parsing.mask_encoder import MaskEncoder
+from tests.masks import save_mask_editor
 from training.methods.sdflow import SDFlowMethod
 from utils.weights import save_weights
 
@@ -108,20 +105,5 @@ def tiny_domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_mask_editor(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an S²-Flow editor with random weights in the tiny domain, whose masks are of 32 × 32 pixels."""
-    domain = Domain.from_file(tiny_domain_folder / "domain.yaml")
-    networks = {
-        "flow": {"name": "continuous_flow", "hidden": [16, 16], "tolerance": 1e-6},
-        "mask_encoder": {"name": "mask_encoder", "side": SIDE, "stages": 2, "width": 4},
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        flow = ContinuousFlow(STYLE_DIM, 19, [16, 16], tolerance=1e-6)
-        encoder = MaskEncoder(side=SIDE, stages=2, width=4)
-    with torch.no_grad():
-        for parameter in [*flow.velocity.parameters(), *encoder.fc.parameters()]:
-            parameter.mul_(2)  # edits are to be seen
-    editor = S2FlowEditor(flow, encoder, domain.parse)
-    metadata = editor_metadata(editor.name, (), domain, networks, ("generator", "encoder", "parser"), {})
     path = tmp_path_factory.mktemp("mask_editor") / "editor.safetensors"
-    save_weights(path, editor.state_dict(), {**metadata, "config": {}, "step": 0})
-    return path
+    return save_mask_editor(Domain.from_file(tiny_domain_folder / "domain.yaml"), path)

@@ -6,10 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 import edit
+from models.domain import Domain
+from models.editors.s2flow import S2FlowEditor
+from models.editors.stored import editor_metadata
+from models.flows.cnf import ContinuousFlow
+from models.parsing.mask_encoder import MaskEncoder
 from models.parsing.palette import CLASSES
+from utils.weights import save_weights
 
 SIDE = 32
 
@@ -46,6 +53,26 @@ def save_mask(path: Path, mask: np.ndarray) -> Path:
     """A grey mask in a file."""
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(mask).save(path)
+    return path
+
+
+def save_mask_editor(domain: Domain, path: Path) -> Path:
+    """A file with an S²-Flow editor of random weights, whose masks have the domain's side."""
+    side, hidden, tolerance = domain.image_side, [16, 16], 1e-6
+    networks = {
+        "flow": {"name": "continuous_flow", "hidden": hidden, "tolerance": tolerance},
+        "mask_encoder": {"name": "mask_encoder", "side": side, "stages": 2, "width": 4},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        flow = ContinuousFlow(domain.style_dim, 19, hidden, tolerance=tolerance)
+        encoder = MaskEncoder(side=side, stages=2, width=4)
+    with torch.no_grad():
+        for parameter in [*flow.velocity.parameters(), *encoder.fc.parameters()]:
+            parameter.mul_(2)  # edits are to be seen
+    editor = S2FlowEditor(flow, encoder, domain.parse)
+    metadata = editor_metadata(editor.name, (), domain, networks, ("generator", "encoder", "parser"), {})
+    save_weights(path, editor.state_dict(), {**metadata, "config": {}, "step": 0})
     return path
 
 
