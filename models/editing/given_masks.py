@@ -24,8 +24,10 @@ _MADE = re.compile(r"--(?:(face\d+)-)?(?:mask|latents|aligned|input|inversion)$"
 def face_name(name: str) -> str:
     """The name by which a face is known, out of that of its photograph or of any file that edit.py made of it.
 
-    >>> face_name("party"), face_name("party--mask"), face_name("party--face2-latents")
-    ('party', 'party', 'party--face2')
+    >>> face_name("party--mask")
+    'party'
+    >>> face_name("party--face2-latents")
+    'party--face2'
     """
     return _MADE.sub(lambda found: f"--{found[1]}" if found[1] else "", name)
 

@@ -42,7 +42,7 @@ class MaskDonors:
     seed: int = 0
     trusted: bool = False
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Short hash of masks and seed."""
         found = hashlib.sha256(str((self.seed, self.trusted)).encode())

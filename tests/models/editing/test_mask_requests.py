@@ -241,6 +241,11 @@ def test_whose_part_is_taken() -> None:
     removed, impossible = MaskDonors({"d": sun, "e": base}).edited(["remove_glasses", "remove_glasses"], worn)
     assert not (removed == mask_edits.GLASSES).any()
     assert impossible == ["remove_glasses is impossible: the face wears no glasses"]  # any more
+    nearly = drawn()
+    nearly[11, 10:13], nearly[24, 12:14] = mask_edits.GLASSES, 10  # errors of a parser
+    assert MaskDonors({"d": nearly}).edited(["add_glasses", "smile"], base)[1] == [
+        f"{edit} is impossible: no donor is fit for it" for edit in ("add_glasses", "smile")
+    ]
     closed = {"d": drawn()}
     assert MaskDonors(closed).edited(["smile"], base)[1] == ["smile is impossible: no donor is fit for it"]
     assert not MaskDonors(closed, trusted=True).edited(["smile"], base)[1]

@@ -81,6 +81,11 @@ def test_each_style_with_the_mask_is_an_edit_of_the_command(
     for face, entry in zip(faces, said["faces"], strict=True):
         assert difference(shown(out, entry, one), face.edit(mask=mask, style=(faces[1], 0.5)).picture) <= 1
         assert difference(shown(out, entry, mean), to_pillow(styled)) <= 1
+    (tmp_path / "masks").mkdir()
+    save_mask(tmp_path / "masks/face-0.png", drawn())
+    by_name = ("--checkpoint", tiny_mask_editor, "--mask", tmp_path / "masks", *styles)
+    assert run(photos, "-o", tmp_path / "named", *by_name) == 1
+    assert report(tmp_path / "named")["counts"] == {"edited": 1, "failed": 2}
     assert run(out / "latents", "-o", tmp_path / "codes", *common) == 0  # the other faces still need the encoder
     for before, after in zip(said["faces"], report(tmp_path / "codes")["faces"], strict=True):
         assert difference(shown(out, before, one), shown(tmp_path / "codes", after, one)) <= 1
