@@ -20,7 +20,7 @@ demo: setup
 	@$(VENV_PYTHON) scripts/demo.py
 
 test: lint
-	@$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+	@$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 page:
 	@$(PYTHON) scripts/set_up.py --with page

@@ -26,6 +26,7 @@ import argparse
 import errno
 import io
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -136,7 +137,7 @@ from utils.files import remove_litter, write_text
 from utils.locks import only_writer
 from utils.paths import displayed
 from utils.photo_files import SUFFIXES, find_photos
-from utils.photos import Photo
+from utils.photos import Photo, printable
 
 
 class Stopped(KeyboardInterrupt):
@@ -152,8 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with stopping_on_signals():
         try:
             found = find_photos(options.photos, options.output, SUFFIXES | LATENT_SUFFIXES)
-            if not found.photos:
-                raise RequestError("; ".join(found.problems))
+            if not any(os.path.lexists(photo.path) for photo in found.photos):
+                missing = [f"{printable(photo.path)}: there is no such file" for photo in found.photos]
+                raise RequestError("; ".join([*found.problems, *missing]))
             studio = open_studio(options, found.photos)
             pipeline = studio.pipeline
             requests = parse_requests(options, pipeline)

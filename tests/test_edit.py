@@ -121,6 +121,17 @@ def test_a_folder_of_everything(tmp_path: Path, checkpoint: str) -> None:
     assert f"{len(good) + 1} edited" in done.stdout and "Traceback" not in done.stderr
 
 
+def test_where_no_file_exists_the_call_was_wrong(
+    photos: Path, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, missing = tmp_path / "out", [tmp_path / "a.png", tmp_path / "b.png"]
+    assert run(*missing, "-o", out, "--checkpoint", checkpoint) == 2 and not out.exists()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert all(f"{path}: there is no such file" in said for path in missing)
+    assert run(missing[0], photos / "face-0.png", "-o", out, "--checkpoint", checkpoint, "--flip", "Male") == 1
+    assert report(out)["counts"] == {"edited": 1, "failed": 1}
+
+
 def test_all_good_as_a_process(photos: Path, tmp_path: Path, checkpoint: str) -> None:
     command = [*EDIT, str(photos / "*.png"), "-o", str(tmp_path / "out"), "--checkpoint", checkpoint, "--flip", "Male"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -347,3 +347,14 @@ def test_the_table_of_speed_is_that_of_the_benchmark() -> None:
             number = cell.strip().removesuffix(" s")
             decimals = len(number.partition(".")[2])
             assert float(number) == round(seconds, decimals), line
+
+
+def test_the_table_of_reliability_is_that_of_its_files() -> None:
+    """Each file of figures has a row with its command and numbers."""
+    folder, page = ROOT / "results/reliability", TEXTS["results/reliability/README.md"]
+    number, cell = r"\| ([\d,]+) ", r"\|[^|]*"
+    rows = re.findall(rf"^\| \[[^|]+\]\((\S+)\){'[^|]*'}{number * 2}{cell}\| `([^|`]+)` \|$", page, re.MULTILINE)
+    shown = {name: (*(int(count.replace(",", "")) for count in counts), line) for name, *counts, line in rows}
+    files = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    assert shown == {name: (one["tried"], one["survived"], one["command"]) for name, one in files.items()}
+    assert all(one["tried"] == one["survived"] for one in files.values())

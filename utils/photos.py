@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -16,6 +17,10 @@ from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageErr
 FILE_LIMIT = 400_000_000  # bytes; a 64-megapixel TIFF of 16 bits a channel has 384 million
 PIXEL_LIMIT = 150_000_000  # of baseline JPEG, which is decoded at a reduced size where that suffices
 WHOLE_PIXEL_LIMIT = 64_000_000  # of all other formats, which are decoded whole: a quarter of a gigabyte as RGB
+# What Pillow warns of and logs would be printed without the file's name: odd metadata, sizes that are refused here. Set
+# once, since pictures are read in several threads, which share the filters.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT  # above it Pillow warns of what is refused here, above its double it refuses
 _ROWS = 256  # of a picture with 16 or 32 bits a channel are converted at once
 # ISO/IEC 23008-12: HEVC pictures and sequences. `mif1` and `msf1` say no more than that the file holds pictures.
@@ -189,6 +194,8 @@ def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded
 
     def whole() -> _Decoded:
         with _opened(data) as opened:
+            if opened.format == "EPS":  # Pillow would hand it to Ghostscript
+                raise PhotoError("PostScript, which is a program: convert it to a picture first")
             width, height = opened.size
             limit = PIXEL_LIMIT if _kind(opened) == "JPEG" else WHOLE_PIXEL_LIMIT
             if width * height > limit:
@@ -202,9 +209,7 @@ def _guarded(data: bytes, decode: Callable[[Image.Image], _Decoded]) -> _Decoded
 def _sentence(decode: Callable[[], _Decoded]) -> _Decoded:
     """What `decode` gives; whatever a decoder raises becomes a sentence."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of pictures beyond the limit and of odd metadata
-            return decode()
+        return decode()
     except PhotoError:
         raise
     except UnidentifiedImageError:
@@ -313,6 +318,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """The picture in a mode with 8 bits a channel and no palette: itself where it is in one."""
     if picture.mode.startswith("I") or picture.mode == "F":
         return _scaled_to_bytes(picture)
+    if picture.mode == "P" and picture.format == "ICNS":  # its palette is where only a conversion finds it
+        return picture.convert("RGB")
     if picture.has_transparency_data:
         return picture if picture.mode == "RGBA" else picture.convert("RGBA")
     return picture.convert("RGB") if picture.mode in ("P", "1", "LAB", "HSV", "YCbCr") else picture
@@ -328,7 +335,7 @@ def _scaled_to_bytes(picture: Image.Image) -> Image.Image:
     white = max(65535.0 if picture.mode.startswith("I") else 1.0, float(np.float32(values.max())))
     scaled = np.empty(values.shape, dtype=np.uint8)
     for rows in portions:
-        scaled[rows] = (values[rows].astype(np.float32) / white * 255).clip(0, 255).round()
+        scaled[rows] = ((values[rows].astype(np.float32) / white).clip(0, 1) * 255).round()
     return Image.fromarray(scaled)
 
 

@@ -3,6 +3,7 @@
 
     python scripts/checks/fuzz_weight_files.py --mutations 20000 --seed 1     the long form of what the tests do
     python scripts/checks/fuzz_weight_files.py --formats nvlabs legacy --keep output/fuzz
+    python scripts/checks/fuzz_weight_files.py --mutations 5000 --json results/reliability/hostile_weight_files.json
 
 Each damaged file must be refused with one sentence that names it, or give a network with the same keys and shapes as
 the whole file and finite weights; without running anything, within 10 seconds and 1 GB beyond its size. Where that
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import io
+import json
 import random
 import sys
 import tempfile
@@ -38,7 +40,8 @@ from models.weight_files import LoadedNetwork, load_network
 from models.weight_files.description import describe
 from scripts.checks.weight_file_samples import flow_file, prefixed, save, state_of, write_nvlabs, write_tuned
 from utils.failures import explain_failures
-from utils.options import output_folder, value_of
+from utils.files import write_text
+from utils.options import output_file, output_folder, value_of
 from utils.paths import displayed
 from utils.ranges import Count, Seed
 from utils.weight_files.refusal import shown
@@ -236,7 +239,7 @@ def fuzz(
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Command line of fuzz_checkpoints.py."""
+    """Command line of fuzz_weight_files.py."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -248,6 +251,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--keep", type=output_folder, metavar="FOLDER", help="where files go that did not come out well"
     )
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write what was tried and what came of it")
     return parser.parse_args(arguments)
 
 
@@ -256,7 +260,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="fuzz-checkpoints-"))
     folder.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    formats: dict[str, dict[str, int]] = {}
+    failures: list[str] = []
     watch = Watch()
     warm_up(folder)
     limit_memory()
@@ -265,9 +270,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             counts, bad = fuzz(name, options.mutations, options.seed, folder, watch, bar.update)
         print(f"{name}: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}", flush=True)
         for path, outcome in bad:
-            print(f"  {path}: {outcome.verdict}: {outcome.text} ({outcome.seconds:.1f} s)")
-        failed += len(bad)
-    return 1 if failed else 0
+            failures.append(f"{path.name}: {outcome.verdict}: {outcome.text} ({outcome.seconds:.1f} s)")
+            print(f"  {path.parent}/{failures[-1]}")
+        formats[name] = dict(counts.most_common())
+    if options.json:
+        tried = options.mutations * len(formats)
+        only = "" if options.formats == list(SAMPLES) else f" --formats {' '.join(options.formats)}"
+        figures = {
+            "command": f"python scripts/checks/fuzz_weight_files.py --mutations {options.mutations} "
+            f"--seed {options.seed}{only}",
+            "tried": tried,
+            "survived": tried - len(failures),
+            "formats": formats,
+            "failures": failures,
+        }
+        write_text(options.json, json.dumps(figures, indent=2) + "\n")
+        print(displayed(options.json))
+    return 1 if failures else 0
 
 
 def warm_up(folder: Path) -> None:

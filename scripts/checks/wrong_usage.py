@@ -27,6 +27,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from tqdm import tqdm
+
 from utils.failures import explain_failures
 from utils.files import write_text
 from utils.options import not_empty, output_file, value_of
@@ -363,17 +365,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = parse_arguments(arguments)
     chosen = [usage for usage in usages() if not options.only or Path(usage.command).name in options.only]
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.jobs) as pool:
-        folder = Path(name)
-        results = list(pool.map(partial(attempt, places=prepare(folder), folder=folder), chosen))
+    results = []
     tried: Counter[str] = Counter()
     survived: Counter[str] = Counter()
-    for result in results:
-        command = str(result["command"])
-        tried[command] += 1
-        survived[command] += not result["fault"]
-        if result["fault"]:
-            print(f"{command} {' '.join(map(repr, result['words']))}: {result['fault']}")  # type: ignore[call-overload]
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.jobs) as pool:
+        folder = Path(name)
+        attempts = pool.map(partial(attempt, places=prepare(folder), folder=folder), chosen)
+        for result in tqdm(attempts, total=len(chosen), unit="call"):
+            results.append(result)
+            command = str(result["command"])
+            tried[command] += 1
+            survived[command] += not result["fault"]
+            if result["fault"]:
+                tqdm.write(f"{command} {result['words']}: {result['fault']}")
     for command, count in tried.items():
         print(f"{command:<40} {count:>4} tried {survived[command]:>4} survived")
     print(f"{'all':<40} {tried.total():>4} tried {survived.total():>4} survived")

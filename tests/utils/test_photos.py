@@ -6,7 +6,9 @@ import io
 import os
 import stat
 import struct
+import subprocess
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
@@ -14,7 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from utils.photos import FILE_LIMIT, PhotoError, decode_photo, is_heic, open_photograph, printable, read_photo
+from utils.paths import ROOT
+from utils.photos import (
+    FILE_LIMIT,
+    PhotoError,
+    decode_photo,
+    decode_picture,
+    is_heic,
+    open_photograph,
+    printable,
+    read_photo,
+)
 
 RED, BLUE = (220, 30, 40), (20, 40, 210)
 
@@ -41,6 +53,32 @@ def test_formats(kind: str) -> None:
     picture = decode_photo(encoded(halves(), kind))
     assert picture.mode == "RGB" and picture.size == (40, 30)
     assert near(picture.getpixel((5, 3)), RED, 25) and near(picture.getpixel((5, 27)), BLUE, 25)
+
+
+def test_icons_with_a_palette_keep_their_colours() -> None:
+    picture = decode_photo(encoded(halves(64, 64).quantize(4), "ICNS"), enough=64)
+    assert near(picture.getpixel((5, 3)), RED) and near(picture.getpixel((5, 60)), BLUE)
+
+
+def test_postscript_is_not_run() -> None:
+    with pytest.raises(PhotoError, match="PostScript"):
+        decode_photo(encoded(halves(), "EPS"))
+
+
+def test_reading_leaves_the_filters_of_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that set and restore them undo each other's."""
+    during, copy = [], Image.Image.copy
+    monkeypatch.setattr(Image.Image, "copy", lambda picture: during.append(list(warnings.filters)) or copy(picture))
+    decode_picture(halves())
+    assert during and all(filters == warnings.filters for filters in during)
+
+
+def test_what_pillow_warns_of_and_logs_is_not_printed() -> None:
+    program = """import logging, warnings, utils.photos
+warnings.warn_explicit("odd", UserWarning, "PIL/TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+logging.getLogger("PIL.TiffImagePlugin").error("odd")"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_sixteen_bits_keep_their_brightness() -> None:

@@ -553,14 +553,19 @@ def test_what_pytorch_reads_is_read_alike(tmp_path: Path) -> None:
         assert checkpoint.content["shape"] == (1, 2) and checkpoint.content["set"] == {"a"}
 
 
-def test_damaged_at_random() -> None:
+def test_damaged_at_random(tmp_path: Path) -> None:
     """The short form of scripts/checks/fuzz_weight_files.py."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words, written = ["--mutations", "150", "--seed", "3"], tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, "scripts/checks/fuzz_weight_files.py", "--mutations", "150", "--seed", "3"],
+        [sys.executable, "scripts/checks/fuzz_weight_files.py", *words, "--json", str(written)],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     for format in SAMPLES:
         counts = re.search(rf"^{format}: (\d+) refused, (\d+) loaded$", done.stdout, re.MULTILINE)
         assert counts and int(counts[1]) + int(counts[2]) == 150 and int(counts[2]), done.stdout
+    figures = json.loads(written.read_text(encoding="utf-8"))
+    assert figures["tried"] == figures["survived"] == 150 * len(SAMPLES) and not figures["failures"]
+    assert figures["command"] == f"python scripts/checks/fuzz_weight_files.py {' '.join(words)}"
+    assert all(sum(counts.values()) == 150 for counts in figures["formats"].values())
