@@ -231,6 +231,8 @@ def test_whose_part_is_taken() -> None:
     haired = [MaskDonors(masks, seed).edited(["hair"], base, "m03")[0] for seed in range(12)]
     rows = {int((mask == mask_edits.HAIR)[:, 6].sum()) for mask in haired}
     assert len(rows) > 1 and 3 not in rows and max(rows) <= 13  # ten neighbours without the face itself
+    for name, possible in (("m05", False), ("m05--latents", False), ("m06", True)):
+        assert possible is not bool(MaskDonors({"m05": masks["m05"]}).edited(["smile"], base, name)[1])
     again = MaskDonors(masks, 4).edited(["hair"], base, "m03")[0]
     np.testing.assert_array_equal(again, haired[4])
     worn, sun = drawn(glasses=True), drawn(glasses=True, eyes=False)
