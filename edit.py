@@ -10,6 +10,7 @@
     python edit.py PHOTOS -o OUT --save-latents                                   then, without photos or encoder:
     python edit.py OUT/latents -o MORE --sweep Smiling=0:1:5
     python edit.py latents.pt projected_w.npz -o OUT --set Smiling=1              codes of e4e, PTI, NVIDIA …
+    python edit.py PHOTOS -o OUT --checkpoint S2FLOW --mask MASKS --style BLACK:0.5    a mask for each, and a style
 
 OUT gets faces/NAME--input.png (the aligned face), faces/NAME--inversion.png (what the generator makes of it unedited),
 faces/NAME--EDIT.png, sheet.png with all of them side by side, and report.json with what was measured. Where faces are

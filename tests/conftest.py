@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from models.domain import PARTS, Domain
+from tests.masks import save_mask_editor
 from training.methods.sdflow import SDFlowMethod
 from utils.weights import save_weights
 
@@ -99,3 +100,10 @@ def tiny_domain_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         state, metadata = method.exports()["editor"]
     save_weights(folder / "editor.safetensors", state, {**metadata, "config": {}, "step": 0})
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_mask_editor(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an S²-Flow editor with random weights in the tiny domain, whose masks are of 32 × 32 pixels."""
+    path = tmp_path_factory.mktemp("mask_editor") / "editor.safetensors"
+    return save_mask_editor(Domain.from_file(tiny_domain_folder / "domain.yaml"), path)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -456,11 +457,11 @@ def test_one_face_that_cannot_be_computed(
     invert = EditingPipeline.invert
     poison = face(3).getpixel((0, 0))
 
-    def fragile(self: EditingPipeline, image: torch.Tensor) -> object:
+    def fragile(self: EditingPipeline, image: torch.Tensor, names: Sequence[str]) -> object:
         first = ((image[:, :, 0, 0] + 1) * 127.5).round().int().tolist()
         if list(poison) in first:  # type: ignore[arg-type]
             raise RuntimeError("the solver gave up")
-        return invert(self, image)
+        return invert(self, image, names)
 
     monkeypatch.setattr(EditingPipeline, "invert", fragile)
     assert run(photos, "-o", tmp_path / "out", "--checkpoint", checkpoint, "--set", "Male=1") == 1

@@ -31,6 +31,7 @@ import training.methods
 from models.domain import PARTS, Domain
 from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
+from tests.masks import drawn, save_mask, save_mask_editor
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
 from training.settings import TrainingSettings
 from utils.config import check_arguments, load_config
@@ -45,6 +46,7 @@ README = TEXTS["README.md"]
 
 SAMPLES = ROOT / "pretrained/avatars/samples"
 EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
+AVATARS = ROOT / "configs/domains/avatars.yaml"
 QUIET = ("--quiet", "--device", "cpu")
 NO_PARSER = {"scripts/checks/help_texts.py"}
 
@@ -164,6 +166,13 @@ def placed(word: str, folder: Path) -> str:
         return str(folder / "faces")
     if word.startswith(("configs/", "pretrained/")):
         return str(ROOT / word)
+    if word == "runs/s2flow-avatars":
+        path = folder / "s2flow.safetensors"
+        return str(path if path.is_file() else save_mask_editor(Domain.from_file(AVATARS), path))
+    if word == "MASK.png":
+        return str(save_mask(folder / word, drawn()))
+    if style := re.fullmatch(r"(FACES|OTHER\.png)(:[\d.]+)?", word):
+        return str(folder / "faces" / ("" if style[1] == "FACES" else "face-01.png")) + (style[2] or "")
     if run := re.fullmatch(r"(?:\w+=)?(runs/[\w-]+)", word):
         state, metadata = load_weights(EDITOR)
         save_weights(folder / run[1] / "editor.safetensors", state, {**metadata, "run": run[1]})  # no two are the same

@@ -56,8 +56,11 @@ class FaceEditor:
             edited = self.pipeline.edit(inversion, request)
             finite = edited.finite().tolist()
             for index, face in enumerate(faces):
-                if not finite[index]:
-                    face.fail(f"{request.label}: the result is not finite; choose a target nearer to the face")
+                failure = edited.failures[index]
+                if not failure and not finite[index]:
+                    failure = "the result is not finite; choose a target nearer to the face"
+                if failure:
+                    face.fail(f"{request.label}: {failure}")
                     continue
                 face.entry["edits"][request.label] = self._measured_edit(edited, index, request.label)
                 results[index].pictures[request.label] = to_pillow(edited.picture[index])
@@ -65,10 +68,11 @@ class FaceEditor:
         return [(face, result) for face, result in zip(faces, results, strict=True) if not face.has_failed]
 
     def _inverted(self, faces: Sequence[Face]) -> Inversion:
+        names = [face.name for face in faces]
         saved = [face.saved for face in faces if face.saved is not None]
         if saved:
-            return self.pipeline.restore(saved, self.metadata["hash"])
-        return self.pipeline.invert(torch.stack([face.image for face in faces if face.image is not None]))
+            return self.pipeline.restore(saved, self.metadata["hash"], names)
+        return self.pipeline.invert(torch.stack([face.image for face in faces if face.image is not None]), names)
 
     def _result(self, inversion: Inversion, index: int) -> Result:
         """The unedited part of a face's result."""
@@ -76,8 +80,7 @@ class FaceEditor:
         saved = self._latent(inversion, index) if self.settings.save_latents else None
         pictures = {INPUT: photo, ALIGNED: photo, INVERSION: to_pillow(inversion.picture[index])}
         if self.settings.save_masks:
-            domain = self.pipeline.domain
-            pictures[MASK] = indexed(domain.parse(domain.resized(inversion.picture[index : index + 1]))[0])
+            pictures[MASK] = indexed(self.pipeline.masks(inversion.picture[index : index + 1])[0])
         return Result(pictures, saved)
 
     def _latent(self, inversion: Inversion, index: int) -> SavedLatent:
@@ -105,8 +108,10 @@ class FaceEditor:
     def _measured_edit(self, edited: Edited, index: int, label: str) -> dict[str, Any]:
         measured = measured_edit(edited, index, self.pipeline.editor)
         identity = measured["identity_to_inversion"]
+        warnings = [edited.remarks[index]] if edited.remarks[index] else []
         if identity < IDENTITY_LIMIT:
-            measured["warning"] = (
-                f"{label}: identity {identity:.2f} is left, below {IDENTITY_LIMIT}: choose a target nearer to the face"
-            )
+            said = f"identity {identity:.2f} is left, below {IDENTITY_LIMIT}"
+            warnings.append(f"{said}: choose a target nearer to the face")
+        if warnings:
+            measured["warning"] = f"{label}: {'; '.join(warnings)}"
         return measured

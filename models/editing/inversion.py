@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass
 class Inversion:
-    """Faces, and what the domain's encoder and generator and the editor make of them. All tensors have B rows.
+    """Faces, and what the domain's encoder and generator and the editor make of them. All attributes have B rows.
 
     Attributes:
         image: aligned faces (B, 3, S, S); of saved latents, whose photographs are not there, the inversions.
@@ -23,6 +23,7 @@ class Inversion:
         embedding: identity embeddings (B, E) of the faces.
         embedding_of_inversion: the same of the inversions.
         distance: reconstruction distance (B,).
+        names: of the faces, by which a request finds what it has for each; empty texts where nobody named them.
     """
 
     image: Tensor
@@ -34,6 +35,7 @@ class Inversion:
     embedding: Tensor
     embedding_of_inversion: Tensor
     distance: Tensor
+    names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.image)
@@ -41,7 +43,17 @@ class Inversion:
     def rows(self, indices: Sequence[int]) -> Inversion:
         """Some of the faces."""
         index = torch.as_tensor(indices, dtype=torch.long, device=self.image.device)
-        return Inversion(**{name: value[index] for name, value in vars(self).items()})
+        names = tuple(self.names[index] for index in indices)
+        return Inversion(**{name: value[index] for name, value in vars(self).items() if name != "names"}, names=names)
+
+    @staticmethod
+    def joined(parts: Sequence[Inversion]) -> Inversion:
+        """The faces of several."""
+        if len(parts) == 1:
+            return parts[0]
+        names = tuple(name for part in parts for name in part.names)
+        tensors = [field.name for field in fields(Inversion) if field.name != "names"]
+        return Inversion(**{name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}, names=names)
 
     def identity(self) -> Tensor:
         """Cosine (B,) between the embeddings of face and inversion."""
@@ -50,7 +62,7 @@ class Inversion:
 
 @dataclass
 class Edited:
-    """Edited faces. All tensors have B rows.
+    """Edited faces. All attributes have B rows.
 
     Attributes:
         target: the condition that was asked for.
@@ -59,6 +71,7 @@ class Edited:
         condition: what the editor reads from them.
         identity: cosine (B,) to the embedding of the face.
         identity_to_inversion: cosine (B,) to the embedding of the inversion.
+        failures, remarks: see `models.editing.requests.base.Goal`; empty texts where there is nothing to say.
     """
 
     target: Tensor
@@ -67,6 +80,8 @@ class Edited:
     condition: Tensor
     identity: Tensor
     identity_to_inversion: Tensor
+    failures: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     def row(self, index: int) -> Edited:
         """One of the faces, with one row."""

@@ -71,7 +71,8 @@ class Outputs:
             folder, suffix = _PLACES.get(label, ("faces", ".png"))
             stem = self.folder / folder / job.name
             outputs[label] = stem.with_name(f"{stem.name}--{prefix}{label}{suffix}")
-        return Face(outputs, job.digest, entry={**job.entry, "face": number, "faces": count})
+        name = job.name.as_posix() + (f"--face{number}" if number > 1 else "")
+        return Face(name, outputs, job.digest, entry={**job.entry, "face": number, "faces": count})
 
     def name_photographs(self, job: Job, data: bytes) -> None:
         """Fill in the photographs that an input with these bytes will become, if edits are pasted back."""

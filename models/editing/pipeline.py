@@ -20,6 +20,7 @@ from models.editing.reconstruction import reconstruction_distance
 from models.editing.requests.base import Request
 from models.editing.saved_latents import SavedLatent
 from models.editors.base import Editor
+from models.editors.s2flow import S2FlowEditor
 from utils.images import to_tensor
 
 
@@ -56,38 +57,45 @@ class EditingPipeline:
         return self._whole.faces(picture) if aligned else self.aligner.faces(picture, choice)
 
     @torch.no_grad()
-    def invert(self, image: Tensor) -> Inversion:
-        """Aligned faces (B, 3, S, S) as latent codes and everything that is known of them before an edit."""
+    def invert(self, image: Tensor, names: Sequence[str] = ()) -> Inversion:
+        """Aligned faces (B, 3, S, S) as latent codes and everything that is known of them before an edit.
+
+        Args:
+            names: of the faces, if requests look for something by them.
+        """
         domain = self.domain
         image = image.to(domain.device)
         latent = domain.encode(image)
-        condition = self.editor.read(latent, image)
         picture = domain.synthesise_full(latent)
         reduced = domain.resized(picture)
+        of_inversion = self._read(latent, picture, reduced)
+        condition = of_inversion if self.editor.reads_synthesis else self.editor.read(latent, image)
         return Inversion(
             image=image,
             latent=latent,
             rest=self.editor.prepare(latent, condition),
             picture=picture,
             condition=condition,
-            condition_of_inversion=self.editor.read(latent, reduced),
+            condition_of_inversion=of_inversion,
             embedding=domain.identity_embedding(image),
             embedding_of_inversion=domain.identity_embedding(reduced),
             distance=reconstruction_distance(domain, image, reduced),
+            names=tuple(names) or ("",) * len(image),
         )
 
     @torch.no_grad()
-    def restore(self, saved: Sequence[SavedLatent], editor_hash: str) -> Inversion:
+    def restore(self, saved: Sequence[SavedLatent], editor_hash: str, names: Sequence[str] = ()) -> Inversion:
         """What `invert` gave for faces of which the latent codes were saved; the encoder is not used.
 
         Args:
             editor_hash: of this pipeline's editor; what another editor read is read again, from the inversion.
+            names: see `invert`.
         """
         domain = self.domain
         latent = torch.stack([one.latent for one in saved]).to(domain.device)
         picture = domain.synthesise_full(latent)
         reduced = domain.resized(picture)
-        of_inversion = self.editor.read(latent, reduced)
+        of_inversion = self._read(latent, picture, reduced)
         known = [one.metadata["editor"] == editor_hash for one in saved]
         pairs = zip(saved, known, of_inversion, strict=True)
         condition = torch.stack(
@@ -107,24 +115,43 @@ class EditingPipeline:
             ),
             embedding_of_inversion=embedding_of_inversion,
             distance=latent.new_tensor([one.distance for one in saved]),
+            names=tuple(names) or ("",) * len(saved),
         )
 
     @torch.no_grad()
     def edit(self, faces: Inversion, request: Request) -> Edited:
         """The faces as the request asks for them."""
-        rest, target = request.resolve(faces, self.editor)
-        latent = self.editor.move(rest, faces.condition, target)
+        goal = request.resolve(faces, self.editor)
+        latent = self.editor.move(goal.rest, faces.condition, goal.target)
         picture = self.domain.synthesise_full(latent)
         reduced = self.domain.resized(picture)
         embedding = self.domain.identity_embedding(reduced)
         return Edited(
-            target=target,
+            target=goal.target,
             latent=latent,
             picture=picture,
-            condition=self.editor.read(latent, reduced),
+            condition=self._read(latent, picture, reduced),
             identity=(embedding * faces.embedding).sum(1),
             identity_to_inversion=(embedding * faces.embedding_of_inversion).sum(1),
+            failures=tuple(goal.failures) or ("",) * len(faces),
+            remarks=tuple(goal.remarks) or ("",) * len(faces),
         )
+
+    @torch.no_grad()
+    def masks(self, picture: Tensor) -> Tensor:
+        """Masks (B, H, H) of class indices of the generator's pictures (B, 3, R, R): of the side that a mask editor's
+        conditions are read from, otherwise of side S.
+
+        Raises:
+            ConfigError, WeightsError: the domain has no face parser.
+        """
+        if isinstance(self.editor, S2FlowEditor):
+            return self.editor.mask_of(picture)
+        return self.domain.parse(self.domain.resized(picture))
+
+    def _read(self, latent: Tensor, picture: Tensor, reduced: Tensor) -> Tensor:
+        """The condition of the generator's pictures, given at its own side and at side S."""
+        return self.editor.read(latent, picture if self.editor.reads_synthesis else reduced)
 
     def foreign(self, distance: float) -> str | None:
         """Why a face of this reconstruction distance should not be edited; None where it may be.

@@ -49,6 +49,7 @@ class Face:
     """One face on its way through the run.
 
     Attributes:
+        name: of the input's results, with `--face2` and so on after it for the second face.
         outputs: label → file; the labels are `input`, `inversion`, those of the requests, `aligned`, `latents`,
             `mask`.
         finished: labels whose files exist from an earlier run.
@@ -57,6 +58,7 @@ class Face:
         entry: of the report.
     """
 
+    name: str
     outputs: dict[str, Path]
     digest: str = ""
     finished: set[str] = field(default_factory=set)

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,15 +28,19 @@ from models.editing.aligners import build_aligner
 from models.editing.alignment import AlignedFace, Aligner, AlignmentError, Frame
 from models.editing.face_alignment import Detector
 from models.editing.face_choice import FaceChoice, check_face_choice
+from models.editing.given_masks import AnyMask, OneMask
 from models.editing.inversion import Edited, Inversion
 from models.editing.measures import measured_edit, measured_inversion
 from models.editing.paste_back import PasteMode, paste_back
 from models.editing.pipeline import EditingPipeline
 from models.editing.requests.attributes import TARGET_LIMIT, AttributeRequest, sweep_values
-from models.editing.requests.base import Request, RequestError
+from models.editing.requests.base import JointRequest, Request, RequestError
+from models.editing.requests.mask import MaskRequest
+from models.editing.requests.style import StyleRequest, checked_share
 from models.editing.sources import AnyPicture, Source, source_of
 from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
+from models.editors.s2flow import mask_editor
 from models.editors.targets import Flip, SetTo, Target
 from utils.devices import pick_device
 from utils.images import to_pillow, to_tensor
@@ -44,6 +49,7 @@ from utils.provenance import save_marked
 
 Wanted = float | str | Target  # of one attribute: a value, "flip", or a target
 Asked = Request | Mapping[str, Wanted]
+Style = tuple["Face | AnyPicture", float]  # whose, and how far towards it
 
 
 class ForeignFace(AlignmentError):
@@ -162,7 +168,15 @@ class Studio:
                 face._inverted = inversion.rows([index])
 
     def edit(
-        self, faces: Sequence[Face], asked: Asked | None = None, /, *, force: bool = False, **targets: Wanted
+        self,
+        faces: Sequence[Face],
+        asked: Asked | None = None,
+        /,
+        *,
+        mask: AnyMask | None = None,
+        style: Style | None = None,
+        force: bool = False,
+        **targets: Wanted,
     ) -> list[Edit]:
         """The same edit of several faces, in batches.
 
@@ -173,49 +187,89 @@ class Studio:
 
         Args:
             asked: a request, or attribute → what is wanted of it.
+            mask: that the faces get, of editors of masks: a file, a Pillow picture, or an array (H, H) of class
+                numbers or (H, H, 3) of their colours; nearest pixels are taken where the editor's masks have another
+                side.
+            style: a face or a picture, and how far to go towards its style, 0 to 1.5; of editors of masks. With a mask
+                it is one edit of both.
             force: edit pictures that do not look like faces of this domain.
             targets: attribute → value (0 absent, 1 present, may leave [0, 1]), "flip" or a target.
         Raises:
             ForeignFace: a picture does not look like a face of this domain.
             RequestError: nothing is asked for, or something that the editor does not take.
+            PhotoError: the mask or the other picture cannot be used.
         """
-        request = self.request(asked, **targets)
+        request = self.request(asked, mask=mask, style=style, **targets)
         self.invert(faces)
         if not force and (foreign := next((face.foreign for face in faces if face.foreign), None)):
             raise ForeignFace(foreign)
         edits = []
         for chunk in _chunks(faces, self.batch_size):
             try:
-                edited = self.pipeline.edit(_joined([face.inverted for face in chunk]), request)
+                edited = self.pipeline.edit(Inversion.joined([face.inverted for face in chunk]), request)
             except FloatingPointError as error:  # of a flow's solver
                 raise RequestError(f"{request.label}: {error}; choose a target nearer to the face") from None
             edits += [Edit(face, request, edited.row(index)) for index, face in enumerate(chunk)]
         for edit in edits:
+            if failure := edit.result.failures[0]:
+                raise RequestError(f"{request.label}: {failure}")
             if not bool(edit.result.finite()):
                 raise RequestError(f"{request.label}: the result is not finite; choose a target nearer to the face")
         return edits
 
-    def request(self, asked: Asked | None = None, /, **targets: Wanted) -> Request:
+    def request(
+        self,
+        asked: Asked | None = None,
+        /,
+        *,
+        mask: AnyMask | None = None,
+        style: Style | None = None,
+        **targets: Wanted,
+    ) -> Request:
         """The request that the arguments of `edit` stand for.
 
         Raises:
             RequestError: nothing is asked for, or something that the editor does not take.
+            PhotoError: the mask or the other picture cannot be used.
         """
+        given = {"mask": mask, "style": style, **targets}
+        named = [name for name, value in given.items() if value is not None]
         if isinstance(asked, Request):
-            if targets:
-                raise RequestError(f"a request and attributes ({', '.join(targets)}) at once; choose one")
+            if named:
+                raise RequestError(f"a request and {', '.join(named)} at once; choose one")
             return asked
         if not isinstance(asked or {}, Mapping):
             form = "a mapping such as {'Smiling': 1}, a request or keywords"
             raise RequestError(f"an edit is {form}, not {asked!r:.60}")
         if twice := set(asked or {}) & set(targets):
             raise RequestError(f"attribute '{min(twice)}' is named twice")
+        if mask is not None or style is not None:
+            if asked or targets:
+                raise RequestError("attributes with a mask or a style at once; choose one")
+            return self._mask_request(mask, style)
         wanted = {**(asked or {}), **targets}
         if not self.attributes:
-            raise RequestError(f"this editor takes no attribute requests; it takes: {', '.join(self.requests)}")
+            taken = ", ".join(self.requests)
+            if not wanted:
+                raise RequestError(f"no edit is asked for; this editor takes: {taken}")
+            raise RequestError(f"this editor takes no attribute requests; it takes: {taken}")
         if not wanted:
             raise RequestError(f"no edit is asked for; this editor has the attributes {', '.join(self.attributes)}")
         return AttributeRequest.of({name: _target(name, value) for name, value in wanted.items()})
+
+    def _mask_request(self, mask: AnyMask | None, style: Style | None) -> Request:
+        for name, value in (("mask", mask), ("style", style)):
+            if value is not None and name not in self.requests:
+                raise RequestError(f"this editor takes no {name} requests; it takes: {', '.join(self.requests)}")
+        parts: list[Request] = []
+        if mask is not None:
+            parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_encoder.side)))
+        if style is not None:
+            other, share = style
+            face = other if isinstance(other, Face) else self.find(other, "largest")[0]
+            share = checked_share(share, f"style {share}")
+            parts.append(StyleRequest.of(face.inverted.rest[0], share))
+        return parts[0] if len(parts) == 1 else JointRequest(tuple(parts))
 
 
 @dataclass(eq=False)
@@ -267,6 +321,21 @@ class Face:
         """The same from the inversion, to which edits are compared: what the inversion misses is no edit's fault."""
         return self.studio.pipeline.editor.named(self.inverted.condition_of_inversion[0])
 
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The class (H, H) uint8 of each pixel of the inversion, see `models.parsing.palette`; edits of a mask begin
+        with it.
+
+            >>> studio = Studio.open(domain="configs/domains/avatars.yaml")
+            >>> [face] = studio.find("pretrained/avatars/samples/face-02.png")
+            >>> face.mask.shape, face.mask.dtype
+            ((64, 64), dtype('uint8'))
+
+        Raises:
+            ConfigError, WeightsError: the domain has no face parser.
+        """
+        return _class_numbers(self.studio, self.inverted.picture)
+
     @property
     def foreign(self) -> str | None:
         """Why this does not look like a face of the editor's domain; None if it does."""
@@ -277,15 +346,24 @@ class Face:
         """Cosine between the identity embeddings of face and inversion."""
         return float(self.inverted.identity()[0])
 
-    def edit(self, asked: Asked | None = None, /, *, force: bool = False, **targets: Wanted) -> Edit:
-        """The face with other attributes, see `Studio.edit`.
+    def edit(
+        self,
+        asked: Asked | None = None,
+        /,
+        *,
+        mask: AnyMask | None = None,
+        style: Style | None = None,
+        force: bool = False,
+        **targets: Wanted,
+    ) -> Edit:
+        """The face with other attributes, or with another mask or style, see `Studio.edit`.
 
             >>> [face] = Studio.open().find("pretrained/avatars/samples/face-02.png")
             >>> edit = face.edit({"Smiling": "flip"}, Young=1)
             >>> edit.request.label
             'Smiling=flip0.2,Young=1'
         """
-        return self.studio.edit([self], asked, force=force, **targets)[0]
+        return self.studio.edit([self], asked, mask=mask, style=style, force=force, **targets)[0]
 
     def sweep(
         self,
@@ -365,6 +443,11 @@ class Edit:
         """What the editor estimates from the edited picture, by name."""
         return self.face.studio.pipeline.editor.named(self.result.condition[0])
 
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The class (H, H) uint8 of each pixel of the edited face, as `Face.mask`."""
+        return _class_numbers(self.face.studio, self.result.picture)
+
     @property
     def moved(self) -> dict[str, float]:
         """Change of each attribute without a target, from the inversion to the edit: what else moved."""
@@ -410,6 +493,11 @@ def _aligner_of(domain: Domain, search: Mapping[str, Any]) -> Aligner:
     return build_aligner(domain, **changes)
 
 
+def _class_numbers(studio: Studio, picture: Tensor) -> np.ndarray:
+    mask: np.ndarray = studio.pipeline.masks(picture)[0].cpu().numpy().astype(np.uint8)
+    return mask
+
+
 def _target(name: str, wanted: Wanted) -> Target:
     if isinstance(wanted, SetTo):
         return SetTo(_number(name, wanted.value))
@@ -427,13 +515,6 @@ def _number(name: str, wanted: Any, nor: str = "") -> float:
         limits = f"{-TARGET_LIMIT:g} to {TARGET_LIMIT:g}"
         raise RequestError(f"{name}: {wanted!r:.60} is {'neither' if nor else 'not'} a number from {limits}{nor}")
     return value
-
-
-def _joined(inversions: Sequence[Inversion]) -> Inversion:
-    """The rows of several."""
-    if len(inversions) == 1:
-        return inversions[0]
-    return Inversion(**{name: torch.cat([getattr(one, name) for one in inversions]) for name in vars(inversions[0])})
 
 
 def _chunks(faces: Sequence[Face], size: int) -> Iterator[Sequence[Face]]:

@@ -29,12 +29,16 @@ class Editor(nn.Module, ABC):
         title: its name in reports and messages.
         requests: kinds of request that it takes, the default first, see `models.editing.requests`.
         condition: what a condition is called in reports.
+        reads_synthesis: whether the condition that a code is edited with is that of the generator's picture of it, at
+            the generator's resolution. Otherwise it is that of the aligned face, of side S as all pictures that are
+            read.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     requests: ClassVar[tuple[str, ...]]
     condition: ClassVar[str]
+    reads_synthesis: ClassVar[bool] = False
 
     @classmethod
     def restore(cls, stored: StoredEditor) -> Editor:

@@ -34,6 +34,7 @@ class S2FlowEditor(Editor):
     title: ClassVar[str] = "S²-Flow"
     requests: ClassVar[tuple[str, ...]] = ("mask", "style")
     condition: ClassVar[str] = "mask"
+    reads_synthesis: ClassVar[bool] = True  # as published: the style is what the mask of this code's picture leaves
 
     def __init__(self, flow: ContinuousFlow, mask_encoder: MaskEncoder, parse: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -79,6 +80,17 @@ class S2FlowEditor(Editor):
     @torch.no_grad()
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
         return self.flow.eval().inverse(rest, target)
+
+
+def mask_editor(editor: Editor) -> S2FlowEditor:
+    """The same editor, for callers that need masks.
+
+    Raises:
+        ValueError: its condition is something else.
+    """
+    if not isinstance(editor, S2FlowEditor):
+        raise ValueError(f"this needs an editor of masks; {editor.title} takes: {', '.join(editor.requests)}")
+    return editor
 
 
 def style_walk(rest: Tensor, style: Tensor, steps: int = STYLE_STEPS) -> Iterator[Tensor]:

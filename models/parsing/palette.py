@@ -91,6 +91,17 @@ def mask_in(picture: Image.Image) -> np.ndarray:
     return values.astype(np.uint8)
 
 
+def resembles_mask(picture: Image.Image) -> bool:
+    """Whether most pixels that are not black are those of a mask: it is a damaged mask rather than a photograph."""
+    if picture.mode in _GREY_MODES:
+        values = np.asarray(picture.getchannel(0) if picture.mode == "LA" else picture)
+        inside = values[values > 0] < len(CLASSES)
+    else:
+        codes = np.asarray(picture.convert("RGB")).astype(np.int64) @ _BYTES
+        inside = np.isin(codes[codes > 0], _CODES)
+    return bool(inside.size and inside.mean() > 0.5)
+
+
 def read_mask(path: str | Path, side: int | None = None) -> np.ndarray:
     """The class indices (H, W) uint8 in a picture file, grey or coloured.
 

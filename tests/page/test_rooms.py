@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from models.editing.studio import Face, Studio
 from scripts.page_parts.panels import panels
 from scripts.page_parts.panels.base import Asked, Controls, Panel
 from scripts.page_parts.serving import Server
-from scripts.page_parts.workbench import Bench
+from scripts.page_parts.workbench import Bench, open_bench
+from tests.masks import noise
 from tests.page.calls import Tab
 from tests.page.conftest import SAMPLES
+from tests.photographs import encoded
 
 
 class Mirrored(Request):
@@ -104,5 +107,19 @@ def test_several_editors_are_compared(avatars: Bench) -> None:
         assert message == "" and html.count("<img") == 2 and "the other one" in html
         columns = tab.call("_switched", [1])
         assert [column["visible"] for column in columns[:2]] == [False, True]
+    finally:
+        server.close()
+
+
+def test_an_editor_without_controls_refers_to_the_command(tiny_mask_editor: Path) -> None:
+    server = Server([open_bench(str(tiny_mask_editor), device="cpu")], [])
+    try:
+        blocks = server.blocks.blocks.values()
+        tabs = [block.label for block in blocks if isinstance(block, gr.Tab)]
+        assert tabs[:2] == ["Mask requests", "Style requests"]
+        texts = [block.value for block in blocks if isinstance(block, gr.Markdown)]
+        assert sum("`edit.py` takes them" in text for text in texts) == 2
+        message, *_ = Tab(server).show(encoded(noise(0)))
+        assert not message
     finally:
         server.close()

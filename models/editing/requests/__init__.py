@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from models.editing.requests.base import Request, RequestError
+from models.editing.requests.base import JointRequest, Request, RequestError
 from models.editing.requests.kind import RequestKind
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def parse_requests(options: argparse.Namespace, pipeline: EditingPipeline) -> li
         if given and kind.name not in editor.requests:
             raise RequestError(f"{given[0]}: this editor ({editor.title}) takes no {kind.title}; it takes: {takes}")
     taken = [kinds()[name] for name in editor.requests]
-    requests = [request for kind in taken for request in kind.parse(options, pipeline)]
+    parsed = [(kind, list(kind.parse(options, pipeline))) for kind in taken]
+    requests = [request for kind, found in parsed if not kind.joins for request in found]
+    requests += _joined([found for kind, found in parsed if kind.joins and found])
     requests = requests or list(taken[0].default(options, pipeline))
     if not requests:
         raise RequestError(f"no edit is asked for; this editor ({editor.title}) takes: {takes}")
@@ -59,6 +63,13 @@ def request_settings(options: argparse.Namespace, pipeline: EditingPipeline) -> 
     """What reports repeat of the options of the kinds that the editor takes."""
     settings = [kinds()[name].settings(options) for name in pipeline.editor.requests]
     return {name: value for some in settings for name, value in some.items()}
+
+
+def _joined(parts: Sequence[Sequence[Request]]) -> list[Request]:
+    """Each request of a kind together with each of the others."""
+    if not parts:
+        return []
+    return [JointRequest(together) if len(together) > 1 else together[0] for together in product(*parts)]
 
 
 def _given(kind: RequestKind, options: argparse.Namespace) -> list[str]:

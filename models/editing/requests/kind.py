@@ -19,10 +19,12 @@ class RequestKind(ABC):
     Attributes:
         name: as editors name it.
         title: for messages, in the plural (`attribute requests`).
+        joins: whether a request of this kind and one of another kind that joins are one edit, if both are asked for.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    joins: ClassVar[bool] = False
 
     @abstractmethod
     def add_options(self, parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 import edit
 import models.editing
 import models.editing.studio as studio_module
+from models.editing import given_masks
 from models.editing.alignment import AlignmentError
 from models.editing.face_choice import Only, face_choice
 from models.editing.requests.base import RequestError
@@ -43,7 +44,7 @@ def photographs(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFacto
     return photograph_editor(tiny_domain_folder, tmp_path_factory.mktemp("editor") / "editor.safetensors")
 
 
-@pytest.mark.parametrize("module", [studio_module, models.editing], ids=["studio", "package"])
+@pytest.mark.parametrize("module", [studio_module, models.editing, given_masks], ids=["studio", "package", "masks"])
 def test_examples_of_the_documentation(module: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)  # type: ignore[arg-type]

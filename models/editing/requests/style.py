@@ -1,0 +1,177 @@
+"""Requests for styles: `--style` and `--style-walk`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from models.editing.requests.base import Goal, Request, RequestError, as_label, as_name
+from models.editing.requests.kind import RequestKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.editing.inversion import Inversion
+    from models.editing.pipeline import EditingPipeline
+    from models.editors.base import Editor
+
+SHARE_LIMIT = 1.5
+_WALK_LIMIT = 100  # pictures
+
+
+@dataclass(frozen=True)
+class StyleRequest(Request):
+    """The rest of each face moved straight towards that of another one.
+
+    Attributes:
+        label: see `Request`.
+        style: the other rest (L, D).
+        share: how far: 0 the face itself, 1 the other style; at most `SHARE_LIMIT`.
+    """
+
+    label: str
+    style: Tensor
+    share: float
+
+    @staticmethod
+    def of(style: Tensor, share: float, name: str = "", step: str = "") -> StyleRequest:
+        """The request with its label, such as `style-black-0f1e2d3c=0.5`.
+
+        Args:
+            step: of a walk, in place of the share in the label.
+        """
+        digest = hashlib.sha256(style.float().cpu().numpy().tobytes()).hexdigest()[:8]
+        named = "-".join(filter(None, ("style", as_name(name), digest)))
+        return StyleRequest(as_label(f"{named}={step or format(share, 'g')}"), style, share)
+
+    def described(self) -> dict[str, str]:
+        return {"style": self.label.rpartition("=")[0].removeprefix("style-"), "style share": f"{self.share:.4g}"}
+
+    def resolve(self, faces: Inversion, editor: Editor) -> Goal:
+        return Goal(faces.rest.lerp(self.style.to(faces.rest), self.share), faces.condition)
+
+
+class StyleRequests(RequestKind):
+    """Styles of other faces; each `--style` is an edit of its own."""
+
+    name: ClassVar[str] = "style"
+    title: ClassVar[str] = "style requests"
+    joins: ClassVar[bool] = True
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group(
+            "styles", "for editors that keep a style apart, such as those of face masks; each --style is one edit"
+        )
+        group.add_argument(
+            "--style",
+            action="append",
+            default=[],
+            metavar="FILE|FOLDER:SHARE",
+            help="move the style towards that of a face, or the mean style of a folder's faces: 0 keeps the face's "
+            f"own, 1 takes the other, up to {SHARE_LIMIT:g} goes beyond it",
+        )
+        group.add_argument(
+            "--style-walk",
+            type=int,
+            metavar="STEPS",
+            help="S²-Flow's walk of so many steps, each from the step before: a picture for every step up to SHARE of "
+            "them (published: SHARE 0.1 of 100 steps)",
+        )
+
+    def parse(self, options: argparse.Namespace, pipeline: EditingPipeline) -> Sequence[StyleRequest]:
+        steps = options.style_walk
+        if steps is not None and not options.style:
+            raise RequestError("--style-walk: --style must say where it goes")
+        if steps is not None and steps < 2:
+            raise RequestError(f"--style-walk {steps}: a walk takes 2 steps or more")
+        requests = []
+        for place, share in [_split(text) for text in options.style]:
+            style = _style(place, options, pipeline)
+            if steps is None:
+                requests.append(StyleRequest.of(style, share, place.stem))
+            else:
+                requests += _walk(style, share, place.stem, steps)
+        return requests
+
+    def settings(self, options: argparse.Namespace) -> dict[str, Any]:
+        walk = {"style_walk": options.style_walk} if options.style_walk is not None else {}
+        return ({"style": options.style} if options.style else {}) | walk
+
+
+KIND = StyleRequests()
+
+
+def checked_share(share: float, text: str) -> float:
+    """The share, if it lies in its range.
+
+    Args:
+        text: what it was given with, for the message.
+    Raises:
+        RequestError: it does not.
+    """
+    if not 0 <= share <= SHARE_LIMIT:  # nor is nan
+        raise RequestError(f"{text}: a share of the style is a number from 0 to {SHARE_LIMIT:g}")
+    return share
+
+
+def _split(text: str) -> tuple[Path, float]:
+    place, colon, share = text.rpartition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = math.nan
+    if not colon or not place or math.isnan(value):
+        raise RequestError(f"--style '{text}': write FILE:SHARE or FOLDER:SHARE, such as black.png:0.5")
+    return Path(place), checked_share(value, f"--style '{text}'")
+
+
+def _walk(style: Tensor, share: float, name: str, steps: int) -> list[StyleRequest]:
+    from models.editors.s2flow import style_shares
+
+    count = round(share * steps)
+    if not 1 <= count <= min(steps, _WALK_LIMIT):
+        raise RequestError(
+            f"--style-walk {steps}: {share:g} of the steps are {count}; 1 to {min(steps, _WALK_LIMIT)} can be shown"
+        )
+    shares = style_shares(steps)[:count].tolist()
+    return [StyleRequest.of(style, value, name, f"step{step}of{steps}") for step, value in enumerate(shares)]
+
+
+def _style(place: Path, options: argparse.Namespace, pipeline: EditingPipeline) -> Tensor:
+    """The rest (L, D) of the face in a picture, or the mean of those in a folder.
+
+    Raises:
+        RequestError: a picture that cannot be read, or that shows no face of the domain.
+    """
+    import torch
+
+    from models.editing.sources import source_of
+    from utils.images import to_tensor
+    from utils.photo_files import find_photos
+    from utils.photos import printable
+
+    paths = [photo.path for photo in find_photos([str(place)]).photos] if place.is_dir() else [place]
+    if not paths:
+        raise RequestError(f"--style {place}: no pictures in this folder")
+    total, size = torch.zeros((), device=pipeline.domain.device), options.batch_size
+    for start in range(0, len(paths), size):
+        images = []
+        for path in paths[start : start + size]:
+            try:
+                source = source_of(path)
+                found = pipeline.faces(source.picture, "largest", options.aligned or source.is_aligned)
+            except ValueError as error:  # of the picture and of the aligner
+                raise RequestError(f"--style {printable(path)}: {error}") from None
+            images.append(to_tensor(found[0].picture))
+        faces = pipeline.invert(torch.stack(images))
+        for path, distance in zip(paths[start:], faces.distance.tolist(), strict=False):
+            foreign = pipeline.foreign(distance)
+            if foreign and not options.force:
+                raise RequestError(f"--style {printable(path)}: {foreign} (--force takes it anyway)")
+        total = total + faces.rest.sum(0)
+    return total / len(paths)
