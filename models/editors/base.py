@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from models.editors.stored import StoredEditor
 from models.editors.targets import Target, resolve_targets
+
+
+@runtime_checkable
+class ReadsMasks(Protocol):
+    """An editor that reads its condition from the face's mask."""
+
+    def mask_of(self, image: Tensor) -> Tensor:
+        """Masks (B, side, side) of class indices in pictures (B, 3, S, S)."""
 
 
 class Editor(nn.Module, ABC):
