@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from models.domain import Domain
 from utils.config import ConfigError
 from utils.files import write_atomically
 from utils.images import at_side
-from utils.ranges import Count, Fraction, NewFolder, Seed, Size
+from utils.ranges import MANY, Between, Count, Fraction, NewFolder, Seed, Size
 
 LEVELS = 3  # easy, medium, hard
 
@@ -35,27 +35,26 @@ class MaskTargets(LatentCache):
     training sees the same ones. Before `prepare`, a face's own mask stands for all three.
 
     Args:
-        nearest: faces of the three thirds together; at most all the others.
+        nearest: faces of the three thirds together; at most all the others. Of fewer than three others none is a
+            target, but the face itself is.
         draws: each face is that many items, which differ in their targets.
         counterfactuals: share of items all of whose targets are the true mask of the same face with one attribute
             turned. Only for drawn faces.
         side: of the masks; by default the domain's `image_side`.
         seed: of the draws.
     Raises:
-        ConfigError: counterfactual masks of faces that are not drawn, or fewer than three other faces.
+        ConfigError: counterfactual masks of faces that are not drawn.
     """
 
     def __init__(
         self, domain: Domain, faces: dict[str, Any], cache: NewFolder = "cache/latents", batch_size: BatchSize = 32,
-        nearest: Count = 300, draws: Count = 1, counterfactuals: Fraction = 0.0, side: Size | None = None,
-        seed: Seed = 0,
+        nearest: Annotated[int, Between(LEVELS, MANY)] = 300, draws: Count = 1, counterfactuals: Fraction = 0.0,
+        side: Size | None = None, seed: Seed = 0,
     ) -> None:  # fmt: skip
         super().__init__(domain, faces, cache, batch_size)
         self.draws, self.counterfactuals, self.seed = draws, counterfactuals, seed
         self.side = side or domain.image_side
         self.nearest = min(nearest, len(self.faces) - 1) // LEVELS * LEVELS
-        if not self.nearest:
-            raise ConfigError(f"data.nearest: {LEVELS} neighbours of a face at least, and so many other faces")
         if counterfactuals and not isinstance(self.faces, AvatarFaces):
             raise ConfigError("data.counterfactuals: only drawn faces (avatar_faces) have true masks of edits")
         self.holds = (*self.holds, "targets")
@@ -114,9 +113,9 @@ class MaskTargets(LatentCache):
         random = np.random.default_rng([self.seed, index])
         if random.random() < self.counterfactuals:
             return self._counterfactual(face, random).expand(LEVELS, -1, -1).clone()
-        third = self.nearest // LEVELS
-        places = third * np.arange(LEVELS) + random.integers(third, size=LEVELS)
-        others = self._row(self._neighbours, face)[places]
+        others = np.full(LEVELS, face)
+        if third := self.nearest // LEVELS:
+            others = self._row(self._neighbours, face)[third * np.arange(LEVELS) + random.integers(third, size=LEVELS)]
         return torch.from_numpy(np.stack([self._row(self._masks, other) for other in others]))
 
     def _counterfactual(self, face: int, random: np.random.Generator) -> Tensor:

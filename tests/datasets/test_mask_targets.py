@@ -106,9 +106,14 @@ def test_before_anything_is_prepared_a_face_is_its_own_target(domain: Domain, ca
     assert not (cache / "new").exists()
 
 
-def test_what_cannot_be_is_refused(domain: Domain, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="data.nearest: 3 neighbours"):
-        MaskTargets(domain, {**FACES, "count": 3}, str(tmp_path))
+def test_a_face_with_too_few_others_is_its_own_target(domain: Domain, tmp_path: Path) -> None:
+    data = MaskTargets(domain, {**FACES, "count": 3}, str(tmp_path)).prepare()
+    item = data[1]
+    own = domain.parse(domain.synthesise(item["latent"][None])).byte()
+    assert torch.equal(item["targets"], own.expand(3, -1, -1))
+
+
+def test_true_masks_of_faces_that_are_not_drawn_are_refused(domain: Domain, tmp_path: Path) -> None:
     people = {"name": "avatar_identities", "identities": 4, "views": 2, "side": 32}
     with pytest.raises(ConfigError, match="data.counterfactuals: only drawn faces"):
         MaskTargets(domain, people, str(tmp_path), counterfactuals=0.5)
