@@ -14,6 +14,11 @@ SDFlow, "Semantic Latent Decomposition with Normalizing Flows for Face Editing";
 Equations that are no loss: 1 (dz/dt = Φ(z, s, t)) and 2 (its solution z) are computed in `models/flows/cnf.py`, 4 (the
 edited code w_e) in `models/editors/sdflow.py` and, for training, in `training/methods/sdflow.py`.
 
+S²-Flow, whose objective is not published; x' = G(w') under the mask m', x = G(w) with the mask m:
+
+    mask                    cross-entropy of the parser on x', m'   —                             mask_agreement
+    pixels                  mean |x' − x| where m = m'          —                                 unchanged_pixels
+
 Other editors:
 
     target                  class-balanced cross-entropy        Latent Transformer (2021), code   balanced_cross_entropy

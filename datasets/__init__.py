@@ -13,5 +13,6 @@ DATASETS = Catalogue(
         "image_folder": "datasets.image_folder:ImageFolder",
         "labelled_folder": "datasets.labelled_folder:LabelledFolder",
         "latent_cache": "datasets.latent_cache:LatentCache",
+        "mask_targets": "datasets.mask_targets:MaskTargets",
     },
 )

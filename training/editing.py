@@ -31,7 +31,7 @@ class EditorMethod(Method):
         settings: further constructor arguments of the editor.
     """
 
-    needs = ("image", "latent", "teacher")
+    needs: tuple[str, ...] = ("image", "latent", "teacher")
 
     def __init__(self, domain: Domain) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from utils.config import ConfigError
 
 Batch = dict[str, Tensor]
 Items = Dataset[dict[str, Tensor]]
+_ADDED_BY = {"latent": "latent_cache", "teacher": "latent_cache", "targets": "mask_targets"}
 
 
 @dataclass
@@ -58,7 +59,8 @@ class Method(nn.Module):
         held: tuple[str, ...] = getattr(data, "holds", self.needs)
         for key in self.needs:
             if key not in held:
-                cure = "; latent_cache adds it to faces" if key in ("latent", "teacher") else ""
+                source = _ADDED_BY.get(key)
+                cure = f"; {source} adds it to faces" if source else ""
                 raise ConfigError(f"data.name: items hold {', '.join(held)}, but the method needs '{key}'{cure}")
 
     def fit(self, data: Items) -> dict[str, float]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
@@ -23,6 +24,13 @@ def to_bytes(image: Tensor) -> np.ndarray:
 def to_pillow(image: Tensor) -> Image.Image:
     """(3, H, W) in [−1, 1] → RGB picture."""
     return Image.fromarray(to_bytes(image), "RGB")
+
+
+def at_side(image: Tensor, side: int) -> Tensor:
+    """Images (B, C, H, W) resized to (B, C, side, side), smoothly; differentiable."""
+    if image.shape[-2:] == (side, side):
+        return image
+    return F.interpolate(image, (side, side), mode="bilinear", antialias=True)
 
 
 def grid(images: Tensor, columns: int, gap: int = 2) -> Tensor:

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from models.editors.base import Editor
 from models.editors.stored import StoredEditor
 from models.flows.cnf import ContinuousFlow
 from models.parsing.mask_encoder import MaskEncoder
+from utils.images import at_side
 
 STYLE_STEPS = 100  # of the published walk, whose picture shows the first ten
 
@@ -56,10 +56,7 @@ class S2FlowEditor(Editor):
     @torch.no_grad()
     def mask_of(self, image: Tensor) -> Tensor:
         """Masks (B, side, side), of the mask encoder's side, in pictures (B, 3, S, S) of any size."""
-        side = self.mask_encoder.side
-        if image.shape[-1] != side:
-            image = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
-        return self.parse(image)
+        return self.parse(at_side(image, self.mask_encoder.side))
 
     @torch.no_grad()
     def condition_of(self, mask: Tensor) -> Tensor:
