@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,9 @@ def test_names_of_prepared_files_become_paths(tmp_path: Path) -> None:
 )
 def test_some_survive(command: str, words: tuple[str, ...], tmp_path: Path) -> None:
     assert attempt(Usage(command, words), prepare(tmp_path), tmp_path)["fault"] == ""
+
+
+def test_the_committed_results_are_of_these_calls() -> None:
+    found = json.loads((ROOT / "results/reliability/wrong_usage.json").read_text(encoding="utf-8"))
+    assert found["tried"] == len(list(usages())) == found["survived"]
+    assert {usage["command"] for usage in found["usages"]} == {usage.command for usage in usages()}
