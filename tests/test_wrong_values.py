@@ -182,6 +182,7 @@ SPECIAL = [
     ("method.semantic_encoder.name=reader", "method.semantic_encoder.name", "semantic_encoder"),
     ("method.learning_rate=0", "method.learning_rate", "above 0"),
     ("method.terms=[nll,nil]", "method.terms", "nll"),
+    ("method.terms=[]", "method.terms", "nll"),
     ("training.threads=-1", "training.threads", "at least 0"),
     ("training.threads=99999", "training.threads", "at most"),
     ("training.workers=100000", "training.workers", "at most"),

@@ -195,7 +195,10 @@ class Manifest:
                 addresses.append(Address(_DRIVE_FOLDER + identity, published))
                 pages.append(_DRIVE_FOLDER + identity)
             return
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # half a bracket
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ConfigError(f"{where}: '{value}' is no http or https address")
         pages.append(value)

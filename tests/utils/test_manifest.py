@@ -190,6 +190,7 @@ def test_destinations_stay_inside_the_folder(tmp_path: Path, destination: str) -
         ({"sha256": "G" * 64}, "has 64 hexadecimal digits"),
         ({"sources": [{"url": "file:///etc/passwd"}]}, "is no http or https address"),
         ({"sources": [{"url": "ftp://a.org/x"}]}, "is no http or https address"),
+        ({"sources": [{"url": "http://[::1"}]}, "is no http or https address"),
         ({"sources": [{"drive": "1a/../2"}]}, "is no Google Drive id of a file"),
         ({"sources": [{"folder": "https://example.org/folders/1bOObaXE"}]}, "is no Google Drive id of a folder"),
         ({"sources": [{"drive": DRIVE_ID, "url": "https://a.org"}]}, "each source is one of"),

@@ -74,6 +74,8 @@ class S2FlowMethod(EditorMethod):
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
     ) -> None:
         super().__init__(domain)
+        if not terms:
+            raise ConfigError(f"method.terms: none is named; there are {', '.join(TERMS)}")
         for name in terms:
             if name not in TERMS:
                 raise ConfigError(f"method.terms: s2flow has no term '{name}'{nearest(name, TERMS)}")

@@ -60,6 +60,8 @@ class SDFlowMethod(AttributeEditorMethod):
         semantic_encoder_start: Literal["random", "teacher"] = "random",
     ) -> None:
         super().__init__(domain)
+        if not terms:
+            raise ConfigError(f"method.terms: none is named; there are {', '.join(TERMS)}")
         for name in terms:
             if name not in TERMS:
                 raise ConfigError(f"method.terms: sdflow has no term '{name}'{nearest(name, TERMS)}")
