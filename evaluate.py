@@ -25,21 +25,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from utils.failures import explain_failures
-from utils.options import add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.options import CommandParser, add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.paths import absolute, displayed, resolve
 from utils.ranges import Between, Count
 
 STRENGTHS = (-0.5, -0.3, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
+FIT_COUNT = 2000
 DRAWN = {"correlated": 0.6, "decorrelated": 0.0}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of evaluate.py."""
-    parser = argparse.ArgumentParser(
-        prog="evaluate.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser(__doc__, prog="evaluate.py")
     add_editor_options(parser, "the shipped editor")
     parser.add_argument(
         "--faces", type=not_empty, default="correlated", metavar="SET",
@@ -62,8 +59,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--anchors", action="store_true", help="add AdaTrans' published results on FFHQ to the figure")
     parser.add_argument("--no-linear", action="store_true", help="skip the linear baseline")
     parser.add_argument(
-        "--fit-count", type=value_of(Count), default=2000, metavar="N",
-        help="training faces of baseline and probes (default: 2000)",
+        "--fit-count", type=value_of(Count), default=FIT_COUNT, metavar="N",
+        help=f"training faces of baseline and probes (default: {FIT_COUNT})",
     )  # fmt: skip
     parser.add_argument("--no-latents", action="store_true", help="skip likelihood, closure and probes")
     parser.add_argument(
@@ -82,7 +79,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if getattr(options, name):
             what = "cannot be combined with --compare" if options.compare else "needs --compare"
             parser.error(f"--{name.replace('_', '-')} {what}")
+    if options.fit_count != FIT_COUNT and (options.compare or options.no_linear and options.no_latents):
+        parser.error("--fit-count: neither the linear baseline nor the probes are computed")
     options.output = options.output or Path("output/comparison" if options.compare else "output/evaluation")
+    if options.faces not in DRAWN and absolute(options.output).is_relative_to(absolute(options.faces)):
+        parser.error(f"-o {options.output}: lies in --faces, where its pictures would be taken for faces")
     return options
 
 
@@ -111,7 +112,6 @@ from utils.devices import keep_freed_memory, pick_device
 from utils.failures import described, exit_status
 from utils.files import remove_litter
 from utils.locks import only_writer
-from utils.paths import absolute, displayed, resolve
 from utils.weights import WeightsError
 
 
