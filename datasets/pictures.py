@@ -132,9 +132,13 @@ def read_square(path: Path, side: int, crop: Box | None = None) -> Image.Image:
     Args:
         crop: (left, top, right, bottom) in its pixels, of which the centred square is taken; by default all of it.
     Raises:
-        PhotoError: unreadable, or smaller than the crop; names the file.
+        PhotoError: unreadable, smaller than the crop, or less than half as wide or high as `side`, as `ResizeAligner`
+            refuses it; names the file.
     """
     picture = read_cropped(path, 4 * side, crop)
+    if min(picture.size) < side // 2:
+        size = f"{picture.width} × {picture.height}"
+        raise PhotoError(f"{named(path)}: {size} pixels, too small: at least {side // 2} a side are needed")
     picture = _centred_square(picture, (0, 0, *picture.size))
     return picture if picture.width == side else picture.resize((side, side), Image.Resampling.LANCZOS)
 
