@@ -97,7 +97,7 @@ from datasets import DATASETS
 from datasets.alignment_check import check_alignment
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
-from datasets.pictures import UnreadablePictures, check_pictures
+from datasets.pictures import Prepares, UnreadablePictures, check_pictures
 from models.domain import Domain
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.loading import load_editor
@@ -160,6 +160,13 @@ def alignment(options: argparse.Namespace, domain: Domain, data: object) -> dict
     return {"alignment": str(check)}
 
 
+def prepare(*sources: object) -> None:
+    """Compute what these data sets keep."""
+    for source in sources:
+        if isinstance(source, Prepares):
+            source.prepare(checked=True)
+
+
 def evaluate_one(options: argparse.Namespace) -> None:
     """Measure one editor, beside linear directions fitted on its training faces."""
     torch.manual_seed(options.seed)
@@ -174,8 +181,7 @@ def evaluate_one(options: argparse.Namespace) -> None:
     train = None if unfitted else training_faces(metadata, domain, options.fit_count)
     check_pictures(data, train)
     aligned = alignment(options, domain, data)
-    if isinstance(train, LatentCache):
-        train.prepare(checked=True)
+    prepare(data, train)
     baselines = []
     if train is not None and not options.no_linear:
         baselines = [LinearDirectionsEditor.fit(*train.numbers(), domain.attributes).to(domain.device)]
@@ -198,6 +204,7 @@ def evaluate_several(options: argparse.Namespace) -> None:
     data = test_data(options, domain)
     check_pictures(data)
     aligned = alignment(options, domain, data)
+    prepare(data)
     faces = faces_of(data, domain, min(options.count, len(data)))
     record = {
         "domain": domain.name, "faces": options.faces, "n": len(faces), "seed": options.seed,

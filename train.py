@@ -66,8 +66,7 @@ import yaml
 
 from datasets import DATASETS
 from datasets.alignment_check import check_alignment
-from datasets.latent_cache import LatentCache
-from datasets.pictures import UnreadablePictures, check_pictures
+from datasets.pictures import Prepares, UnreadablePictures, check_pictures
 from models.domain import Domain
 from models.editing.aligners import build_aligner
 from models.editors.relocation import relocated
@@ -179,7 +178,7 @@ def train(trainer: Trainer, folder: Path, resume: bool) -> None:
         remove_litter(folder, recursive=True)
         remove_incomplete(trainer.checkpoints)
         for data in (trainer.data, trainer.validation):
-            if isinstance(data, LatentCache):
+            if isinstance(data, Prepares):
                 data.prepare(checked=True)
         if not resume:
             config = yaml.safe_dump(trainer.config, sort_keys=False, allow_unicode=True)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -78,6 +78,18 @@ class ReadsPictures(Protocol):
 
     def unreadable(self, path: Path) -> str:
         """Which of them it is and why it cannot be read; empty if it can."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A data set that computes what it keeps before work begins."""
+
+    def prepare(self, checked: bool = False) -> Any:
+        """Compute what is not stored yet; until then, items are computed when they are read.
+
+        Args:
+            checked: `check_pictures` has been called with this data set.
+        """
 
 
 def check_pictures(*sources: object) -> None:

@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         sections = [training.section("data"), load_config(ROOT / "configs/avatars/judge.yaml").section("data")]
         for section in sections:
             section["cache"] = options.cache
-        faces, judge_faces = (DATASETS.build(section) for section in sections)
+        faces, judge_faces = (DATASETS.build(section).prepare() for section in sections)
         reader = nuisance_reader(judge_faces, options.cache, domain.device)
     except (ConfigError, WeightsError, OSError) as error:
         print(f"calibrate_generator.py: {described(error)}", file=sys.stderr)
