@@ -94,7 +94,7 @@ if __name__ == "__main__":
 import torch
 
 from datasets import DATASETS
-from datasets.alignment_check import check_alignment
+from datasets.alignment_check import report_alignment
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
 from datasets.pictures import Prepares, UnreadablePictures, check_pictures
@@ -146,18 +146,12 @@ def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> Late
 
 def alignment(options: argparse.Namespace, domain: Domain, data: object) -> dict[str, str]:
     """What the record says of whether the pictures are aligned faces; if they are not, the terminal says it as well."""
-    check = check_alignment(domain, data)
-    if check is None:
-        return {}
-    if not check.is_fine:
-        print(f"evaluate.py: {check}", file=sys.stderr)
-    if check.doubts:
-        print(
-            f"evaluate.py: align them first: python edit.py {shlex.quote(options.faces)} -o OUT --checkpoint RUN "
-            f"--faces largest --flip {domain.attributes[0]} --paste none --save-aligned, then --faces OUT/aligned",
-            file=sys.stderr,
-        )
-    return {"alignment": str(check)}
+    cure = (
+        f"align them first: python edit.py {shlex.quote(options.faces)} -o OUT --checkpoint RUN --faces largest "
+        f"--flip {domain.attributes[0]} --paste none --save-aligned, then --faces OUT/aligned"
+    )
+    check = report_alignment("evaluate.py", domain, data, cure=cure)
+    return {} if check is None else {"alignment": str(check)}
 
 
 def prepare(*sources: object) -> None:

@@ -65,7 +65,7 @@ import torch
 import yaml
 
 from datasets import DATASETS
-from datasets.alignment_check import check_alignment
+from datasets.alignment_check import report_alignment
 from datasets.pictures import Prepares, UnreadablePictures, check_pictures
 from models.domain import Domain
 from models.editing.aligners import build_aligner
@@ -193,14 +193,6 @@ def train(trainer: Trainer, folder: Path, resume: bool) -> None:
         trainer.run()
 
 
-def report_alignment(domain: Domain, trainer: Trainer) -> None:
-    """Say if pictures do not look aligned in a domain whose networks know aligned faces."""
-    check = check_alignment(domain, trainer.data, trainer.validation)
-    if check is not None and not check.is_fine:
-        cure = "; how to align them: datasets/README.md" if check.doubts else ""
-        print(f"train.py: {check}{cure}", file=sys.stderr)
-
-
 def way_on(folder: Path) -> str:
     """How to continue after a stop."""
     if not (folder / "config.yaml").is_file():
@@ -219,7 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
         trainer, domain = build_trainer(config, folder, pick_device(options.device), options.quiet)
         check_pictures(trainer.data, trainer.validation)
         if not options.resume:  # the look takes its time, and what it found was said
-            report_alignment(domain, trainer)
+            cure = "how to align them: datasets/README.md"
+            report_alignment("train.py", domain, trainer.data, trainer.validation, cure=cure)
         if options.dry_run:
             print(describe(trainer, domain))
             return 0

@@ -118,7 +118,7 @@ if __name__ == "__main__":
 
 from tqdm import tqdm
 
-from datasets.alignment_check import check_alignment
+from datasets.alignment_check import report_alignment
 from datasets.encoded_faces import read_manifest, shard_places, write_manifest
 from datasets.encoding import EngineError, ShardSummary, ShardTask, map_here, map_with_ray
 from datasets.encoding_plan import Plan, plan_encoding
@@ -200,14 +200,13 @@ def tasks(options: argparse.Namespace, files: Mapping[str, Path], plan: Plan) ->
     ]
 
 
-def report_alignment(options: argparse.Namespace, todo: Sequence[ShardTask]) -> None:
+def check_given(options: argparse.Namespace, todo: Sequence[ShardTask]) -> None:
     """Say if photos that are given as aligned do not look it."""
     domain = Domain.from_file(options.domain)
     paths = [Path(path) for task in todo for _, path, _ in task.photos]
-    check = check_alignment(domain, Pictures(Path(), paths, domain.image_side))
-    if check is not None and not check.is_fine:
-        cure = "; without --aligned, faces are cut out of photographs" if check.doubts else ""
-        print(f"encode_dataset.py: {check}{cure}", file=sys.stderr)
+    pictures = Pictures(Path(), paths, domain.image_side)
+    cure = "without --aligned, faces are cut out of photographs"
+    report_alignment("encode_dataset.py", domain, pictures, cure=cure)
 
 
 def run(options: argparse.Namespace, todo: Sequence[ShardTask], done: int) -> list[ShardSummary]:
@@ -267,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{displayed(options.output)}: {remark}")
             todo = tasks(options, files, plan)
             if options.aligned:
-                report_alignment(options, todo)
+                check_given(options, todo)
             lost = run(options, todo, plan.kept)
             return max(report(options.output, plan, lost, found.passed_over), 1 if problems else 0)
     except (ValueError, EngineError, OSError) as error:

@@ -14,7 +14,7 @@ import torch
 from models.editing.given_masks import face_name, not_empty
 from models.editing.pipeline import EditingPipeline
 from models.editing.sources import source_of
-from models.editors.s2flow import mask_editor
+from models.editors.base import mask_editor
 from models.parsing.agreement import confusion, mean_iou
 from models.parsing.donors import FaceRecord, choose_donor
 from models.parsing.mask_edits import EDITS, edit_mask, shows_part
@@ -126,7 +126,7 @@ def _donor(path: Path, pipeline: EditingPipeline, aligned: bool) -> np.ndarray:
         if resembles_mask(picture):
             raise
     else:
-        return resized(not_empty(mask), editor.mask_encoder.side)
+        return resized(not_empty(mask), editor.mask_side)
     source = source_of(path)
     face = pipeline.faces(source.picture, "largest", aligned or source.is_aligned)[0]
     image = to_tensor(face.picture)[None].to(pipeline.domain.device)

@@ -19,7 +19,7 @@ from models.editing.inversion import Edited, Inversion
 from models.editing.reconstruction import reconstruction_distance
 from models.editing.requests.base import Request
 from models.editing.saved_latents import SavedLatent
-from models.editors.base import Editor, ReadsMasks
+from models.editors.base import Editor, MaskEditor
 from utils.images import to_tensor
 from utils.weights import WeightsError
 
@@ -143,7 +143,7 @@ class EditingPipeline:
         Raises:
             ConfigError, WeightsError: the domain has no face parser.
         """
-        if isinstance(self.editor, ReadsMasks):
+        if isinstance(self.editor, MaskEditor):
             return self.editor.mask_of(picture)
         return self.domain.parse(self.domain.resized(picture))
 

@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.domain import PARTS, Domain
-from models.editing.aligners import build_aligner
-from models.editing.alignment import AlignedFace, Aligner, AlignmentError, Frame
+from models.domain import PARTS
+from models.editing.aligners import searching_aligner
+from models.editing.alignment import AlignedFace, AlignmentError, Frame
 from models.editing.face_alignment import Detector
 from models.editing.face_choice import FaceChoice, check_face_choice
 from models.editing.given_masks import AnyMask, OneMask
@@ -33,21 +33,19 @@ from models.editing.inversion import Edited, Inversion
 from models.editing.measures import measured_edit, measured_inversion
 from models.editing.paste_back import PasteMode, paste_back
 from models.editing.pipeline import EditingPipeline
-from models.editing.requests.attributes import TARGET_LIMIT, AttributeRequest, sweep_values
+from models.editing.requests.attributes import AttributeRequest, sweep_values
 from models.editing.requests.base import JointRequest, Request, RequestError
 from models.editing.requests.mask import MaskRequest
 from models.editing.requests.style import StyleRequest, checked_share
 from models.editing.sources import AnyPicture, Source, source_of
-from models.editors.base import AttributeEditor
+from models.editing.wanted import Wanted, number_of, target_of
+from models.editors.base import AttributeEditor, mask_editor
 from models.editors.loading import load_editor
-from models.editors.s2flow import mask_editor
-from models.editors.targets import Flip, SetTo, Target
 from utils.devices import pick_device
 from utils.images import to_pillow, to_tensor
 from utils.options import PRECISIONS, Precision
 from utils.provenance import save_marked
 
-Wanted = float | str | Target  # of one attribute: a value, "flip", or a target
 Asked = Request | Mapping[str, Wanted]
 Style = tuple["Face | AnyPicture", float]  # whose, and how far towards it
 
@@ -116,8 +114,8 @@ class Studio:
         if precision not in (None, *PRECISIONS):
             raise ValueError(f"precision: must be one of {', '.join(PRECISIONS)}, not {precision!r:.60}")
         built.precision = precision or built.precision
-        search = {"detector": detector, "smallest_face": smallest_face}
-        return cls(EditingPipeline(built, editor, _aligner_of(built, search)), metadata, batch_size)
+        aligner = searching_aligner(built, detector=detector, smallest_face=smallest_face)
+        return cls(EditingPipeline(built, editor, aligner), metadata, batch_size)
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -218,10 +216,8 @@ class Studio:
                 raise RequestError(f"{request.label}: {error}; choose a target nearer to the face") from None
             edits += [Edit(face, request, edited.row(index)) for index, face in enumerate(chunk)]
         for edit in edits:
-            if failure := edit.result.failures[0]:
+            if failure := edit.result.failure(0):
                 raise RequestError(f"{request.label}: {failure}")
-            if not bool(edit.result.finite()):
-                raise RequestError(f"{request.label}: the result is not finite; choose a target nearer to the face")
         return edits
 
     def request(
@@ -264,7 +260,7 @@ class Studio:
             raise RequestError(f"no edit is asked for; this editor has the attributes {', '.join(self.attributes)}")
         for name in wanted:
             _check_type("attribute", name, str, "a name")
-        return AttributeRequest.of({name: _target(name, value) for name, value in wanted.items()})
+        return AttributeRequest.of({name: target_of(name, value) for name, value in wanted.items()})
 
     def _mask_request(self, mask: AnyMask | None, style: Style | None) -> Request:
         for name, value in (("mask", mask), ("style", style)):
@@ -272,7 +268,7 @@ class Studio:
                 raise RequestError(f"this editor takes no {name} requests; it takes: {', '.join(self.requests)}")
         parts: list[Request] = []
         if mask is not None:
-            parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_encoder.side)))
+            parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_side)))
         if style is not None:
             if not isinstance(style, list | tuple) or len(style) != 2:
                 raise RequestError(f"style: must be a pair (face or picture, share of its style), not {style!r:.60}")
@@ -397,7 +393,7 @@ class Face:
             targets: the same in all of them.
         """
         _check_type("attribute", attribute, str, "a name")
-        values = sweep_values(_number("first", first), _number("last", last), count)
+        values = sweep_values(number_of("first", first), number_of("last", last), count)
         if attribute in targets:
             raise RequestError(f"attribute '{attribute}' is swept and set at once; choose one")
         return [self.edit({**targets, attribute: value}, force=force) for value in values]
@@ -490,33 +486,9 @@ class Edit:
         save_marked(Path(path), self.picture, f"Face edited with SDFlow: {self.request.label}", record)
 
 
-def _aligner_of(domain: Domain, search: Mapping[str, Any]) -> Aligner:
-    """The domain's aligner, searching for faces as it is asked to.
-
-    Raises:
-        RequestError: it does not search for faces.
-    """
-    aligner = build_aligner(domain)
-    changes = {name: value for name, value in search.items() if value is not None}
-    if not changes:
-        return aligner
-    if not aligner.cuts_photographs:
-        option = f"--{next(iter(changes)).replace('_', '-')}"
-        raise RequestError(f"{option}: domain {domain.name} takes pictures whole and does not search them for faces")
-    return build_aligner(domain, **changes)
-
-
 def _class_numbers(studio: Studio, picture: Tensor) -> np.ndarray:
     mask: np.ndarray = studio.pipeline.masks(picture)[0].cpu().numpy().astype(np.uint8)
     return mask
-
-
-def _target(name: str, wanted: Wanted) -> Target:
-    if isinstance(wanted, SetTo):
-        return SetTo(_number(name, wanted.value))
-    if isinstance(wanted, Flip):
-        return Flip(_number(name, wanted.strength))
-    return Flip() if isinstance(wanted, str) and wanted == "flip" else SetTo(_number(name, wanted, ' nor "flip"'))
 
 
 def _check_type(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
@@ -527,17 +499,6 @@ def _check_type(name: str, value: object, kind: type | tuple[type, ...], wanted:
     """
     if not isinstance(value, kind):
         raise RequestError(f"{name}: must be {wanted}, not {value!r:.60}")
-
-
-def _number(name: str, wanted: Any, nor: str = "") -> float:
-    try:
-        value = float(wanted)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of tensors with more than one value
-        value = float("nan")
-    if not abs(value) <= TARGET_LIMIT:
-        limits = f"{-TARGET_LIMIT:g} to {TARGET_LIMIT:g}"
-        raise RequestError(f"{name}: {wanted!r:.60} is {'neither' if nor else 'not'} a number from {limits}{nor}")
-    return value
 
 
 def _chunks(faces: Sequence[Face], size: int) -> Iterator[Sequence[Face]]:

@@ -61,7 +61,7 @@ class MaskRequest(Request):
     def resolve(self, faces: Inversion, editor: Editor) -> Goal:
         import torch
 
-        from models.editors.s2flow import mask_editor
+        from models.editors.base import mask_editor
         from utils.photos import PhotoError
 
         parser = mask_editor(editor)
@@ -149,10 +149,10 @@ KIND = MaskRequests()
 
 def _given_masks(place: Path, pipeline: EditingPipeline) -> GivenMasks:
     from models.editing.given_masks import MaskFolder, OneMask
-    from models.editors.s2flow import mask_editor
+    from models.editors.base import mask_editor
     from utils.photos import PhotoError
 
-    side = mask_editor(pipeline.editor).mask_encoder.side
+    side = mask_editor(pipeline.editor).mask_side
     try:
         return MaskFolder.read(place, side) if place.is_dir() else OneMask.read(place, side)
     except PhotoError as error:

@@ -20,24 +20,6 @@ from tests.photographs import couple
 from utils.weights import load_weights, save_weights
 
 
-@pytest.fixture(scope="module")
-def studio(tiny_mask_editor: Path) -> Studio:
-    return Studio.open(tiny_mask_editor, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for number in range(3):
-        noise(number).save(folder / f"face-{number}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def faces(studio: Studio, photos: Path) -> list[Face]:
-    return [studio.find(path)[0] for path in sorted(photos.iterdir())]
-
-
 def test_the_faces_own_mask_changes_nothing_and_another_moves_it(faces: list[Face]) -> None:
     for face in faces:
         assert face.mask.shape == (SIDE, SIDE) and face.mask.dtype == np.uint8 and len(np.unique(face.mask)) > 1

@@ -9,29 +9,11 @@ import pytest
 import torch
 
 from models.editing.requests.base import RequestError
-from models.editing.studio import Face, Studio
+from models.editing.studio import Face
 from models.editors.s2flow import style_walk
 from tests.masks import difference, drawn, noise, report, run, save_mask, shown
 from utils.images import to_pillow
 from utils.photos import PhotoError
-
-
-@pytest.fixture(scope="module")
-def studio(tiny_mask_editor: Path) -> Studio:
-    return Studio.open(tiny_mask_editor, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for number in range(3):
-        noise(number).save(folder / f"face-{number}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def faces(studio: Studio, photos: Path) -> list[Face]:
-    return [studio.find(path)[0] for path in sorted(photos.iterdir())]
 
 
 def test_the_style_of_a_face_by_a_share(faces: list[Face], photos: Path) -> None:
