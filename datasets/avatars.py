@@ -56,7 +56,7 @@ SPLITS: dict[Split, int] = {
 _LABEL_STREAM = 1  # beside the stream that draws the factors
 
 
-def _cached(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> Path:
+def cached_rows(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> Path:
     """Make a file of `count` equal arrays unless it exists; an interrupted run leaves no such file behind."""
     if path.exists():
         return path
@@ -99,8 +99,8 @@ class _Avatars(Dataset):
         self.paths: tuple[Path, ...] = ()  # of pictures, and of what belongs to them
         if cache is not None:
             path = resolve(cache) / f"faces-{self.fingerprint()}.npy"
-            truth = _cached(path.with_suffix(".values.npy"), count, self._values_and_labels, "attributes")
-            self.paths = _cached(path, count, self._draw, "drawing avatars"), truth
+            truth = cached_rows(path.with_suffix(".values.npy"), count, self._values_and_labels, "attributes")
+            self.paths = cached_rows(path, count, self._draw, "drawing avatars"), truth
         self._opened: list[np.ndarray] = []
 
     def factors(self, index: int) -> Factors:
@@ -189,7 +189,7 @@ class AvatarFaces(_Avatars):
         super().__init__(count, SPLITS[split], side, cache, {"first": first, "correlation": correlation})
         if masks and self.paths:
             path = self.paths[0].with_suffix(f".masks-{MASK_VERSION}.npy")
-            self.paths = (*self.paths, _cached(path, count, self._draw_mask, "drawing masks"))
+            self.paths = (*self.paths, cached_rows(path, count, self._draw_mask, "drawing masks"))
 
     def number(self, index: int) -> int:
         return self.first + index

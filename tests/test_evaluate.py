@@ -129,11 +129,11 @@ def test_an_editor_of_other_requests_is_refused(
     option: str, tiny_domain_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its condition is not (B, A): an evaluation of attributes would be wrong or fail somewhere inside."""
-    monkeypatch.setattr(SDFlowEditor, "requests", ("mask", "style"))
+    monkeypatch.setattr(SDFlowEditor, "requests", ("voice",))
     file = str(tiny_domain_folder / "editor.safetensors")
     assert evaluate.main([option, file, "--count", "2", "--device", "cpu"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (mask, style) than attributes")
+    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (voice) than attributes and ")
     assert error.count("\n") == 1
 
 
