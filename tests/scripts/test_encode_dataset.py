@@ -396,7 +396,8 @@ def test_wrong_usage_is_one_sentence(
     assert encode(photos, tmp_path / "out", domain_file, "--engine", "ray") == 2
     assert capsys.readouterr().err == "encode_dataset.py: --engine ray needs the package ray: pip install ray\n"
     assert encode(tmp_path / "none", tmp_path / "out", domain_file) == 2
-    for words in (["--shard-size", "0"], ["--workers", "2"]):
+    ray = ["--engine", "ray", "--address", "auto", "--workers", "2"]
+    for words in (["--shard-size", "0"], ["--workers", "2"], ["--per-gpu", "2"], ray):
         with pytest.raises(SystemExit) as stop:
             encode(photos, tmp_path / "out", domain_file, *words)
         assert stop.value.code == 2
