@@ -21,7 +21,7 @@ from typing import Annotated
 
 from utils.failures import explain_failures
 from utils.options import A_RUN, PRECISIONS, CommandParser, add_device_option, not_empty, value_of
-from utils.ranges import Between, Count
+from utils.ranges import Between, Count, Text
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -29,7 +29,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def own_address(text: str) -> str:
     """`type=` of an address or a name of this machine, at which something can be served."""
     try:
-        family, *_, place = socket.getaddrinfo(not_empty(text), 0, type=socket.SOCK_STREAM)[0]
+        family, *_, place = socket.getaddrinfo(value_of(Text)(text), 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind(place)
     except (OSError, UnicodeError):  # the latter: no possible name
