@@ -33,21 +33,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from utils.failures import explain_failures
-from utils.options import add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.options import CommandParser, add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.paths import absolute, displayed, resolve
 from utils.ranges import Between, Count
 
 STRENGTHS = (-0.5, -0.3, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
+FIT_COUNT = 2000
 DRAWN = {"correlated": 0.6, "decorrelated": 0.0}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of evaluate.py."""
-    parser = argparse.ArgumentParser(
-        prog="evaluate.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser(__doc__, prog="evaluate.py")
     add_editor_options(parser, "the shipped editor")
     parser.add_argument(
         "--faces", type=not_empty, metavar="SET",
@@ -74,8 +71,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="skip the baseline: linear directions; of editors of masks the shipped editor of attributes",
     )  # fmt: skip
     parser.add_argument(
-        "--fit-count", type=value_of(Count), default=2000, metavar="N",
-        help="faces that baseline and probes learn from (default: 2000)",
+        "--fit-count", type=value_of(Count), default=FIT_COUNT, metavar="N",
+        help=f"faces that baseline and probes learn from (default: {FIT_COUNT})",
     )  # fmt: skip
     parser.add_argument(
         "--no-latents", action="store_true",
@@ -98,7 +95,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if getattr(options, name):
             what = "cannot be combined with --compare" if options.compare else "needs --compare"
             parser.error(f"--{name.replace('_', '-')} {what}")
+    if options.fit_count != FIT_COUNT and options.no_latents and (options.no_linear or options.compare):
+        parser.error("--fit-count: neither the linear baseline nor the probes are computed")
     options.output = options.output or Path("output/comparison" if options.compare else "output/evaluation")
+    folder = options.faces if options.faces not in DRAWN else None
+    if folder and absolute(options.output).is_relative_to(absolute(folder)):
+        parser.error(f"-o {options.output}: lies in --faces, where its pictures would be taken for faces")
     return options
 
 
@@ -109,15 +111,14 @@ if __name__ == "__main__":
 import torch
 
 from datasets import DATASETS
-from datasets.alignment_check import check_alignment
+from datasets.alignment_check import report_alignment
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
-from datasets.pictures import UnreadablePictures, check_pictures
+from datasets.pictures import Prepares, UnreadablePictures, check_pictures
 from models.domain import Domain
-from models.editors.base import attribute_editor
+from models.editors.base import attribute_editor, mask_editor
 from models.editors.linear import LinearDirectionsEditor
 from models.editors.loading import SHIPPED_EDITOR, load_editor
-from models.editors.s2flow import mask_editor
 from models.editors.sdflow import SDFlowEditor
 from models.evaluation.comparing import choose_baseline, compare
 from models.evaluation.contestants import (
@@ -137,7 +138,6 @@ from utils.devices import keep_freed_memory, pick_device
 from utils.failures import described, exit_status
 from utils.files import remove_litter
 from utils.locks import only_writer
-from utils.paths import absolute, displayed, resolve
 from utils.weights import WeightsError
 
 
@@ -172,18 +172,19 @@ def training_faces(metadata: dict[str, Any], domain: Domain, count: int) -> Late
 
 def alignment(options: argparse.Namespace, domain: Domain, data: object) -> dict[str, str]:
     """What the record says of whether the pictures are aligned faces; if they are not, the terminal says it as well."""
-    check = check_alignment(domain, data)
-    if check is None:
-        return {}
-    if not check.is_fine:
-        print(f"evaluate.py: {check}", file=sys.stderr)
-    if check.doubts:
-        print(
-            f"evaluate.py: align them first: python edit.py {shlex.quote(options.faces)} -o OUT --checkpoint RUN "
-            f"--faces largest --flip {domain.attributes[0]} --paste none --save-aligned, then --faces OUT/aligned",
-            file=sys.stderr,
-        )
-    return {"alignment": str(check)}
+    cure = (
+        f"align them first: python edit.py {shlex.quote(options.faces)} -o OUT --checkpoint RUN --faces largest "
+        f"--flip {domain.attributes[0]} --paste none --save-aligned, then --faces OUT/aligned"
+    )
+    check = report_alignment("evaluate.py", domain, data, cure=cure)
+    return {} if check is None else {"alignment": str(check)}
+
+
+def prepare(*sources: object) -> None:
+    """Compute what these data sets keep."""
+    for source in sources:
+        if isinstance(source, Prepares):
+            source.prepare(checked=True)
 
 
 def evaluate_one(options: argparse.Namespace) -> None:
@@ -205,8 +206,7 @@ def evaluate_one(options: argparse.Namespace) -> None:
     train = None if unfitted else training_faces(metadata, domain, options.fit_count)
     check_pictures(data, train)
     aligned = alignment(options, domain, data)
-    if isinstance(train, LatentCache):
-        train.prepare(checked=True)
+    prepare(data, train)
     baselines = []
     if train is not None and not options.no_linear:
         baselines = [LinearDirectionsEditor.fit(*train.numbers(), domain.attributes).to(domain.device)]
@@ -226,8 +226,9 @@ def evaluate_several(options: argparse.Namespace) -> None:
     if any(edits_masks(one.editor) for one in contestants):
         evaluate_mask_editors(options, sorted(contestants, key=lambda one: not edits_masks(one.editor)))
         return
-    if options.no_latents:
-        raise ConfigError("--no-latents: no likelihood, closure and probes belong to a comparison of attribute edits")
+    for name, given in (("fit-count", options.fit_count != FIT_COUNT), ("no-latents", options.no_latents)):
+        if given:
+            raise ConfigError(f"--{name}: a comparison of attribute edits computes neither baseline nor probes")
     with_defaults(options, "correlated", 1000)
     baseline = choose_baseline(contestants, options.baseline, usual=SDFlowEditor.title)
     domain = contestants[0].domain
@@ -235,6 +236,7 @@ def evaluate_several(options: argparse.Namespace) -> None:
     data = test_data(options, domain)
     check_pictures(data)
     aligned = alignment(options, domain, data)
+    prepare(data)
     faces = faces_of(data, domain, min(options.count, len(data)))
     record = {
         "domain": domain.name, "faces": options.faces, "n": len(faces), "seed": options.seed,
@@ -271,7 +273,7 @@ def evaluate_mask_editors(options: argparse.Namespace, contestants: list[Contest
     with_defaults(options, "decorrelated", 500)
     first, domain = mask_editor(contestants[0].editor), contestants[0].domain
     domain.precision = options.precision or domain.precision
-    side, others = first.mask_encoder.side, 0 if options.no_latents else options.fit_count
+    side, others = first.mask_side, 0 if options.no_latents else options.fit_count
     if options.faces in DRAWN:
         test = drawn_test_set(domain, side, options.count, DRAWN[options.faces], others, options.seed, "cache/avatars")
         aligned = {}

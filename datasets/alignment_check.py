@@ -6,6 +6,7 @@ of a photograph shows them shoulders and walls; nothing fails, but what is learn
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,19 @@ def check_alignment(domain: Domain, *sources: object) -> AlignmentCheck | None:
         seen += 1
         doubts += [f"{named(path)}: {doubt}"] if doubt else []
     return AlignmentCheck(len(paths) if count < len(paths) else seen, seen, doubts)
+
+
+def report_alignment(command: str, domain: Domain, *sources: object, cure: str) -> AlignmentCheck | None:
+    """What `check_alignment` finds; on the terminal, too, unless all is fine.
+
+    Args:
+        command: that says it.
+        cure: what to do about pictures that do not look aligned.
+    """
+    check = check_alignment(domain, *sources)
+    if check is not None and not check.is_fine:
+        print(f"{command}: {check}{f'; {cure}' if check.doubts else ''}", file=sys.stderr)
+    return check
 
 
 def _doubt(aligner: Aligner, path: Path, pictures: Pictures) -> str:

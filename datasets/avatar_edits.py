@@ -17,9 +17,9 @@ from datasets.avatar_factors import GEOMETRY, GEOMETRY_LIMIT, Factors, generator
 from datasets.avatar_renderer import MASK_VERSION, Face, render, render_mask
 from datasets.avatars import AvatarFaces, cached_rows
 
-# What no mask shows of a face: those that differ in nothing else have the same mask.
-STYLE = ("skin", "eye_colour", "hair_colour", "light", "brightness", "clothes", "background", "frame_colour")
-_VERSION = 1  # of the edits below: a part of the names of cached pictures
+# What no mask shows of a face, and its age, of which a mask shows next to nothing: it is grey hair and wrinkles.
+STYLE = ("age", "skin", "eye_colour", "hair_colour", "light", "brightness", "clothes", "background", "frame_colour")
+_VERSION = 2  # of the edits below: a part of the names of cached pictures
 
 
 def _smile(face: Factors, other: Factors, random: np.random.Generator) -> tuple[Factors, str]:
@@ -68,7 +68,9 @@ _ATTRIBUTES = {"smile": "Smiling", "glasses": "Eyeglasses", "waves": "Wavy_Hair"
 
 
 def in_style_of(face: Factors, other: Factors) -> Factors:
-    """The face with all of another that no mask shows: colours and light. Its mask stays."""
+    """The face with the colours, the light and the age of another. Its mask stays, but for hairline and upper lids,
+    which age moves a little.
+    """
     return replace(face, **{name: getattr(other, name) for name in STYLE})
 
 
@@ -92,8 +94,8 @@ class AvatarEdits:
     Requests: `smile` (value v becomes 1 − v), `glasses` (put on or taken off), `waves` (wavy hair becomes smooth,
     smooth hair wavy), `hair length` (long becomes short, short as long as this sex wears it), `one feature` (a measure
     of the face, drawn at random, goes to the end of its range on the other side), `head turned` (by half of the range,
-    towards the other side), `another face's mask` (the other face in this one's colours and light: what the mask of the
-    other asks for).
+    towards the other side), `another face's mask` (the other face in this one's style: what a mask like the other's
+    asks for).
 
     Args:
         faces: without mirrored ones.

@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.failures import explain_failures
+from utils.options import CommandParser
 
 # Settings that change what is shown or kept of a training, not what comes out of it.
 _DISPLAY = (
@@ -85,9 +86,7 @@ BY_NAME = {stage.name: stage for stage in STAGES}
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of build_avatars.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     names = list(BY_NAME)
     parser.add_argument(
         "--stages", nargs="+", choices=names, default=names, metavar="STAGE", help="train only these (default: all)"

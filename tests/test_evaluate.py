@@ -194,7 +194,7 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
         (["--compare", runs[0], runs[0]], "given twice"),
         (["--compare", f"a|b={runs[0]}"], "takes a name without"),
     ):
-        assert evaluate.main([*wrong, "--count", "6"]) == 2
+        assert evaluate.main(wrong) == 2
         assert words in capsys.readouterr().err
 
 
@@ -221,6 +221,10 @@ def test_runs_of_other_settings_are_no_seeds(
         (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint cannot be combined with --compare"),
         (["--strengths", "nan"], "must be a finite number"),
         (["--count", "1"], "must be at least 2"),
+        (["--compare", "runs/a", "--fit-count", "5", "--no-latents"], "--fit-count: neither"),
+        (["--no-linear", "--no-latents", "--fit-count", "5"], "--fit-count: neither"),
+        (["--faces", "data", "-o", "./data/out"], "-o data/out: lies in --faces"),
+        (["--faces", "output"], "-o output/evaluation: lies in --faces"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -15,7 +15,7 @@ from models.editors.catalogue import EDITORS
 from models.editors.stored import StoredEditor, editor_metadata
 from models.editors.targets import Flip
 from training.method import Batch, Items, Method
-from utils.config import ConfigError, Section
+from utils.config import ConfigError, Section, nearest
 from utils.images import grid
 from utils.weights import load_strict
 
@@ -80,6 +80,19 @@ class AttributeEditorMethod(EditorMethod):
         for name in self.domain.attributes:
             columns.append(self.domain.synthesise(editor.edit(latent, image, {name: Flip(0.2)})))
         return grid(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))
+
+
+def check_terms(method: str, terms: Sequence[str], known: Sequence[str]) -> None:
+    """Check which terms of its loss a method is to compute.
+
+    Raises:
+        ConfigError: none, or one that the method does not have.
+    """
+    if not terms:
+        raise ConfigError(f"method.terms: none is named; there are {', '.join(known)}")
+    for name in terms:
+        if name not in known:
+            raise ConfigError(f"method.terms: {method} has no term '{name}'{nearest(name, known)}")
 
 
 def codes_and_scores(data: Items) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.domain import Domain
 from models.editing.alignment import Aligner
+from models.editing.requests.base import RequestError
 from utils.catalogues import Catalogue
 from utils.config import Section, as_section
 
@@ -25,3 +26,19 @@ def build_aligner(domain: Domain, **changes: Any) -> Aligner:
         section = Section({**section, **changes}, section.path, section.sources)
     aligner: Aligner = ALIGNERS.build(section, image_side=domain.image_side)
     return aligner
+
+
+def searching_aligner(domain: Domain, **search: Any) -> Aligner:
+    """The domain's aligner, searching for faces as it is asked to; None leaves an argument as the config has it.
+
+    Raises:
+        RequestError: it does not search for faces.
+    """
+    aligner = build_aligner(domain)
+    changes = {name: value for name, value in search.items() if value is not None}
+    if not changes:
+        return aligner
+    if not aligner.cuts_photographs:
+        option = f"--{next(iter(changes)).replace('_', '-')}"
+        raise RequestError(f"{option}: domain {domain.name} takes pictures whole and does not search them for faces")
+    return build_aligner(domain, **changes)

@@ -54,12 +54,8 @@ class FaceEditor:
         results = [self._result(inversion, index) for index in range(len(faces))]
         for request in self.requests:
             edited = self.pipeline.edit(inversion, request)
-            finite = edited.finite().tolist()
             for index, face in enumerate(faces):
-                failure = edited.failures[index]
-                if not failure and not finite[index]:
-                    failure = "the result is not finite; choose a target nearer to the face"
-                if failure:
+                if failure := edited.failure(index):
                     face.fail(f"{request.label}: {failure}")
                     continue
                 face.entry["edits"][request.label] = self._measured_edit(edited, index, request.label)

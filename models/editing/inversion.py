@@ -87,6 +87,10 @@ class Edited:
         """One of the faces, with one row."""
         return Edited(**{name: value[index : index + 1] for name, value in vars(self).items()})
 
-    def finite(self) -> Tensor:
-        """Which faces (B,) came out as numbers: far targets can leave what the networks can represent."""
-        return torch.isfinite(self.picture).flatten(1).all(1) & torch.isfinite(self.latent).flatten(1).all(1)
+    def failure(self, index: int) -> str:
+        """Why there is no edit of a face; empty where there is one."""
+        if self.failures[index]:
+            return self.failures[index]
+        if all(bool(torch.isfinite(values[index]).all()) for values in (self.picture, self.latent)):
+            return ""
+        return "the result is not finite; choose a target nearer to the face"  # what the networks cannot represent

@@ -23,9 +23,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.domain import PARTS, Domain
-from models.editing.aligners import build_aligner
-from models.editing.alignment import AlignedFace, Aligner, AlignmentError, Frame
+from models.domain import PARTS
+from models.editing.aligners import searching_aligner
+from models.editing.alignment import AlignedFace, AlignmentError, Frame
 from models.editing.face_alignment import Detector
 from models.editing.face_choice import FaceChoice, check_face_choice
 from models.editing.given_masks import AnyMask, OneMask
@@ -33,21 +33,19 @@ from models.editing.inversion import Edited, Inversion
 from models.editing.measures import measured_edit, measured_inversion
 from models.editing.paste_back import PasteMode, paste_back
 from models.editing.pipeline import EditingPipeline
-from models.editing.requests.attributes import TARGET_LIMIT, AttributeRequest, sweep_values
+from models.editing.requests.attributes import AttributeRequest, sweep_values
 from models.editing.requests.base import JointRequest, Request, RequestError
 from models.editing.requests.mask import MaskRequest
 from models.editing.requests.style import StyleRequest, checked_share
 from models.editing.sources import AnyPicture, Source, source_of
-from models.editors.base import AttributeEditor
+from models.editing.wanted import Wanted, number_of, target_of
+from models.editors.base import AttributeEditor, mask_editor
 from models.editors.loading import load_editor
-from models.editors.s2flow import mask_editor
-from models.editors.targets import Flip, SetTo, Target
 from utils.devices import pick_device
 from utils.images import to_pillow, to_tensor
 from utils.options import PRECISIONS, Precision
 from utils.provenance import save_marked
 
-Wanted = float | str | Target  # of one attribute: a value, "flip", or a target
 Asked = Request | Mapping[str, Wanted]
 Style = tuple["Face | AnyPicture", float]  # whose, and how far towards it
 
@@ -104,6 +102,10 @@ class Studio:
             WeightsError: missing or damaged file, or one of another domain.
             ValueError: an argument that does not fit, among them a detector where pictures are not searched.
         """
+        places = {"checkpoint": checkpoint, "semantic_encoder": semantic_encoder, "domain": domain, "weights": weights}
+        for name, place in places.items():
+            _check_type(name, place, (str, Path, type(None)), "the name of a file or folder")
+        _check_type("device", device, str, "the name of a device")
         if isinstance(without, str) or not set(without) <= set(PARTS):
             raise ValueError(f"without: must be a collection of {', '.join(PARTS)}, not {without!r:.60}")
         editor, built, metadata = load_editor(
@@ -112,8 +114,8 @@ class Studio:
         if precision not in (None, *PRECISIONS):
             raise ValueError(f"precision: must be one of {', '.join(PRECISIONS)}, not {precision!r:.60}")
         built.precision = precision or built.precision
-        search = {"detector": detector, "smallest_face": smallest_face}
-        return cls(EditingPipeline(built, editor, _aligner_of(built, search)), metadata, batch_size)
+        aligner = searching_aligner(built, detector=detector, smallest_face=smallest_face)
+        return cls(EditingPipeline(built, editor, aligner), metadata, batch_size)
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -162,6 +164,9 @@ class Studio:
 
     def invert(self, faces: Sequence[Face]) -> None:
         """Invert those faces that are not inverted yet, in batches: faster than one by one."""
+        _check_type("faces", faces, (list, tuple), "a list of faces, as find gives them")
+        for face in faces:
+            _check_type("faces", face, Face, "a list of faces, as find gives them")
         for chunk in _chunks([face for face in faces if face._inverted is None], self.batch_size):
             inversion = self.pipeline.invert(torch.stack([to_tensor(face.picture) for face in chunk]))
             for index, face in enumerate(chunk):
@@ -211,10 +216,8 @@ class Studio:
                 raise RequestError(f"{request.label}: {error}; choose a target nearer to the face") from None
             edits += [Edit(face, request, edited.row(index)) for index, face in enumerate(chunk)]
         for edit in edits:
-            if failure := edit.result.failures[0]:
+            if failure := edit.result.failure(0):
                 raise RequestError(f"{request.label}: {failure}")
-            if not bool(edit.result.finite()):
-                raise RequestError(f"{request.label}: the result is not finite; choose a target nearer to the face")
         return edits
 
     def request(
@@ -255,7 +258,9 @@ class Studio:
             raise RequestError(f"this editor takes no attribute requests; it takes: {taken}")
         if not wanted:
             raise RequestError(f"no edit is asked for; this editor has the attributes {', '.join(self.attributes)}")
-        return AttributeRequest.of({name: _target(name, value) for name, value in wanted.items()})
+        for name in wanted:
+            _check_type("attribute", name, str, "a name")
+        return AttributeRequest.of({name: target_of(name, value) for name, value in wanted.items()})
 
     def _mask_request(self, mask: AnyMask | None, style: Style | None) -> Request:
         for name, value in (("mask", mask), ("style", style)):
@@ -263,11 +268,13 @@ class Studio:
                 raise RequestError(f"this editor takes no {name} requests; it takes: {', '.join(self.requests)}")
         parts: list[Request] = []
         if mask is not None:
-            parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_encoder.side)))
+            parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_side)))
         if style is not None:
+            if not isinstance(style, list | tuple) or len(style) != 2:
+                raise RequestError(f"style: must be a pair (face or picture, share of its style), not {style!r:.60}")
             other, share = style
             face = other if isinstance(other, Face) else self.find(other, "largest")[0]
-            share = checked_share(share, f"style {share}")
+            share = checked_share(share, f"style {share!r:.60}")
             parts.append(StyleRequest.of(face.inverted.rest[0], share))
         return parts[0] if len(parts) == 1 else JointRequest(tuple(parts))
 
@@ -385,7 +392,8 @@ class Face:
             count: number of edits, 2 or more.
             targets: the same in all of them.
         """
-        values = sweep_values(_number("first", first), _number("last", last), count)
+        _check_type("attribute", attribute, str, "a name")
+        values = sweep_values(number_of("first", first), number_of("last", last), count)
         if attribute in targets:
             raise RequestError(f"attribute '{attribute}' is swept and set at once; choose one")
         return [self.edit({**targets, attribute: value}, force=force) for value in values]
@@ -466,6 +474,7 @@ class Edit:
         Raises:
             OSError: it cannot be written.
         """
+        _check_type("path", path, (str, Path), "the name of a file")
         studio, editor = self.face.studio, self.face.studio.pipeline.editor
         record = {
             "editor": studio.metadata["hash"],
@@ -477,44 +486,19 @@ class Edit:
         save_marked(Path(path), self.picture, f"Face edited with SDFlow: {self.request.label}", record)
 
 
-def _aligner_of(domain: Domain, search: Mapping[str, Any]) -> Aligner:
-    """The domain's aligner, searching for faces as it is asked to.
-
-    Raises:
-        RequestError: it does not search for faces.
-    """
-    aligner = build_aligner(domain)
-    changes = {name: value for name, value in search.items() if value is not None}
-    if not changes:
-        return aligner
-    if not aligner.cuts_photographs:
-        option = f"--{next(iter(changes)).replace('_', '-')}"
-        raise RequestError(f"{option}: domain {domain.name} takes pictures whole and does not search them for faces")
-    return build_aligner(domain, **changes)
-
-
 def _class_numbers(studio: Studio, picture: Tensor) -> np.ndarray:
     mask: np.ndarray = studio.pipeline.masks(picture)[0].cpu().numpy().astype(np.uint8)
     return mask
 
 
-def _target(name: str, wanted: Wanted) -> Target:
-    if isinstance(wanted, SetTo):
-        return SetTo(_number(name, wanted.value))
-    if isinstance(wanted, Flip):
-        return Flip(_number(name, wanted.strength))
-    return Flip() if isinstance(wanted, str) and wanted == "flip" else SetTo(_number(name, wanted, ' nor "flip"'))
+def _check_type(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Refuse an argument that is of none of these types.
 
-
-def _number(name: str, wanted: Any, nor: str = "") -> float:
-    try:
-        value = float(wanted)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: of tensors with more than one value
-        value = float("nan")
-    if not abs(value) <= TARGET_LIMIT:
-        limits = f"{-TARGET_LIMIT:g} to {TARGET_LIMIT:g}"
-        raise RequestError(f"{name}: {wanted!r:.60} is {'neither' if nor else 'not'} a number from {limits}{nor}")
-    return value
+    Raises:
+        RequestError: saying what it should be.
+    """
+    if not isinstance(value, kind):
+        raise RequestError(f"{name}: must be {wanted}, not {value!r:.60}")
 
 
 def _chunks(faces: Sequence[Face], size: int) -> Iterator[Sequence[Face]]:

@@ -14,11 +14,18 @@ from models.editors.targets import Target, resolve_targets
 
 
 @runtime_checkable
-class ReadsMasks(Protocol):
-    """An editor that reads its condition from the face's mask."""
+class MaskEditor(Protocol):
+    """An editor whose condition is what it reads from the face's mask."""
+
+    @property
+    def mask_side(self) -> int:
+        """Side of the masks that it reads."""
 
     def mask_of(self, image: Tensor) -> Tensor:
-        """Masks (B, side, side) of class indices in pictures (B, 3, S, S)."""
+        """Masks (B, side, side) of class indices in pictures (B, 3, S, S) of any size."""
+
+    def condition_of(self, mask: Tensor) -> Tensor:
+        """The condition (B, …) of masks (B, side, side)."""
 
 
 class Editor(nn.Module, ABC):
@@ -118,4 +125,15 @@ def attribute_editor(editor: Editor) -> AttributeEditor:
     """
     if not isinstance(editor, AttributeEditor):
         raise ValueError(f"this needs an editor of attributes; {editor.title} takes: {', '.join(editor.requests)}")
+    return editor
+
+
+def mask_editor(editor: Editor) -> MaskEditor:
+    """The same editor, for callers that need masks.
+
+    Raises:
+        ValueError: its condition is something else.
+    """
+    if not isinstance(editor, MaskEditor):
+        raise ValueError(f"this needs an editor of masks; {editor.title} takes: {', '.join(editor.requests)}")
     return editor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from models.editors.stored import editor_metadata
 from models.flows.cnf import ContinuousFlow
 from models.parsing.mask_encoder import MaskEncoder
 from models.semantic_encoder import SemanticEncoder
-from models.weight_files import load_network, network_in
+from models.weight_files import LoadedNetwork, load_network, network_in
 from utils.config import ConfigError, load_config
 from utils.paths import displayed
 from utils.weight_files.formats import Checkpoint, read_checkpoint
@@ -53,16 +53,13 @@ def load_pair(
             f"{displayed(encoder_file)}: estimates {count} attributes, for which no domain is known; "
             f"name them in a copy of configs/domains/ffhq.yaml and give that as --domain"
         )
-    config = load_config(config_path(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config))
-    domain = Domain(relocated(config, flow_file.parent, weights), device)
+    domain = _domain(PUBLISHED_DOMAINS[count] if domain_config is None else domain_config, flow_file, device, weights)
     if len(domain.attributes) != count:
         raise ConfigError(
             f"{domain.config.where('attributes')}: names {len(domain.attributes)} attributes, "
             f"{displayed(encoder_file)} estimates {count}"
         )
-    _check_style_dim(domain, flow.sizes, flow_file)
-    for network in (flow, encoder):
-        freeze(network.module.to(domain.device))
+    _settle(domain, flow_file, flow, encoder)
     assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, SemanticEncoder)
     digest = hashlib.sha256(flow_file.read_bytes() + encoder_file.read_bytes())
     editor = SDFlowEditor(solving_for_edits(flow.module), encoder.module, domain.attributes)
@@ -96,11 +93,8 @@ def load_s2flow(
             f"{displayed(file)}: its flow takes {flow.sizes['semantics']} numbers, its mask encoder gives "
             f"{encoder.sizes['outputs']}"
         )
-    config = load_config(config_path(_S2FLOW_DOMAIN if domain_config is None else domain_config))
-    domain = Domain(relocated(config, file.parent, weights), device)
-    _check_style_dim(domain, flow.sizes, file)
-    for network in (flow, encoder):
-        freeze(network.module.to(domain.device))
+    domain = _domain(_S2FLOW_DOMAIN if domain_config is None else domain_config, file, device, weights)
+    _settle(domain, file, flow, encoder)
     assert isinstance(flow.module, ContinuousFlow) and isinstance(encoder.module, MaskEncoder)
     editor = S2FlowEditor(flow.module, encoder.module, domain.parse)
     networks = {"flow": flow.sizes, "mask_encoder": encoder.sizes}
@@ -113,14 +107,21 @@ def load_s2flow(
     return editor, domain, metadata
 
 
-def _check_style_dim(domain: Domain, sizes: Mapping[str, Any], file: Path) -> None:
-    """Check that a flow moves the style vectors of the domain's generator.
+def _domain(config: str | Path, file: Path, device: torch.device | str, weights: str | Path | None) -> Domain:
+    """The domain of an editor in this file."""
+    return Domain(relocated(load_config(config_path(config)), file.parent, weights), device)
+
+
+def _settle(domain: Domain, file: Path, flow: LoadedNetwork, encoder: LoadedNetwork) -> None:
+    """Freeze an editor's networks on the domain's device.
 
     Raises:
-        WeightsError: it moves others.
+        WeightsError: the flow moves other style vectors than the domain's generator has.
     """
-    if domain.style_dim != sizes["style_dim"]:
+    if domain.style_dim != flow.sizes["style_dim"]:
         raise WeightsError(
-            f"{displayed(file)}: this flow moves styles of {sizes['style_dim']}, "
+            f"{displayed(file)}: this flow moves styles of {flow.sizes['style_dim']}, "
             f"the generator of domain '{domain.name}' has {domain.style_dim}"
         )
+    for network in (flow, encoder):
+        freeze(network.module.to(domain.device))

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from models.editors.base import Editor
+from models.editors.by_flow import FlowEditor
 from models.editors.stored import StoredEditor
 from models.flows.cnf import ContinuousFlow
 from models.parsing.mask_encoder import MaskEncoder
@@ -19,7 +19,7 @@ from utils.images import at_side
 STYLE_STEPS = 100  # of the published walk, whose picture shows the first ten
 
 
-class S2FlowEditor(Editor):
+class S2FlowEditor(FlowEditor):
     """c = C(mask); z = Φ(w; c); w_e = Φ⁻¹(z; ĉ). What z keeps is called the style.
 
     With another condition the rest gives a semantic edit, another rest with the same condition a style edit, and both
@@ -53,10 +53,13 @@ class S2FlowEditor(Editor):
         """The condition (B, 19) of the mask that the domain's parser finds in pictures (B, 3, S, S)."""
         return self.condition_of(self.mask_of(image))
 
+    @property
+    def mask_side(self) -> int:
+        return self.mask_encoder.side
+
     @torch.no_grad()
     def mask_of(self, image: Tensor) -> Tensor:
-        """Masks (B, side, side), of the mask encoder's side, in pictures (B, 3, S, S) of any size."""
-        return self.parse(at_side(image, self.mask_encoder.side))
+        return self.parse(at_side(image, self.mask_side))
 
     @torch.no_grad()
     def condition_of(self, mask: Tensor) -> Tensor:
@@ -67,27 +70,6 @@ class S2FlowEditor(Editor):
         """
         condition: Tensor = self.mask_encoder.eval()(mask)
         return condition
-
-    @torch.no_grad()
-    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
-        """z = Φ(w; c), the style (B, L, D)."""
-        z: Tensor = self.flow.eval()(w, condition)
-        return z
-
-    @torch.no_grad()
-    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
-        return self.flow.eval().inverse(rest, target)
-
-
-def mask_editor(editor: Editor) -> S2FlowEditor:
-    """The same editor, for callers that need masks.
-
-    Raises:
-        ValueError: its condition is something else.
-    """
-    if not isinstance(editor, S2FlowEditor):
-        raise ValueError(f"this needs an editor of masks; {editor.title} takes: {', '.join(editor.requests)}")
-    return editor
 
 
 def style_walk(rest: Tensor, style: Tensor, steps: int = STYLE_STEPS) -> Iterator[Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.editors.base import AttributeEditor
+from models.editors.by_flow import FlowEditor
 from models.editors.stored import StoredEditor
 from models.flows.cnf import ContinuousFlow
 
@@ -24,8 +25,8 @@ def solving_for_edits(flow: ContinuousFlow) -> ContinuousFlow:
     return flow
 
 
-class SDFlowEditor(AttributeEditor):
-    """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ) (paper, equation 4). No density is computed.
+class SDFlowEditor(FlowEditor, AttributeEditor):
+    """s = E_s(I); z = Φ(w; s); w_e = Φ⁻¹(z; ŝ) (paper, equation 4).
 
     The networks are used as they are, in evaluation mode during a call.
 
@@ -54,13 +55,3 @@ class SDFlowEditor(AttributeEditor):
     def read(self, w: Tensor, image: Tensor) -> Tensor:
         semantics: Tensor = self.semantic_encoder.eval()(image)
         return semantics
-
-    @torch.no_grad()
-    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
-        """z = Φ(w; s), which every edit of a face shares."""
-        z: Tensor = self.flow.eval()(w, condition)
-        return z
-
-    @torch.no_grad()
-    def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:
-        return self.flow.eval().inverse(rest, target)

@@ -43,7 +43,7 @@ def drawn_test_set(
         cache: folder of drawn pictures and of the reader.
     """
     draw = partial(AvatarFaces, split="test", correlation=correlation, side=domain.image_side, cache=cache)
-    data = draw(count, masks=True)
+    data = draw(count, masks=True).prepare()
     edits = AvatarEdits(data, seed, resolve(cache))
     mask = torch.stack([data[index]["mask"] for index in range(count)])
     faces = mask_faces(domain, images_of(data, count), edits.others, side, mask)
@@ -53,7 +53,7 @@ def drawn_test_set(
     if not others:
         test.missing.append("Probes of z, Fréchet distance and colours of style edits: --no-latents leaves them out.")
         return test
-    further = draw(others, first=count)
+    further = draw(others, first=count).prepare()
     image = images_of(further, others)
     latent = in_batches(domain.encode, image, device=domain.device)
     test.probed = OtherFaces(image, latent, _truths(further), _truths(data), TRUTHS)

@@ -38,8 +38,10 @@ _EXACT = {
 }
 _BELOW = ("/assets/", "/static/", "/svelte/", f"{_API}/heartbeat/")
 _FILE = f"{_API}/file="
+_PROGRESS = f"{_API}/upload_progress"
 _RESULTS = "/results/"
 _TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif"}
+_NOTHING = b"<svg xmlns='http://www.w3.org/2000/svg' width='1' height='1'/>"
 _BODY_LIMIT = 200_000  # bytes of a call, which holds numbers and names only
 _KEPT_SECONDS = 600  # of an upload that nothing was done with
 
@@ -130,6 +132,8 @@ class Gate:
         elif path.startswith(_RESULTS) and method in ("GET", "HEAD"):
             await self._check_login(scope)
             await self._result(path, send)
+        elif path == _PROGRESS and method == "GET":  # the browser asks; what counts is the answer to the upload
+            await _answer(send, 200, b'data: {"msg": "done"}\n\n', "text/event-stream")
         elif path.startswith(_FILE):
             await self._check_login(scope)
             await self._preview(unquote(path.removeprefix(_FILE)), send)
@@ -232,14 +236,15 @@ class Gate:
             raise Refused(408, "The upload took too long.") from None
 
     async def _preview(self, path: str, send: Send) -> None:
-        """An upload, for the one who has sent it; gradio's own answer breaks where it is deleted meanwhile."""
+        """An upload, for the one who has sent it; an empty picture where it was taken meanwhile."""
         if not self.uploads.is_own(path):
             raise Refused(403, "No such upload.")
+        kind = _TYPES.get(Path(path).suffix, "application/octet-stream")
         try:
             data = await asyncio.to_thread(Path(path).read_bytes)
         except OSError:
-            raise Refused(404, "Not found.") from None
-        await _answer(send, 200, data, _TYPES.get(Path(path).suffix, "application/octet-stream"))
+            data, kind = _NOTHING, "image/svg+xml"
+        await _answer(send, 200, data, kind)
 
     async def _result(self, path: str, send: Send) -> None:
         token, _, name = path.removeprefix(_RESULTS).partition("/")

@@ -23,7 +23,7 @@ from utils.paths import displayed
 
 TITLE = "SDFlow: edit a face"
 _HEAD = """# Edit a face
-Choose a photograph or a sample face, pull a slider, and save the result. Everything stays on this machine."""
+Choose a photograph or a sample face, change it at the right, and save the result. Everything stays on this machine."""
 _INTERNAL = {"api_visibility": "private", "concurrency_id": "compute"}
 
 
@@ -52,7 +52,7 @@ class Page:
         """The page, not yet served."""
         limits = self.workbench.limits
         with gr.Blocks(analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(60, 600)) as blocks:
-            gr.Markdown(_HEAD)
+            gr.Markdown(_HEAD, elem_id="head")
             with gr.Row():
                 with gr.Column(scale=3, min_width=280):
                     self._photo_column()
@@ -60,16 +60,15 @@ class Page:
                     self.message = gr.HTML("", elem_id="message")
                     self.anyway = gr.Button("Edit it anyway", visible=False, elem_id="anyway", size="sm")
                     self.viewer = gr.HTML(show.viewer(None), elem_id="viewer", js_on_load=CUT)
+                    self.everyone = gr.Checkbox(label="All faces of the photograph", value=False, visible=False)
+                    self.save = gr.Button("Save", variant="primary", elem_id="save")
+                    self.saved = gr.HTML("", elem_id="saved")
                     self.facts = gr.HTML("", elem_id="facts")
                 with gr.Column(scale=4, min_width=280):
                     self._control_column()
             with gr.Tabs():
-                with gr.Tab("Save", elem_id="tab-save"):
-                    self.everyone = gr.Checkbox(label="All faces of the photograph", value=False, visible=False)
-                    self.save = gr.Button("Prepare the files", variant="primary", elem_id="save")
-                    self.saved = gr.HTML("", elem_id="saved")
                 with gr.Tab("What the classifier says", elem_id="tab-bars"):
-                    gr.HTML("<p class='sd-note'>Probabilities of the domain's attribute classifier.</p>")
+                    gr.HTML("<p class='sd-note'>How sure the classifier is of each attribute.</p>")
                     self.bars = gr.HTML("", elem_id="bars")
                 with gr.Tab("Compare editors", elem_id="tab-compare"):
                     self.compare = gr.Button("Compare", elem_id="compare")
@@ -134,7 +133,7 @@ class Page:
         self.anyway.click(self._forced, [self.bench], face_outputs, **load)
         changed = [*self.columns, *face_outputs]
         self.bench.change(self._switched, [self.bench], changed, **load)
-        pictures = [self.message, self.viewer, self.facts]
+        pictures = [self.message, self.viewer, self.facts, self.saved]
         for room in self.rooms:
             controls = room.controls
             gr.on(
@@ -263,12 +262,12 @@ class Page:
                     face = self.workbench.face(session, room.bench)
                     edit = self.workbench.edit(session, room.bench, *room.controls.asked(face, *values))
                     picture = edit.picture if edit else None
-                    return ["", show.viewer(face.inversion, picture), show.facts(face, edit)]
+                    return ["", show.viewer(face.inversion, picture), show.facts(face, edit), ""]
 
             try:
                 return self.workbench.within_time(work)
             except PageError as error:
-                return [show.message(str(error)), gr.skip(), gr.skip()]
+                return [show.message(str(error)), gr.skip(), gr.skip(), gr.skip()]
 
         return follow
 

@@ -29,17 +29,20 @@ def data_uri(picture: Image.Image, side: int = _VIEW_SIDE) -> str:
 
 
 def viewer(before: Image.Image | None, after: Image.Image | None = None) -> str:
-    """Two pictures on top of each other, and a slider that uncovers the one below."""
+    """Two pictures on top of each other, each with its name, and a handle that uncovers the one below."""
     if before is None:
         return "<div class='sd-view sd-empty'>The face appears here.</div>"
+    size = f"Saved face: {before.width} × {before.height} pixels."
+    if after is None:
+        unchanged = f"<img class='sd-after' alt='Face, not edited yet' src='{data_uri(before)}'><b>Not edited yet</b>"
+        return f"<div class='sd-view'><div>{unchanged}</div></div><p class='sd-note sd-under'>{size}</p>"
     return (
-        f"<div class='sd-view'><img class='sd-before' alt='Face before the edit' src='{data_uri(before)}'>"
-        f"<img class='sd-after' alt='Face after the edit' src='{data_uri(after or before)}'>"
-        f"<span class='sd-line'></span></div>"
-        f"<label class='sd-cut'><span>Before</span>"
-        f"<input type='range' min='0' max='100' step='1' value='0' "
-        f"aria-label='Share of the picture that shows the face before the edit'>"
-        f"<span>After</span></label>"
+        f"<div class='sd-view'><div><img alt='Face before the edit' src='{data_uri(before)}'><b>Before</b></div>"
+        f"<div class='sd-over'><img class='sd-after' alt='Face after the edit' src='{data_uri(after)}'>"
+        f"<b>After</b></div>"
+        f"<input class='sd-cut' type='range' min='0' max='100' step='1' value='0' "
+        f"aria-label='Share of the picture that shows the face before the edit'></div>"
+        f"<p class='sd-note sd-under'>Pull ◂▸ over the picture to see the face before. {size}</p>"
     )
 
 
@@ -80,18 +83,20 @@ def facts(face: Face, edit: Edit | None) -> str:
     for name, value in estimates.items():
         change = after[name] - before[name]
         state = "wanted" if name in asked else "moved" if abs(change) >= _MOVED else ""
-        note = asked.get(name, "moved too" if state else "")
+        note = f" <small>set to {escape(asked[name])}</small>" if name in asked else ""
+        note = note or (" <small>moved too</small>" if state else "")
         change_text = f"{round(change, 2) + 0.0:+.2f}" if edit else "–"
         rows.append(
-            f"<tr class='{state}'><th scope='row'>{_shown(name)}</th><td>{value:.2f}</td><td>{before[name]:.2f}</td>"
-            f"<td>{after[name]:.2f}</td><td>{change_text}</td><td>{escape(note)}</td></tr>"
+            f"<tr class='{state}'><th scope='row'>{_shown(name)}{note}</th><td>{value:.2f}</td>"
+            f"<td>{before[name]:.2f}</td><td>{after[name]:.2f}</td><td>{change_text}</td></tr>"
         )
-    identity = edit.identity if edit else face.identity
-    what = "of the edited face" if edit else "of the unedited inversion"
-    head = "".join(f"<th scope='col'>{title}</th>" for title in ("", "photo", "inversion", "edited", "change", "asked"))
+    edited = f", the edited face <b>{edit.identity:.2f}</b>" if edit else ""
+    identity = f"Same person as in the photo (1 = surely): the reconstruction <b>{face.identity:.2f}</b>{edited}."
+    head = "".join(f"<th scope='col'>{title}</th>" for title in ("", "photo", "reconstruction", "edited", "change"))
     return (
-        f"<p class='sd-identity'><b>{identity:.2f}</b> identity {what} to the photograph (1 is the same person)</p>"
+        f"<p class='sd-identity'>{identity}</p>"
         f"<table class='sd-table'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<p class='sd-note'>Reconstruction: the face as the generator can draw it. Edits begin with it.</p>"
     )
 
 
@@ -114,7 +119,7 @@ def comparison(results: Sequence[tuple[str, Image.Image | str, float]]) -> str:
         if isinstance(result, str):
             parts.append(f"<figure><p>{escape(result)}</p><figcaption>{escape(title)}</figcaption></figure>")
         else:
-            caption = f"{escape(title)}<br>identity {identity:.2f}"
+            caption = f"{escape(title)}<br>same person {identity:.2f}"
             image = f"<img alt='Edited by {escape(title, quote=True)}' src='{data_uri(result, 384)}'>"
             parts.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
     note = ""
@@ -124,15 +129,15 @@ def comparison(results: Sequence[tuple[str, Image.Image | str, float]]) -> str:
 
 
 def downloads(saved: Saved, token: str) -> str:
-    """Links to the files, and the command that writes them."""
+    """Links to the files with their sizes, and the command that writes them."""
     links = "".join(
         f"<li><a download='{escape(name, quote=True)}' href='results/{token}/{quote(name)}'>{escape(what)}</a> "
-        f"<span>{escape(name)}</span></li>"
+        f"<span>{' × '.join(map(str, saved.sizes[what]))} pixels, {escape(name)}</span></li>"
         for what, name in saved.files.items()
     )
     problem = message(saved.problem) if saved.problem else ""
     return (
-        f"{problem}<ul class='sd-files'>{links}</ul>"
+        f"{problem}<p class='sd-note'>Ready to download:</p><ul class='sd-files'>{links}</ul>"
         f"<p class='sd-note'>The same files, byte for byte, from the command line:</p>"
         f"<pre class='sd-command'>{escape(saved.command)}</pre>"
         f"<p class='sd-note'>Each file states in its metadata that it was edited, how and with what.</p>"

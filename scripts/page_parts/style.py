@@ -5,19 +5,32 @@ from __future__ import annotations
 CSS = """
 .gradio-container > main { max-width: 1200px !important; margin: 0 auto !important; }
 .html-container { padding: 0 !important; }
-.sd-note { color: var(--body-text-color-subdued); font-size: var(--text-sm); margin: 2px 0; }
+.sd-note { color: var(--sd-quiet); font-size: var(--text-sm); margin: 2px 0; }
 .sd-message { border-left: 4px solid #d97706; background: var(--block-background-fill); padding: 8px 12px;
   border-radius: 4px; margin: 0; }
-.sd-view { position: relative; width: 100%; max-width: 460px; margin: 0 auto; aspect-ratio: 1; border-radius: 8px;
-  overflow: hidden; background: var(--block-background-fill); border: 1px solid var(--border-color-primary); }
+.sd-view { position: relative; width: 100%; max-width: min(460px, 52vh); margin: 0 auto; aspect-ratio: 1;
+  border-radius: 8px; overflow: hidden; background: var(--block-background-fill);
+  border: 1px solid var(--border-color-primary); }
 .sd-view img { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; object-fit: contain; }
-.sd-view .sd-after { clip-path: inset(0 0 0 var(--cut, 0%)); }
-.sd-view .sd-line { position: absolute; top: 0; bottom: 0; left: var(--cut, 0%); width: 2px; margin-left: -1px;
-  background: rgba(255, 255, 255, .8); }
-.sd-empty { display: grid; place-items: center; color: var(--body-text-color-subdued); }
-.sd-cut { display: flex; gap: 10px; align-items: center; max-width: 460px; margin: 8px auto 0;
-  font-size: var(--text-sm); color: var(--body-text-color); }
-.sd-cut input { flex: 1; accent-color: var(--color-accent); }
+.sd-view > div { position: absolute; inset: 0; }
+.sd-view b { position: absolute; top: 8px; left: 8px; padding: 1px 8px; border-radius: 10px; color: #fff;
+  background: rgba(0, 0, 0, .6); font-size: var(--text-sm); font-weight: 500; }
+.sd-view .sd-over { clip-path: inset(0 0 0 var(--cut, 0%)); }
+.sd-over b { left: auto; right: 8px; }
+.sd-under { text-align: center; }
+.sd-empty { display: grid; place-items: center; color: var(--sd-quiet); }
+.sd-cut { appearance: none; position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; cursor: ew-resize;
+  touch-action: pan-y; background: linear-gradient(#fff, #fff) no-repeat var(--cut, 0%) 0 / 2px 100%; }
+.sd-cut::-webkit-slider-runnable-track { height: 100%; background: none; }
+.sd-cut::-webkit-slider-thumb { appearance: none; position: relative; top: 78%; width: 34px; height: 34px;
+  cursor: ew-resize;
+  border-radius: 50%; border: 2px solid var(--color-accent); box-shadow: 0 1px 4px rgba(0, 0, 0, .4);
+  background: #fff var(--sd-handle) center / 22px no-repeat; }
+.sd-cut::-moz-range-track { background: none; }
+.sd-cut::-moz-range-thumb { width: 34px; height: 34px; cursor: ew-resize;
+  border-radius: 50%; border: 2px solid var(--color-accent); box-shadow: 0 1px 4px rgba(0, 0, 0, .4);
+  background: #fff var(--sd-handle) center / 22px no-repeat; }
+.sd-cut:focus-visible { outline: 3px solid var(--color-accent); outline-offset: -3px; }
 .sd-photo { position: relative; display: inline-block; max-width: 100%; }
 .sd-photo img { display: block; max-width: 100%; max-height: 320px; border-radius: 6px; margin: 0; min-width: 96px; }
 .sd-face { position: absolute; border: 2px solid #fff; outline: 1px solid #000; border-radius: 4px; cursor: pointer;
@@ -38,43 +51,50 @@ CSS = """
 .sd-table th, .sd-table td { padding: 3px 6px; text-align: right; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; background: none !important; }
 .sd-table th[scope=row] { text-align: left; font-weight: 500; }
-.sd-table thead th { color: var(--body-text-color-subdued); font-weight: 400; }
-.sd-table tr.wanted td:nth-child(5), .sd-table tr.wanted td:last-child { color: var(--color-accent); font-weight: 600; }
-.sd-table tr.moved td:nth-child(5), .sd-table tr.moved td:last-child { color: #d97706; font-weight: 600; }
+.sd-table thead th { color: var(--sd-quiet); font-weight: 400; }
+.sd-table tr.wanted td:last-child, .sd-table tr.wanted small { color: var(--color-accent); font-weight: 600; }
+.sd-table tr.moved td:last-child, .sd-table tr.moved small { color: #d97706; font-weight: 600; }
 .sd-table td.sd-bars { width: 45%; }
 .sd-bars i { display: block; height: 6px; margin: 1px 0; border-radius: 3px; min-width: 2px;
-  background: var(--body-text-color-subdued); }
+  background: var(--sd-quiet); }
 .sd-bars i.after { background: var(--color-accent); }
 .sd-compare { display: flex; flex-wrap: wrap; gap: 14px; }
 .sd-compare figure { width: 200px; margin: 0; }
 .sd-compare img { width: 200px; height: 200px; object-fit: contain; border-radius: 6px; margin: 0; }
-.sd-compare figcaption { font-size: var(--text-sm); color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.sd-compare figcaption { font-size: var(--text-sm); color: var(--sd-quiet); overflow-wrap: anywhere; }
 .sd-files { padding-left: 18px; margin: 4px 0 10px; }
 .sd-files a { color: var(--link-text-color); text-decoration: underline; }
-.sd-files span { color: var(--body-text-color-subdued); font-size: var(--text-sm); margin-left: 6px; }
+.sd-files span { color: var(--sd-quiet); font-size: var(--text-sm); margin-left: 6px; }
 .sd-command { white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; padding: 8px 10px; border-radius: 6px;
   border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary);
   color: var(--body-text-color); font-size: var(--text-sm); }
 .sd-slider { padding: 6px 12px !important; }
-.sd-slider input[type=range]::-webkit-slider-runnable-track {
-  background:
-    linear-gradient(to right, transparent calc(var(--estimate, -9%) - 2px), #d97706 calc(var(--estimate, -9%) - 2px),
-      #d97706 calc(var(--estimate, -9%) + 2px), transparent calc(var(--estimate, -9%) + 2px)),
-    linear-gradient(to right, var(--sd-beyond) 25%, var(--sd-within) 25%, var(--sd-within) 75%, var(--sd-beyond) 75%)
-    !important; height: 10px; border-radius: 5px; }
-.sd-slider input[type=range]::-moz-range-track {
-  background:
-    linear-gradient(to right, transparent calc(var(--estimate, -9%) - 2px), #d97706 calc(var(--estimate, -9%) - 2px),
-      #d97706 calc(var(--estimate, -9%) + 2px), transparent calc(var(--estimate, -9%) + 2px)),
-    linear-gradient(to right, var(--sd-beyond) 25%, var(--sd-within) 25%, var(--sd-within) 75%, var(--sd-beyond) 75%)
-    !important; height: 10px; border-radius: 5px; }
+.sd-slider input[type=range] { --at: calc(9px + var(--estimate, -1) * (100% - 18px));
+  --tick: linear-gradient(to right, transparent calc(var(--at) - 2px), var(--sd-estimate) calc(var(--at) - 2px),
+    var(--sd-estimate) calc(var(--at) + 2px), transparent calc(var(--at) + 2px));
+  --zero: calc(9px + .25 * (100% - 18px)); --one: calc(9px + .75 * (100% - 18px));
+  --scale: linear-gradient(to right, var(--sd-beyond) var(--zero), var(--sd-within) var(--zero),
+    var(--sd-within) var(--one), var(--sd-beyond) var(--one));
+  height: 32px; background: var(--tick) !important; }
+.sd-slider input[type=range]::-webkit-slider-runnable-track { background: var(--tick), var(--scale) !important;
+  height: 10px; border-radius: 5px; }
+.sd-slider input[type=range]::-moz-range-track { background: var(--tick), var(--scale) !important; height: 10px;
+  border-radius: 5px; }
 .sd-slider input[type=range]::-moz-range-progress { background: none !important; }
-.sd-slider input[type=range]::-webkit-slider-thumb { margin-top: -4px !important; background: var(--color-accent);
-  border: 2px solid #fff !important; }
-:root { --sd-beyond: #d4d4d8; --sd-within: #93b4f5; }
-.dark { --sd-beyond: #3f3f46; --sd-within: #3b5b9a; }
+.sd-slider input[type=range]::-webkit-slider-thumb { width: 18px !important; height: 18px !important;
+  margin-top: -4px !important; background: var(--color-accent); border: 2px solid #fff !important; }
+.sd-note i { display: inline-block; height: 10px; width: 22px; border-radius: 5px; }
+.sd-note .sd-within { background: var(--sd-within); }
+.sd-note .sd-beyond { background: var(--sd-beyond); }
+.sd-note .sd-estimate { background: var(--sd-estimate); width: 4px; height: 16px; border-radius: 0;
+  vertical-align: -3px; margin: 0 2px; }
+:root { --sd-quiet: #52525b; --sd-beyond: #d4d4d8; --sd-within: #93b4f5; --sd-estimate: #18181b;
+  --sd-handle: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 22 22'%3E\
+%3Cpath d='M9 5 3 11l6 6zm4 0 6 6-6 6z' fill='%23444'/%3E%3C/svg%3E"); }
+.dark { --sd-quiet: #a1a1aa; --sd-beyond: #3f3f46; --sd-within: #3b5b9a; --sd-estimate: #f4f4f5; }
 #message:not(:has(.sd-message)), #overview:not(:has(img)), [id$=-marks] { display: none; }
 .gradio-container .prose { padding: 0; }
+#head h1 { margin: 0 0 4px; }
 #samples, #overview, #facts, #viewer, #bars, #saved, #compared { padding: 0; }
 footer { display: none !important; }
 @media (max-width: 640px) { .sd-table th, .sd-table td { padding: 3px 2px; font-size: 11px; } }

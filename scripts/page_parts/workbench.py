@@ -64,11 +64,13 @@ class Saved:
 
     Attributes:
         files: what each is → the name under which the session offers it.
+        sizes: what each is → width and height in pixels.
         command: that writes the same files.
         problem: what to beware of.
     """
 
     files: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
     command: str
     problem: str = ""
 
@@ -253,13 +255,14 @@ class Workbench:
             files.update({"Whole photograph": path} if (path := job.pasted.get(requests[0].label)) else {})
         else:
             files["Animation"] = self._animation(studio, run, job.digest, done[0].outputs, requests)
-        files["Photo, inversion and edits side by side"] = run.sheet.paths[0]
+        files["Photo, reconstruction and edits side by side"] = run.sheet.paths[0]
         session.results = {path.name: path for path in files.values()}
         command = ["python", "edit.py", photo.path, "-o", "OUT", *bench.words, *words]
         command += ["--faces", str(choice)] if isinstance(choice, Only) else []
         command += ["--force"] if photo.forced else []
         names = {what: path.name for what, path in files.items()}
-        return Saved(names, shlex.join(command), "; ".join(problems))
+        sizes = {what: _size_of(path) for what, path in files.items()}
+        return Saved(names, sizes, shlex.join(command), "; ".join(problems))
 
     def _animation(
         self, studio: Studio, run: EditRun, digest: str, outputs: dict[str, Path], requests: Sequence[Request]
@@ -272,6 +275,11 @@ class Workbench:
         title = f"Face edited with SDFlow: {labels[0]} to {labels[-1]}"
         save_marked_animation(path, [*frames, *frames[-2:0:-1]], title, record, _FRAME_SECONDS)
         return path
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def open_bench(

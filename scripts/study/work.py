@@ -17,7 +17,7 @@ import numpy as np
 import train
 from datasets import DATASETS
 from datasets.avatars import ATTRIBUTES, AvatarFaces
-from datasets.latent_cache import LatentCache
+from datasets.pictures import Prepares
 from models.domain import Domain
 from models.editors.base import attribute_editor
 from models.evaluation.beyond import everything
@@ -80,7 +80,7 @@ def prepare_codes(runs: Sequence[Run]) -> None:
         for part in ("data", "validation"):
             key = path, repr(config[part])
             data = None if key in done else DATASETS.build(config.section(part), domain=domain)
-            if isinstance(data, LatentCache):
+            if isinstance(data, Prepares):
                 data.prepare()
             done.add(key)
 
@@ -97,7 +97,7 @@ def held_out(domain_file: str, split: str, count: int, with_truth: bool = True) 
         "name": "avatar_faces", "split": split, "count": count, "side": domain.image_side, "correlation": 0.0,
         "cache": "cache/avatars",
     }  # fmt: skip
-    faces = DATASETS.build(Section(section, "faces"))
+    faces = DATASETS.build(Section(section, "faces")).prepare()
     return domain, faces_of(faces, domain, count, with_truth)
 
 

@@ -60,9 +60,9 @@ def test_a_face_is_shown_edited_and_saved_as_edit_py_does(server: Server, tmp_pa
     sliders = position(shown[1:])
     assert len(sliders) == ESTIMATES + 1 and "my face" not in json.dumps(shown[1:])  # no name is shown back unasked
     sliders[3] = 1.2
-    message, viewer, facts = tab.move(*sliders)
+    message, viewer, facts, downloads = tab.move(*sliders)
     before, after = pictures(viewer)
-    assert message == "" and np.abs(before.astype(int) - after).max() > 20 and "identity of the edited face" in facts
+    assert message == downloads == "" and np.abs(before.astype(int) - after).max() > 20 and "the edited face" in facts
     message, saved = tab.call("_save", [False])
     assert message == ""
     command = re.findall(r"<pre[^>]*>(.*?)</pre>", saved)[0].replace("&#x27;", "'")
@@ -75,7 +75,7 @@ def test_a_face_is_shown_edited_and_saved_as_edit_py_does(server: Server, tmp_pa
     reply = tab.web.get(tab.url("/" + links(saved)[name]), timeout=TIMEOUT)
     assert reply.content == theirs and (after == np.asarray(Image.open(io.BytesIO(theirs)))).all()
     assert "attachment" in reply.headers["content-disposition"]
-    assert "sheet.png" in links(saved)
+    assert "sheet.png" in links(saved) and "64 × 64 pixels" in saved and "64 × 64 pixels" in viewer
 
 
 def test_a_sweep_becomes_an_animation(server: Server) -> None:
@@ -300,6 +300,10 @@ def test_files_that_are_named_instead_of_uploaded(server: Server, listener: tupl
     assert pictures(answer[3]) and not asked  # the address was not looked at
     answer = tab.call("_uploaded", [file_data(own), 0])
     assert "did not arrive" in answer[1]  # it can be taken once
+    reply = tab.web.get(tab.url(f"/gradio_api/file={own}"), timeout=TIMEOUT)
+    assert reply.status_code == 200 and reply.headers["content-type"] == "image/svg+xml"  # nothing of it is left
+    reply = tab.web.get(tab.url("/gradio_api/upload_progress"), timeout=TIMEOUT)
+    assert reply.status_code == 200 and json.loads(reply.text.removeprefix("data: ")) == {"msg": "done"}
 
 
 def test_names_are_never_trusted(server: Server, tmp_path: Path) -> None:
@@ -401,6 +405,14 @@ def test_others_reach_the_page_with_a_password_only(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SDFLOW_PAGE_PASSWORD", "x")
     assert page.parse_arguments(["--host", "0.0.0.0"]).password == "x"
     assert page.main(["--checkpoint", "nowhere", "--no-browser"]) == 2
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "x" * 70, "999.1.1.1", ""])
+def test_an_address_of_another_machine_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        page.parse_arguments(["--host", host, "--password", "x"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and "argument --host: " in said and "port" not in said
 
 
 def test_a_file_with_a_turned_portrait(photo_server: Server) -> None:

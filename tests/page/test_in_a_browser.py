@@ -47,6 +47,7 @@ def opened(browser: Browser) -> Iterator[Opened]:
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         own = (server.address, "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(own) else problems.append(request.url))
         page.goto(server.address)
@@ -107,7 +108,7 @@ def test_from_a_sample_face_to_the_file(server: Server, opened: Opened, tmp_path
     unedited = pixels(source(page))
     after = pixels(pull(page, "Eyeglasses", 1.2))
     assert np.abs(after - unedited).max() > 40
-    page.get_by_role("button", name="Prepare the files").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Edited face").click()
     words = [str(SAMPLES[2]), "-o", str(tmp_path / "out"), "--set", "Eyeglasses=1.2", "--quiet", "--device", "cpu"]
@@ -142,7 +143,7 @@ def test_the_keyboard_reaches_every_control(server: Server, opened: Opened) -> N
     page.keyboard.press("End")
     assert (
         page.locator("#viewer")
-        .evaluate("e => getComputedStyle(e.querySelector('.sd-after')).clipPath")
+        .evaluate("e => getComputedStyle(e.querySelector('.sd-over')).clipPath")
         .startswith("inset(0px 0px 0px 100%")
     )
 
@@ -159,7 +160,7 @@ def test_the_second_face_of_an_uploaded_photograph(photo_server: Server, opened:
     page.wait_for_function("before => document.querySelector('.sd-after').src !== before", arg=before)
     assert page.get_by_role("button", name="Face 2 of 2").get_attribute("aria-pressed") == "true"
     pull(page, "Smiling", 1.5)
-    page.get_by_role("button", name="Prepare the files").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Whole photograph").click()
     words = [str(path), "-o", str(tmp_path / "out"), "--faces", "only-2", "--set", "Smiling=1.5"]
@@ -231,6 +232,17 @@ def test_a_closed_page_leaves_nothing(server: Server, opened: Opened) -> None:
             break
         page.wait_for_timeout(50)
     assert len(server.sessions) < count
+
+
+def test_what_is_needed_is_on_the_first_screen(server: Server, opened: Opened) -> None:
+    page = opened(server)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_text("Not edited yet").wait_for()
+    pull(page, "Smiling", 1.2)
+    assert page.locator("b", has_text="Before").count() == page.locator("b", has_text="After").count() == 1
+    for control in (page.get_by_role("button", name="Save", exact=True), slider(page, "Strength of all changes")):
+        box = control.bounding_box()
+        assert box is not None and box["y"] + box["height"] < 850
 
 
 def test_narrow_windows_do_not_scroll_sideways(server: Server, opened: Opened) -> None:

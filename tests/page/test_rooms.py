@@ -88,7 +88,7 @@ def test_a_new_kind_of_request_has_a_tab(bench: Bench) -> None:
         tab.show(SAMPLES[0].read_bytes())
         (number,) = [n for n, f in server.blocks.fns.items() if len(f.inputs) == 1 and f.inputs[0].label == "Mirror"]
         tab.number_of = lambda function: number if function == "follow" else Tab.number_of(tab, function)  # type: ignore[method-assign]
-        message, viewer, _ = tab.call("follow", [True])
+        message, viewer, *_ = tab.call("follow", [True])
         assert message == "" and "sd-after" in viewer
         assert "edit.py" in (saved := tab.call("_save", [False])[1]) and "--mirror" in saved
     finally:

@@ -232,7 +232,7 @@ def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *disturbance: Any, re
     config = Section({"toy": True}, "toy.yaml")
     monkeypatch.setattr(train, "read_config", lambda options: config)
     monkeypatch.setattr(train, "build_trainer", lambda *_: (build(folder, *disturbance), None))
-    monkeypatch.setattr(train, "report_alignment", lambda *_: None)  # the toy has no domain
+    monkeypatch.setattr(train, "report_alignment", lambda *_, **__: None)  # the toy has no domain
     return train.main([*(("--resume", str(folder)) if resume else ("--config", "toy.yaml", "--run", str(folder)))])
 
 

@@ -22,10 +22,10 @@ from models.flows.cnf import ContinuousFlow
 from models.parsing.agreement import confusion, mean_iou
 from models.parsing.mask_encoder import MaskEncoder
 from models.parsing.masks import as_image
-from training.editing import EditorMethod
+from training.editing import EditorMethod, check_terms
 from training.method import Batch, Phase
 from training.methods.e4e import FEATURE_LAYERS
-from utils.config import ConfigError, as_section, nearest
+from utils.config import as_section
 from utils.images import at_side, grid
 from utils.ranges import Betas, Fraction, Positive, Whole
 
@@ -74,11 +74,7 @@ class S2FlowMethod(EditorMethod):
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
     ) -> None:
         super().__init__(domain)
-        if not terms:
-            raise ConfigError(f"method.terms: none is named; there are {', '.join(TERMS)}")
-        for name in terms:
-            if name not in TERMS:
-                raise ConfigError(f"method.terms: s2flow has no term '{name}'{nearest(name, TERMS)}")
+        check_terms("s2flow", terms, TERMS)
         self.terms = terms
         self.mask_encoder = build_network(as_section(mask_encoder, "method.mask_encoder"), domain, MaskEncoder)
         outputs = self.mask_encoder.outputs

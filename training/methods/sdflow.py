@@ -18,11 +18,11 @@ from models.editors.styleflow import StyleFlowEditor, TeacherSemantics
 from models.flows.cnf import ContinuousFlow
 from models.protocols import Classifier
 from models.semantic_encoder import SemanticEncoder
-from training.editing import AttributeEditorMethod
+from training.editing import AttributeEditorMethod, check_terms
 from training.layout import channels_last, is_channels_last
 from training.method import Batch, Phase
 from training.targets import replace_one_attribute
-from utils.config import ConfigError, as_section, nearest
+from utils.config import ConfigError, as_section
 from utils.ranges import Betas, Interval, Positive
 
 TERMS = ("nll", "kd", "mi", "reg")
@@ -60,11 +60,7 @@ class SDFlowMethod(AttributeEditorMethod):
         semantic_encoder_start: Literal["random", "teacher"] = "random",
     ) -> None:
         super().__init__(domain)
-        if not terms:
-            raise ConfigError(f"method.terms: none is named; there are {', '.join(TERMS)}")
-        for name in terms:
-            if name not in TERMS:
-                raise ConfigError(f"method.terms: sdflow has no term '{name}'{nearest(name, TERMS)}")
+        check_terms("sdflow", terms, TERMS)
         if "kd" in terms and semantic_encoder is None:
             raise ConfigError("method.terms: 'kd' trains a semantic encoder, and method.semantic_encoder is null")
         self.terms = terms

@@ -61,7 +61,7 @@ class MaskRequest(Request):
     def resolve(self, faces: Inversion, editor: Editor) -> Goal:
         import torch
 
-        from models.editors.s2flow import mask_editor
+        from models.editors.base import mask_editor
         from utils.photos import PhotoError
 
         parser = mask_editor(editor)
@@ -130,6 +130,8 @@ class MaskRequests(RequestKind):
             raise RequestError(f"{option}: --mask-edit must say what is taken: {', '.join(EDITS)}")
         if not 0 <= options.donor_seed < 1 << 32:
             raise RequestError(f"--donor-seed {options.donor_seed}: must be a whole number from 0 to {(1 << 32) - 1}")
+        if options.donor_seed and options.donors is None:
+            raise RequestError("--donor-seed: is of the choice among --donors, and none are given")
         if options.mask is None and place is None:
             return []
         given = None if options.mask is None else _given_masks(Path(options.mask), pipeline)
@@ -147,10 +149,10 @@ KIND = MaskRequests()
 
 def _given_masks(place: Path, pipeline: EditingPipeline) -> GivenMasks:
     from models.editing.given_masks import MaskFolder, OneMask
-    from models.editors.s2flow import mask_editor
+    from models.editors.base import mask_editor
     from utils.photos import PhotoError
 
-    side = mask_editor(pipeline.editor).mask_encoder.side
+    side = mask_editor(pipeline.editor).mask_side
     try:
         return MaskFolder.read(place, side) if place.is_dir() else OneMask.read(place, side)
     except PhotoError as error:
@@ -163,6 +165,8 @@ def _donors(option: str, place: Path, options: argparse.Namespace, pipeline: Edi
 
     if option == "--donors" and not place.is_dir():
         raise RequestError(f"--donors {place}: this is no folder; --donor FILE takes a part of one face")
+    if option == "--donor" and place.is_dir():
+        raise RequestError(f"--donor {place}: this is a folder; --donors FOLDER chooses among its faces")
     try:
         return read_donors(place, pipeline, options.donor_seed, options.aligned)
     except PhotoError as error:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor, Editor
-from models.editors.s2flow import mask_editor
+from models.editors.base import AttributeEditor, Editor, mask_editor
 from models.editors.targets import Flip, resolve_targets
 from models.evaluation.contestants import edits_masks
 from models.evaluation.counterfactual import root_mean_square
@@ -56,7 +55,7 @@ def taken_apart(editor: Editor, domain: Domain, latent: Tensor, image: Tensor) -
 def conditions(editor: Editor, mask: Tensor, device: torch.device) -> Tensor:
     """A mask editor's conditions (N, …) of masks (N, M, M)."""
     reader = mask_editor(editor)
-    return in_batches(reader.condition_of, at_mask_side(mask, reader.mask_encoder.side).long(), device=device)
+    return in_batches(reader.condition_of, at_mask_side(mask, reader.mask_side).long(), device=device)
 
 
 def answer(editor: Editor, domain: Domain, request: MaskRequest, before: Decomposition) -> Tensor | None:

@@ -153,7 +153,7 @@ def editors_table(found: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def cases_table(cases: Mapping[str, Any], name: str) -> str:
-    """Markdown: cases of requests; the share of a gap below a hundredth is left out."""
+    """Markdown: cases of requests; the share of a gap below two hundredths is left out."""
     rows = [
         [
             f"{kind}: {label}", str(found["faces"]),
@@ -180,7 +180,7 @@ def _style(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]  # fmt: skip
     about = (
         "Each face gets the z of another and keeps its own mask. IoU is that with the face's own mask. The ceiling is "
-        "the inversion of the face drawn in the colours and the light of the other."
+        "the inversion of the face drawn in the colours, the light and the age of the other."
     )
     if factors:
         about += (

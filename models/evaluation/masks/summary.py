@@ -18,7 +18,7 @@ UNEDITED, CEILING = "unedited", "ceiling"
 LEAST_SHARE, LEAST_SHARE_OF_A_KIND, LEAST_IDENTITY, MOST_OUTSIDE = 0.6, 0.4, 0.85, 2.0  # what a mean should reach
 MOST_CODE, MOST_LEVELS = 1e-3, 2.0  # that an unchanged mask may change
 _QUANTITIES = ("identity", "outside", "distance")
-_LEAST_GAP = 0.01  # of mean IoU, below which a case says nothing of how much of it was closed
+_LEAST_GAP = 0.02  # of mean IoU, below which a case says nothing of how much of it was closed
 _FEWEST = 10  # faces of a case
 
 

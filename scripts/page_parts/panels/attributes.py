@@ -15,6 +15,10 @@ from scripts.page_parts.panels.base import Asked, Controls, Panel, Series
 
 LOW, HIGH = -0.5, 1.5  # of the sliders; estimates outside are shown at the end
 _STEP = 0.01
+_LEGEND = (
+    "<p class='sd-note'><i class='sd-within'></i> from 0 = absent to 1 = present; <i class='sd-beyond'></i> beyond is "
+    "exaggeration; <i class='sd-estimate'></i> is what the editor sees in your photo.</p>"
+)
 
 
 class AttributePanel(Panel):
@@ -25,7 +29,7 @@ class AttributePanel(Panel):
 
     def build(self, studio: Studio, prefix: str) -> Controls:
         names = studio.attributes
-        gr.HTML("<p class='sd-note'>0 is absent, 1 is present. The mark is what the editor sees in the photograph.</p>")
+        gr.HTML(_LEGEND)
         sliders = [
             gr.Slider(
                 *(LOW, HIGH, 0.5),
@@ -122,7 +126,7 @@ def set_words(targets: dict[str, Target]) -> list[str]:
 def marks(prefix: str, estimates: Sequence[float]) -> str:
     """Style that puts the estimates' marks on the sliders."""
     rules = [
-        f"#{prefix}-{index} {{ --estimate: {100 * (value - LOW) / (HIGH - LOW):.1f}%; }}"
+        f"#{prefix}-{index} {{ --estimate: {(value - LOW) / (HIGH - LOW):.3f}; }}"
         for index, value in enumerate(estimates)
     ]
     return f"<style>{' '.join(rules)}</style>"

@@ -132,8 +132,10 @@ def test_a_large_photograph_is_aligned_where_a_whole_search_aligns_it() -> None:
 
 def test_the_benchmark(capsys: pytest.CaptureFixture) -> None:
     photo = str(GOLDEN / "photos/astronaut_aligned_256.png")
-    assert alignment.main([photo, "--megapixels", "0.5"]) == 0
-    assert "astronaut_aligned_256.png" in capsys.readouterr().out
+    status = alignment.main([photo, "--megapixels", "0.5"])
+    said = capsys.readouterr().out
+    assert "astronaut_aligned_256.png" in said and "0.00 px" in said
+    assert status == ("not kept" in said)  # seconds depend on what else runs
     assert alignment.main([str(ROOT / "README.md")]) == 1
     assert "known format" in capsys.readouterr().err
 
