@@ -57,7 +57,7 @@ _Kind = TypeVar("_Kind", bound="_Avatars")
 _LABEL_STREAM = 1  # beside the stream that draws the factors
 
 
-def _cached(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> None:
+def cached_rows(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> None:
     """Make a file of `count` equal arrays unless it exists; an interrupted run leaves no such file behind."""
     if not path.exists():
         remove_litter(path.parent)
@@ -109,8 +109,8 @@ class _Avatars(Dataset):
             checked: see `LatentCache.prepare`; here there is nothing to check.
         """
         if self.paths:
-            _cached(self.paths[1], self.count, self._values_and_labels, "attributes")
-            _cached(self.paths[0], self.count, self._draw, "drawing avatars")
+            cached_rows(self.paths[1], self.count, self._values_and_labels, "attributes")
+            cached_rows(self.paths[0], self.count, self._draw, "drawing avatars")
         return self
 
     @property
@@ -208,7 +208,7 @@ class AvatarFaces(_Avatars):
     def prepare(self, checked: bool = False) -> AvatarFaces:
         super().prepare(checked)
         if self.masks and self.paths:
-            _cached(self.paths[2], self.count, self._draw_mask, "drawing masks")
+            cached_rows(self.paths[2], self.count, self._draw_mask, "drawing masks")
         return self
 
     def number(self, index: int) -> int:

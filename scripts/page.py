@@ -2,7 +2,7 @@
 """Open a page in the browser on which faces are edited with the mouse.
 
     make page                                                             sets up, then opens the page
-    python scripts/page.py                                                with the shipped editor of drawn faces
+    python scripts/page.py                                                with the shipped editors of drawn faces
     python scripts/page.py --checkpoint runs/sdflow-avatars               with your own; repeat it to compare editors
     python scripts/page.py --checkpoint prior-0010000 --semantic-encoder labeldist-0010000    (FFHQ)
 
@@ -46,7 +46,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         action="append",
         type=not_empty,
         metavar="RUN",
-        help=f"{A_RUN}; several give a choice (default: the shipped editor of drawn faces)",
+        help=f"{A_RUN}; several give a choice (default: the shipped editors of drawn faces)",
     )
     editors.add_argument(
         "--semantic-encoder",
@@ -113,6 +113,13 @@ if __name__ == "__main__":
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 from models.editors.loading import editor_path
+from utils.paths import ROOT, displayed
+
+
+def shipped_editors() -> list[str | None]:
+    """The editors of drawn faces that stand here: None is the default one."""
+    masks = ROOT / "pretrained/avatars/s2flow.safetensors"
+    return [None, *([displayed(masks)] if masks.exists() else [])]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from scripts.page_parts.limits import Limits
     from scripts.page_parts.workbench import open_bench
 
-    checkpoints: list[str | None] = list(options.checkpoint or [None])
+    checkpoints: list[str | None] = list(options.checkpoint or shipped_editors())
     pairs = [(options.semantic_encoder, options.domain), *[(None, None)] * (len(checkpoints) - 1)]
     try:
         benches = [

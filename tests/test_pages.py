@@ -136,9 +136,11 @@ def edit_words(words: list[str], folder: Path) -> list[str] | None:
 
 def evaluate_words(words: list[str], folder: Path) -> list[str]:
     """Few faces, one strength, no fits."""
-    short = () if "--compare" in words else ("--no-latents", "--no-linear")
-    few = ("--count", "3", "--strengths", "0.2", *short, "--device", "cpu", "-o", str(folder / "evaluation"))
-    return replaced(words, *few)
+    masks = any("s2flow" in word for word in words)
+    short = [] if masks else ["--strengths", "0.2"]
+    short += ["--no-linear"] if "--compare" not in words else []
+    short += ["--no-latents"] if masks or "--compare" not in words else []
+    return replaced(words, "--count", "3", *short, "--device", "cpu", "-o", str(folder / "evaluation"))
 
 
 def unchanged_words(words: list[str], folder: Path) -> list[str]:

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from PIL import Image
 
 from models.editing.requests import kinds
-from models.editing.studio import Edit, Face
+from models.editing.requests.base import JointRequest
+from models.editing.studio import Edit, Face, Studio
 from scripts.page_parts import show
 from scripts.page_parts.gate import Uploads
 from scripts.page_parts.panels import panels
-from scripts.page_parts.panels.base import Controls
-from scripts.page_parts.sessions import Session, Sessions
+from scripts.page_parts.panels.base import Action, Asked, Controls, Faces
+from scripts.page_parts.sessions import Photo, Session, Sessions
 from scripts.page_parts.style import CUT, PICK
 from scripts.page_parts.workbench import PageError, Workbench, sentence
 from utils.paths import displayed
@@ -24,15 +26,30 @@ from utils.paths import displayed
 TITLE = "SDFlow: edit a face"
 _HEAD = """# Edit a face
 Choose a photograph or a sample face, change it at the right, and save the result. Everything stays on this machine."""
+_SECOND = 1  # number of the sample face that is the second face until another is chosen
 _INTERNAL = {"api_visibility": "private", "concurrency_id": "compute"}
 
 
 @dataclass
 class Room:
-    """The controls of one kind of request for one editor."""
+    """The controls of one kind of request for one editor.
+
+    Attributes:
+        joins: whether its request and those of the editor's other rooms that join are one edit.
+    """
 
     bench: int
     controls: Controls
+    joins: bool
+
+
+@dataclass
+class Second:
+    """Where a second face is chosen for an editor."""
+
+    bench: int
+    pick: gr.HTML
+    upload: gr.UploadButton
 
 
 class Page:
@@ -47,6 +64,8 @@ class Page:
     ) -> None:
         self.workbench, self.sessions, self.uploads, self.samples = workbench, sessions, uploads, list(samples)
         self.rooms: list[Room] = []
+        self.seconds: list[Second] = []
+        self.shown_seconds: list[gr.HTML] = []
 
     def build(self) -> gr.Blocks:
         """The page, not yet served."""
@@ -64,7 +83,7 @@ class Page:
                     self.save = gr.Button("Save", variant="primary", elem_id="save")
                     self.saved = gr.HTML("", elem_id="saved")
                     self.facts = gr.HTML("", elem_id="facts")
-                with gr.Column(scale=4, min_width=280):
+                with gr.Column(scale=5, min_width=280):
                     self._control_column()
             with gr.Tabs():
                 with gr.Tab("What the classifier says", elem_id="tab-bars"):
@@ -88,9 +107,11 @@ class Page:
             buttons=[],
             elem_id="photo",
         )
-        pictures = [Image.open(path).convert("RGB") for path in self.samples]
-        self.sample = gr.HTML(show.samples(pictures), elem_id="samples", js_on_load=PICK)
+        self.sample = gr.HTML(show.samples(self._pictures()), elem_id="samples", js_on_load=PICK)
         self.overview = gr.HTML("", elem_id="overview", js_on_load=PICK)
+
+    def _pictures(self) -> list[Image.Image]:
+        return [Image.open(path).convert("RGB") for path in self.samples]
 
     def _control_column(self) -> None:
         benches = self.workbench.benches
@@ -98,16 +119,33 @@ class Page:
         self.bench = gr.Radio(choices, value=0, label="Editor", visible=len(benches) > 1, elem_id="editor")
         self.columns = []
         for number, bench in enumerate(benches):
-            with gr.Column(visible=number == 0, elem_id=f"editor-{number}") as column, gr.Tabs():
+            with gr.Column(visible=number == 0, elem_id=f"editor-{number}") as column:
                 self.columns.append(column)
-                for kind in bench.studio.requests:
-                    panel = panels().get(kind)
-                    if panel is None:
-                        with gr.Tab(kinds()[kind].title.capitalize()):
-                            gr.Markdown("This page has no controls for these requests yet; `edit.py` takes them.")
-                        continue
-                    with gr.Tab(panel.title, elem_id=f"tab-{number}-{kind}"):
-                        self.rooms.append(Room(number, panel.build(bench.studio, f"sd-{number}-{kind}")))
+                with gr.Tabs():
+                    for kind in bench.studio.requests:
+                        self._tab(number, bench.studio, kind)
+                if any(kind in panels() and panels()[kind].takes_second for kind in bench.studio.requests):
+                    self._second_face(number)
+
+    def _tab(self, number: int, studio: Studio, kind: str) -> None:
+        panel = panels().get(kind)
+        if panel is None:
+            with gr.Tab(kinds()[kind].title.capitalize()):
+                gr.Markdown("This page has no controls for these requests yet; `edit.py` takes them.")
+            return
+        with gr.Tab(panel.title, elem_id=f"tab-{number}-{kind}"):
+            controls = panel.build(studio, f"sd-{number}-{kind}")
+            self.rooms.append(Room(number, controls, kinds()[kind].joins))
+
+    def _second_face(self, number: int) -> None:
+        """A second face: by default the second sample, as another one has the first glance."""
+        pictures = self._pictures()
+        with gr.Row(elem_classes="sd-buttons"):
+            self.shown_seconds.append(gr.HTML(show.second(pictures[_SECOND % len(pictures)] if pictures else None)))
+            upload = gr.UploadButton("Upload another", size="sm", file_types=["image"], min_width=80)
+        strip = show.samples(pictures, "Second face")
+        pick = gr.HTML(strip, elem_id=f"second-{number}", elem_classes="sd-seconds", js_on_load=PICK)
+        self.seconds.append(Second(number, pick, upload))
 
     def _wire(self, blocks: gr.Blocks) -> None:
         compute: dict[str, Any] = {**_INTERNAL, "concurrency_limit": self.workbench.limits.at_once}
@@ -135,23 +173,41 @@ class Page:
         self.bench.change(self._switched, [self.bench], changed, **load)
         pictures = [self.message, self.viewer, self.facts, self.saved]
         for room in self.rooms:
-            controls = room.controls
-            gr.on(
+            controls, company = room.controls, self._joining(room.bench) if room.joins else [room]
+            inputs = _inputs(company)
+            followed = gr.on(
                 list(controls.changes),
-                self._follower(room),
-                list(controls.inputs),
+                self._follower(company),
+                inputs,
                 pictures,
                 trigger_mode="always_last",
                 **follow,
-            ).then(self._opinions, [self.bench], [self.bars], **quiet)
+            )
+            followed.then(self._opinions, [self.bench], [self.bars], **quiet)
+            for action in controls.actions:
+                given = [action.upload, *inputs] if action.upload else inputs
+                changed = [*pictures, *controls.inputs]
+                pressed = action.press(self._changer(company, room, action), given, changed, preprocess=False, **load)
+                pressed.then(self._opinions, [self.bench], [self.bars], **quiet)
             controls.reset(self._resetter(), [self.bench], face_outputs, **quiet)
             if controls.series is not None:
                 inputs = [*controls.inputs, *controls.series.inputs]
                 progress = {**compute, "show_progress": "full", "show_progress_on": [self.saved]}
                 controls.series.press(self._series(room), inputs, [self.message, self.saved], **progress)
+        for second in self.seconds:
+            company, changed = self._joining(second.bench), [*pictures, *self.shown_seconds]
+            inputs, given = _inputs(company), [second.upload, *_inputs(company)]
+            picked = second.pick.pick(self._second_picker(company), inputs, changed, **load)
+            picked.then(self._opinions, [self.bench], [self.bars], **quiet)
+            uploaded = second.upload.upload(self._second_uploader(company), given, changed, preprocess=False, **load)
+            uploaded.then(self._opinions, [self.bench], [self.bars], **quiet)
         self.save.click(self._save, [self.everyone], [self.message, self.saved], **compute)
         self.compare.click(self._compare, None, [self.message, self.compared], **compute)
         blocks.unload(self._closed)
+
+    def _joining(self, bench: int) -> list[Room]:
+        """The rooms of an editor whose requests together are one edit, in the order of the editor."""
+        return [room for room in self.rooms if room.bench == bench and room.joins]
 
     # Events. Each takes a `gr.Request`, whose session hash tells one tab from another.
 
@@ -165,13 +221,17 @@ class Page:
             return [gr.skip() for _ in self.face_outputs] + [gr.skip()]
 
         def take(session: Session) -> None:
-            given = upload if isinstance(upload, dict) else {}
-            data = self.uploads.take(given.get("path"))
-            if data is None:
-                raise PageError("The upload did not arrive; try again.")
-            self.workbench.take(session, data, given.get("orig_name"))
+            self.workbench.take(session, *self._uploaded_file(upload))
 
         return [None, *self._shown(request, bench, take)]
+
+    def _uploaded_file(self, upload: object) -> tuple[bytes, object]:
+        """Content and given name of an upload, which can be taken once."""
+        given = upload if isinstance(upload, dict) else {}
+        data = self.uploads.take(given.get("path"))
+        if data is None:
+            raise PageError("The upload did not arrive; try again.")
+        return data, given.get("orig_name")
 
     def _sampled(self, bench: int, event: gr.EventData, request: gr.Request) -> list[Any]:
         return self._shown(request, bench, lambda session: self._take_sample(session, _index(event)))
@@ -179,6 +239,10 @@ class Page:
     def _take_sample(self, session: Session, index: int) -> None:
         path = self.samples[index % len(self.samples)]
         self.workbench.take(session, path.read_bytes(), path=displayed(path))
+
+    def _sample_photo(self, index: int) -> Photo:
+        path = self.samples[index % len(self.samples)]
+        return self.workbench.photo(path.read_bytes(), path=displayed(path))
 
     def _picked(self, bench: int, event: gr.EventData, request: gr.Request) -> list[Any]:
         def choose(session: Session) -> None:
@@ -251,25 +315,98 @@ class Page:
             values += room.controls.start(face) if room.bench == bench else [gr.skip()] * count
         return values
 
-    def _follower(self, room: Room) -> Callable[..., list[Any]]:
-        """The picture after a control of a room was moved."""
+    def _follower(self, company: Sequence[Room]) -> Callable[..., list[Any]]:
+        """The picture after a control of rooms that ask for one edit was moved."""
 
         def follow(request: gr.Request, *values: Any) -> list[Any]:
-            session = self.sessions.of(_key(request))
-
-            def work() -> list[Any]:
-                with session.lock:
-                    face = self.workbench.face(session, room.bench)
-                    edit = self.workbench.edit(session, room.bench, *room.controls.asked(face, *values))
-                    picture = edit.picture if edit else None
-                    return ["", show.viewer(face.inversion, picture), show.facts(face, edit), ""]
-
-            try:
-                return self.workbench.within_time(work)
-            except PageError as error:
-                return [show.message(str(error)), gr.skip(), gr.skip(), gr.skip()]
+            return self._edited(request, lambda session: self._edit(session, company, values), 0)
 
         return follow
+
+    def _changer(self, company: Sequence[Room], room: Room, action: Action) -> Callable[..., list[Any]]:
+        """The picture, and the values of the controls, after an action of a room changed these."""
+
+        def change(request: gr.Request, *values: Any) -> list[Any]:
+            def work(session: Session) -> list[Any]:
+                given = [self._uploaded_file(values[0])[0]] if action.upload else []
+                now = list(values[len(given) :])
+                first = len(_inputs(company[: company.index(room)]))
+                own = slice(first, first + len(room.controls.inputs))
+                new = now[own] = list(action.act(self._faces(session, room.bench), *given, *now[own]))
+                return [*self._edit(session, company, now), *new]
+
+            return self._edited(request, work, len(room.controls.inputs))
+
+        return change
+
+    def _second_picker(self, company: Sequence[Room]) -> Callable[..., list[Any]]:
+        def pick_second(event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
+            return self._with_second(request, company, lambda: self._sample_photo(_index(event)), values)
+
+        return pick_second
+
+    def _second_uploader(self, company: Sequence[Room]) -> Callable[..., list[Any]]:
+        def upload_second(request: gr.Request, upload: object, *values: Any) -> list[Any]:
+            def photo() -> Photo:
+                return self.workbench.photo(*self._uploaded_file(upload))
+
+            return self._with_second(request, company, photo, values)
+
+        return upload_second
+
+    def _with_second(
+        self, request: gr.Request, company: Sequence[Room], find: Callable[[], Photo], values: Sequence[Any]
+    ) -> list[Any]:
+        """The picture after another second face was chosen, which is then shown."""
+
+        def work(session: Session) -> list[Any]:
+            before, session.second = session.second, find()
+            try:
+                face = self.workbench.second(session, company[0].bench)
+            except ValueError:
+                session.second = before
+                raise
+            shown = [show.second(face.picture) for _ in self.shown_seconds]
+            return [*self._edit(session, company, values), *shown]
+
+        return self._edited(request, work, len(self.shown_seconds))
+
+    def _edited(self, request: gr.Request, work: Callable[[Session], list[Any]], more: int) -> list[Any]:
+        """What the work gives, or why it fails.
+
+        Args:
+            more: values that it gives after those of `_edit`.
+        """
+        session = self.sessions.of(_key(request))
+
+        def locked() -> list[Any]:
+            with session.lock:
+                return work(session)
+
+        try:
+            return self.workbench.within_time(locked)
+        except PageError as error:
+            return [show.message(str(error)), *(gr.skip() for _ in range(3 + more))]
+
+    def _edit(self, session: Session, company: Sequence[Room], values: Sequence[Any]) -> list[Any]:
+        """No message, the picture, its numbers and no files after the edit that the controls of these rooms ask for."""
+        bench = company[0].bench
+        faces, rest, parts = self._faces(session, bench), list(values), []
+        for room in company:
+            count = len(room.controls.inputs)
+            parts.append(room.controls.asked(faces, *rest[:count]))
+            rest = rest[count:]
+        asked = _together(parts)
+        edit = self.workbench.edit(session, bench, *asked)
+        viewer = show.viewer(faces.face.inversion, edit.picture if edit else None)
+        return ["", viewer, show.facts(faces.face, edit), ""]
+
+    def _faces(self, session: Session, bench: int) -> Faces:
+        face = self.workbench.face(session, bench)
+        if session.second is None and self.samples:
+            session.second = self._sample_photo(_SECOND)
+        path = session.second.path if session.second else ""
+        return Faces(face, lambda: self.workbench.second(session, bench), path)
 
     def _opinions(self, bench: int, request: gr.Request) -> Any:
         session = self.sessions.of(_key(request))
@@ -295,7 +432,7 @@ class Page:
             def work(session: Session) -> str:
                 series = room.controls.series
                 assert series is not None
-                requests, words = series.asked(self.workbench.face(session, room.bench), *values)
+                requests, words = series.asked(self._faces(session, room.bench), *values)
                 saved = self.workbench.save_series(session, room.bench, requests, words)
                 return show.downloads(saved, session.token)
 
@@ -327,6 +464,20 @@ class Page:
 
     def _closed(self, request: gr.Request) -> None:
         self.sessions.close(_key(request))
+
+
+def _inputs(rooms: Sequence[Room]) -> list[Component]:
+    return [component for room in rooms for component in room.controls.inputs]
+
+
+def _together(parts: Sequence[Asked]) -> Asked:
+    """What several controls ask for, as one edit."""
+    requests = [part.request for part in parts if part.request is not None]
+    words = [word for part in parts for word in part.words]
+    files = {name: data for part in parts for name, data in part.files.items()}
+    if not requests:
+        return Asked()
+    return Asked(requests[0] if len(requests) == 1 else JointRequest(tuple(requests)), words, files)
 
 
 def _key(request: gr.Request) -> str:

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,12 +45,14 @@ class Wanted:
     Attributes:
         studio: its number.
         words: options of edit.py that ask for it.
+        files: that they name, by name.
         edit: what was computed.
     """
 
     studio: int
     request: Request
     words: Sequence[str]
+    files: Mapping[str, bytes]
     edit: Edit
 
 
@@ -62,12 +64,14 @@ class Session:
         token: unguessable; names the session in addresses of its results.
         folder: for its files.
         lock: held while something of it is computed.
+        second: photograph of the face whose parts or style are taken; None: a sample face.
     """
 
     folder: Path
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     lock: threading.RLock = field(default_factory=threading.RLock)
     photo: Photo | None = None
+    second: Photo | None = None
     wanted: Wanted | None = None
     results: dict[str, Path] = field(default_factory=dict)
     used: float = field(default_factory=time.monotonic)
@@ -123,6 +127,7 @@ class Sessions:
         if session is not None:
             with session.lock:
                 session.take(None)
+                session.second = None
 
     def result(self, token: str, name: str) -> Path | None:
         """The file that a session offers under this name; None where there is none."""

@@ -65,14 +65,21 @@ def overview(face: Face, faces: Sequence[Face], chosen: int) -> str:
     return f"<div class='sd-photo'><img alt='Your photograph' src='{data_uri(picture, 560)}'>{outlines}</div>{note}"
 
 
-def samples(pictures: Sequence[Image.Image]) -> str:
+def samples(pictures: Sequence[Image.Image], what: str = "Sample face") -> str:
     """Sample faces, each a button."""
     buttons = [
-        f"<button type='button' data-pick='{index}' aria-label='Sample face {index + 1}'>"
+        f"<button type='button' data-pick='{index}' aria-label='{what} {index + 1}'>"
         f"<img alt='' src='{data_uri(picture, 96)}'></button>"
         for index, picture in enumerate(pictures)
     ]
     return f"<div class='sd-samples'>{''.join(buttons)}</div>" if buttons else ""
+
+
+def second(picture: Image.Image | None) -> str:
+    """The face whose parts or style are taken."""
+    if picture is None:
+        return "<p class='sd-note'>No second face is chosen.</p>"
+    return f"<p class='sd-second'><img alt='The second face' src='{data_uri(picture, 96)}'> is the second face.</p>"
 
 
 def facts(face: Face, edit: Edit | None) -> str:
@@ -93,6 +100,8 @@ def facts(face: Face, edit: Edit | None) -> str:
     edited = f", the edited face <b>{edit.identity:.2f}</b>" if edit else ""
     identity = f"Same person as in the photo (1 = surely): the reconstruction <b>{face.identity:.2f}</b>{edited}."
     head = "".join(f"<th scope='col'>{title}</th>" for title in ("", "photo", "reconstruction", "edited", "change"))
+    if not rows:
+        return f"<p class='sd-identity'>{identity}</p>"
     return (
         f"<p class='sd-identity'>{identity}</p>"
         f"<table class='sd-table'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

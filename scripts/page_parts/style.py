@@ -44,6 +44,33 @@ CSS = """
 .sd-samples button { padding: 0; border: 1px solid var(--border-color-primary); border-radius: 6px; cursor: pointer;
   overflow: hidden; line-height: 0; background: none; }
 .sd-samples img { display: block; width: 52px; height: 52px; margin: 0; }
+.sd-paint { position: relative; width: 100%; max-width: min(310px, 36vh); margin: 0 auto 4px; aspect-ratio: 1;
+  overflow: hidden; border-radius: 6px; background: var(--face) 0 0 / 100% 100%; touch-action: none; }
+.sd-paint canvas { display: block; width: 100%; height: 100%; opacity: .65; image-rendering: pixelated;
+  cursor: crosshair; }
+.sd-paint canvas:focus-visible { outline: 3px solid var(--color-accent); outline-offset: -3px; }
+.sd-brush { position: absolute; border: 1px solid #fff; outline: 1px solid #000; border-radius: 50%;
+  transform: translate(-50%, -50%); pointer-events: none; }
+.sd-tools { display: flex; flex-wrap: wrap; gap: 4px 14px; align-items: center; justify-content: center;
+  font-size: var(--text-sm); color: var(--body-text-color); }
+.sd-tools label { display: flex; gap: 6px; align-items: center; }
+.sd-tools input { width: 70px; accent-color: var(--color-accent); }
+.sd-tools button { padding: 2px 12px; font-size: var(--text-sm); font-weight: 400;
+  border: 1px solid var(--border-color-primary); border-radius: 6px;
+  background: var(--button-secondary-background-fill); cursor: pointer; }
+.sd-tools button:disabled { opacity: .4; cursor: default; }
+.sd-classes { display: grid; grid-template-columns: repeat(auto-fill, minmax(106px, 1fr)); gap: 1px; margin: 4px 0; }
+.sd-classes button { display: flex; gap: 5px; align-items: center; padding: 1px 3px; border-radius: 4px;
+  border: 1px solid transparent; background: none; cursor: pointer; font-size: 11.5px; font-weight: 400;
+  white-space: nowrap; color: var(--body-text-color); }
+.sd-classes i { flex: none; width: 13px; height: 13px; border-radius: 3px;
+  border: 1px solid var(--border-color-primary); }
+.sd-classes button[aria-pressed=true] { border-color: var(--color-accent); font-weight: 600; }
+.sd-buttons { gap: 6px !important; flex-wrap: wrap; }
+.sd-second { display: flex; gap: 8px; align-items: center; margin: 0; font-size: var(--text-sm);
+  color: var(--body-text-color); }
+.sd-second img { width: 44px; height: 44px; border-radius: 6px; margin: 0; }
+.sd-seconds img { width: 36px; height: 36px; }
 .sd-identity { margin: 0 0 6px; color: var(--body-text-color); }
 .sd-table { width: 100%; border: 0 !important; border-collapse: collapse; font-size: var(--text-sm);
   color: var(--body-text-color); font-variant-numeric: tabular-nums; }

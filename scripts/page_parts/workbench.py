@@ -6,11 +6,12 @@ import io
 import shlex
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
@@ -25,12 +26,13 @@ from models.editors.loading import editor_path
 from scripts.page_parts.limits import Limits
 from scripts.page_parts.names import safe_name
 from scripts.page_parts.sessions import Photo, Session, Wanted
-from utils.paths import displayed, hub_address
+from utils.paths import ROOT, displayed, hub_address
 from utils.photos import Photo as PhotoFile
 from utils.provenance import save_marked_animation
 
 _Result = TypeVar("_Result")
 _FRAME_SECONDS = 0.4
+_SHIPPED = ROOT / "pretrained/avatars"  # of the editors here, each takes other requests
 
 
 class PageError(ValueError):
@@ -112,24 +114,27 @@ class Workbench:
             raise PageError(sentence(f"cannot be computed: {error}")) from error
 
     def take(self, session: Session, data: bytes, given: object = "", path: str = "") -> Photo:
-        """Find the faces of a photograph, which becomes the session's.
+        """Find the faces of a photograph, which becomes the session's; as `photo`."""
+        session.take(None)
+        photo = self.photo(data, given, path)
+        self.faces(photo, 0)
+        session.take(photo)
+        return photo
+
+    def photo(self, data: bytes, given: object = "", path: str = "") -> Photo:
+        """A photograph that is not too large; its faces are not searched yet.
 
         Args:
             given: its name, which is not trusted.
             path: of a file of this project, for the command.
         Raises:
             PageError: it is too large.
-            ValueError: it cannot be read or shows no face.
         """
-        session.take(None)
         if len(data) > self.limits.megabytes * 10**6:
             raise PageError(f"This file is larger than {self.limits.megabytes} MB.")
         name = Path(path).name if path else safe_name(given, data)
-        photo = Photo(data, name, path or name)
         self._check_pixels(data)
-        self.faces(photo, 0)
-        session.take(photo)
-        return photo
+        return Photo(data, name, path or name)
 
     def _check_pixels(self, data: bytes) -> None:
         try:
@@ -164,7 +169,30 @@ class Workbench:
         faces = self.faces(session.photo, number)
         return faces[min(session.photo.chosen, len(faces) - 1)]
 
-    def edit(self, session: Session, number: int, request: Request | None, words: Sequence[str]) -> Edit | None:
+    def second(self, session: Session, number: int) -> Face:
+        """The face whose parts or style are taken: the largest of its photograph.
+
+        Raises:
+            PageError: none was chosen, or it does not look like a face of the editor's domain.
+        """
+        photo = session.second
+        if photo is None:
+            raise PageError("Choose a second face first.")
+        if number not in photo.faces:
+            photo.faces[number] = self.benches[number].studio.find(photo.data, "largest")
+        (face,) = photo.faces[number]
+        if face.foreign:
+            raise PageError(sentence(f"the second face {face.foreign}"))
+        return face
+
+    def edit(
+        self,
+        session: Session,
+        number: int,
+        request: Request | None,
+        words: Sequence[str],
+        files: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Edit | None:
         """The chosen face as a request asks; None, and nothing wanted, without a request."""
         face = self.face(session, number)
         session.wanted = None
@@ -173,7 +201,7 @@ class Workbench:
         if face.foreign and not session.photo.forced:
             raise PageError(sentence(f"this {face.foreign}"))
         edit = face.edit(request, force=session.photo.forced)
-        session.wanted = Wanted(number, request, words, edit)
+        session.wanted = Wanted(number, request, words, files, edit)
         return edit
 
     def opinions(self, face: Face, edit: Edit | None) -> tuple[dict[str, float], dict[str, float]]:
@@ -218,7 +246,7 @@ class Workbench:
             everyone: edit all faces of the photograph, not the chosen one alone.
         """
         wanted = self.wanted(session)
-        return self._run(session, wanted.studio, [wanted.request], wanted.words, everyone)
+        return self._run(session, wanted.studio, [wanted.request], wanted.words, everyone, wanted.files)
 
     def save_series(self, session: Session, number: int, requests: Sequence[Request], words: Sequence[str]) -> Saved:
         """The files that edit.py would write for several edits, and an animation of them."""
@@ -228,7 +256,13 @@ class Workbench:
         return self._run(session, number, requests, words, everyone=False)
 
     def _run(
-        self, session: Session, number: int, requests: Sequence[Request], words: Sequence[str], everyone: bool
+        self,
+        session: Session,
+        number: int,
+        requests: Sequence[Request],
+        words: Sequence[str],
+        everyone: bool,
+        named: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Saved:
         photo, bench = session.photo, self.benches[number]
         assert photo is not None
@@ -245,7 +279,7 @@ class Workbench:
         (job,) = jobs
         done = [face for face in job.faces if face.is_done]
         if not done:
-            raise PageError(sentence("; ".join(problems)))
+            raise PageError(sentence("; ".join(problems).replace(f"{folder}/", "")))
         files: dict[str, Path] = {}
         for face in done:
             who = f" {face.entry['face']}" if len(done) > 1 else ""
@@ -256,13 +290,16 @@ class Workbench:
         else:
             files["Animation"] = self._animation(studio, run, job.digest, done[0].outputs, requests)
         files["Photo, reconstruction and edits side by side"] = run.sheet.paths[0]
+        for name, data in named.items():
+            files[name.partition(".")[0].capitalize().replace("-", " ")] = folder / name
+            (folder / name).write_bytes(data)
         session.results = {path.name: path for path in files.values()}
         command = ["python", "edit.py", photo.path, "-o", "OUT", *bench.words, *words]
         command += ["--faces", str(choice)] if isinstance(choice, Only) else []
         command += ["--force"] if photo.forced else []
         names = {what: path.name for what, path in files.items()}
         sizes = {what: _size_of(path) for what, path in files.items()}
-        return Saved(names, sizes, shlex.join(command), "; ".join(problems))
+        return Saved(names, sizes, shlex.join(command), "; ".join(problems).replace(f"{folder}/", ""))
 
     def _animation(
         self, studio: Studio, run: EditRun, digest: str, outputs: dict[str, Path], requests: Sequence[Request]
@@ -309,7 +346,8 @@ def open_bench(
     named |= {"--semantic-encoder": semantic_encoder, "--domain": domain}
     named |= {"--precision": precision}
     words = [word for name, value in named.items() if value is not None for word in (name, value)]
-    title = f"{studio.pipeline.editor.title} ({displayed(file)})"
+    title = f"{studio.pipeline.editor.title}: {', '.join(studio.requests)}"
+    title += "" if file.parent == _SHIPPED else f" ({displayed(file)})"
     return Bench(studio, title, words, time.monotonic() - began)
 
 

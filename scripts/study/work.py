@@ -19,6 +19,7 @@ from datasets import DATASETS
 from datasets.avatars import ATTRIBUTES, AvatarFaces
 from datasets.pictures import Prepares
 from models.domain import Domain
+from models.editors.base import attribute_editor
 from models.evaluation.beyond import everything
 from models.evaluation.comparing import measured, measured_path
 from models.evaluation.contestants import Contestant, load_contestants
@@ -180,5 +181,5 @@ def measure_beyond(run: Run, plan: Plan, folder: Path, strength: float) -> None:
     _, learned = held_out(plan.values["domain"], "validation", count, with_truth=False)  # no editor learned from them
     one = contestants([run], folder, domain)[0]
     train = learned.latent, learned.image, learned.decisions["inversion"]
-    found = everything(one.editor, domain, faces, train, strength)
+    found = everything(attribute_editor(one.editor), domain, faces, train, strength)
     write_text(beyond_path(run, plan, folder, strength), json.dumps(found))

@@ -33,9 +33,20 @@ class Tab:
                 return int(number)
         raise AssertionError(f"no event is answered by {function}")
 
+    def number_of_button(self, text: str) -> int:
+        """The number of the event of the button with this text."""
+        blocks = self.server.blocks
+        for number, block in blocks.fns.items():
+            for target, _ in block.targets:
+                component = blocks.blocks.get(target)
+                if text in (getattr(component, "value", None), getattr(component, "label", None)):
+                    return int(number)
+        raise AssertionError(f"no button has the text {text}")
+
     def join(self, function: str, data: list[Any], **more: Any) -> requests.Response:
         """Put an event into the queue."""
-        body = {"data": data, "fn_index": self.number_of(function), "session_hash": self.key, **more}
+        number = more["fn_index"] if "fn_index" in more else self.number_of(function)
+        body = {"data": data, "fn_index": number, "session_hash": self.key, **more}
         return self.web.post(self.url("/gradio_api/queue/join"), json=body, timeout=TIMEOUT)
 
     def call(self, function: str, data: list[Any], **more: Any) -> list[Any]:
@@ -58,6 +69,10 @@ class Tab:
         """Upload a photograph and have it shown."""
         (path,) = self.upload(data, name).json()
         return self.call("_uploaded", [file_data(path, name), 0])
+
+    def press(self, text: str, data: list[Any]) -> list[Any]:
+        """Press the button with this text."""
+        return self.call("", data, fn_index=self.number_of_button(text))
 
     def move(self, *values: float) -> list[Any]:
         """Pull the sliders."""

@@ -16,9 +16,9 @@ import gradio as gr
 from models.editing.requests import kinds
 from models.editing.requests.base import Goal, Request
 from models.editing.requests.kind import RequestKind
-from models.editing.studio import Face, Studio
+from models.editing.studio import Studio
 from scripts.page_parts.panels import panels
-from scripts.page_parts.panels.base import Asked, Controls, Panel
+from scripts.page_parts.panels.base import Asked, Controls, Faces, Panel
 from scripts.page_parts.serving import Server
 from scripts.page_parts.workbench import Bench, open_bench
 from tests.masks import noise
@@ -58,8 +58,8 @@ class MirrorPanel(Panel):
         mirrored = gr.Checkbox(label="Mirror", elem_id=f"{prefix}-box")
         mark, reset = gr.HTML(""), gr.Button("Reset")
 
-        def mirror(face: Face, value: bool) -> Asked:
-            return (Mirrored(), ["--mirror"]) if value else (None, [])
+        def mirror(faces: Faces, value: bool) -> Asked:
+            return Asked(Mirrored(), ["--mirror"]) if value else Asked()
 
         return Controls([mirrored], [mirrored.input], mirror, lambda face: [False, ""], mark, reset.click)
 
@@ -111,7 +111,11 @@ def test_several_editors_are_compared(avatars: Bench) -> None:
         server.close()
 
 
-def test_an_editor_without_controls_refers_to_the_command(tiny_mask_editor: Path) -> None:
+def test_an_editor_without_controls_refers_to_the_command(
+    tiny_mask_editor: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("mask", "style"):
+        monkeypatch.delitem(panels(), kind)
     server = Server([open_bench(str(tiny_mask_editor), device="cpu")], [])
     try:
         blocks = server.blocks.blocks.values()

@@ -60,6 +60,7 @@ def _train(faces: AvatarFaces, device: torch.device) -> NuisanceReader:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         reader = NuisanceReader()
+    faces.prepare()  # each is read in every epoch
     reader = reader.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     count = min(len(faces), _TRAINING_FACES)
     targets = true_factors(faces, range(count))

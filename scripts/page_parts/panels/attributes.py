@@ -11,7 +11,7 @@ from models.editing.requests.attributes import AttributeRequest, sweep_values
 from models.editing.requests.base import RequestError
 from models.editing.studio import Face, Studio
 from models.editors.targets import SetTo, Target
-from scripts.page_parts.panels.base import Asked, Controls, Panel, Series
+from scripts.page_parts.panels.base import Asked, Controls, Faces, Panel, Series
 
 LOW, HIGH = -0.5, 1.5  # of the sliders; estimates outside are shown at the end
 _STEP = 0.01
@@ -55,15 +55,15 @@ class AttributePanel(Panel):
         def targets(face: Face, values: Sequence[float]) -> dict[str, Target]:
             return wanted(face, dict(zip(names, values[:-1], strict=True)), values[-1])
 
-        def asked(face: Face, *values: float) -> Asked:
-            found = targets(face, values)
-            return (AttributeRequest.of(found), set_words(found)) if found else (None, [])
+        def asked(faces: Faces, *values: float) -> Asked:
+            found = targets(faces.face, values)
+            return Asked(AttributeRequest.of(found), set_words(found)) if found else Asked()
 
-        def series(face: Face, *values: float) -> tuple[list[AttributeRequest], list[str]]:
+        def series(faces: Faces, *values: float) -> tuple[list[AttributeRequest], list[str]]:
             name, start, end, steps = values[-4:]
             if name not in names:
                 raise RequestError("choose an attribute")
-            common = {other: target for other, target in targets(face, values[:-4]).items() if other != name}
+            common = {other: target for other, target in targets(faces.face, values[:-4]).items() if other != name}
             positions = sweep_values(number(start), number(end), int(number(steps)))
             requests = [AttributeRequest.of({**common, str(name): SetTo(value)}) for value in positions]
             return requests, [*set_words(common), "--sweep", f"{name}={number(start):g}:{number(end):g}:{int(steps)}"]

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 
 from gradio.components import Component
 
 from models.editing.requests.base import Request
 from models.editing.studio import Face, Studio
 
-Asked = tuple[Request | None, Sequence[str]]  # a request, if anything is asked for, and the options of edit.py
+
+class Asked(NamedTuple):
+    """What controls ask for.
+
+    Attributes:
+        request: None if nothing is asked for.
+        words: options of edit.py that ask for the same.
+        files: that these options name, by name.
+    """
+
+    request: Request | None = None
+    words: Sequence[str] = ()
+    files: Mapping[str, bytes] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces that a session works with.
+
+    Attributes:
+        face: that is edited.
+        find_second: gives another face, of which parts or the style may be taken; raises ValueError if there is none.
+        second_path: how a command names its file.
+    """
+
+    face: Face
+    find_second: Callable[[], Face]
+    second_path: str
 
 
 @dataclass
@@ -21,12 +49,28 @@ class Series:
 
     Attributes:
         press: its event.
-        inputs: whose values `asked` takes after the face and the values of the controls.
+        inputs: whose values `asked` takes after the faces and the values of the controls.
     """
 
     press: Callable[..., Any]
     inputs: Sequence[Component]
     asked: Callable[..., tuple[Sequence[Request], Sequence[str]]]
+
+
+@dataclass
+class Action:
+    """A button that changes the controls' values, after which the picture follows.
+
+    Attributes:
+        press: its event.
+        act: (faces, *values) → the new values; raises ValueError for what cannot be. With an upload, (faces, bytes of
+            the file, *values).
+        upload: component that holds the file which was chosen.
+    """
+
+    press: Callable[..., Any]
+    act: Callable[..., Sequence[Any]]
+    upload: Component | None = None
 
 
 @dataclass
@@ -36,7 +80,7 @@ class Controls:
     Attributes:
         inputs: whose values an edit depends on.
         changes: events after which the picture is to follow.
-        asked: (face, *values) → what is asked for; raises ValueError for values that cannot be.
+        asked: (faces, *values) → what is asked for; raises ValueError for values that cannot be.
         start: face → values of the inputs with which nothing is asked for, then one value for `mark`.
         mark: shows where the face stands.
         reset: event of a button that brings the inputs back to their start.
@@ -48,7 +92,8 @@ class Controls:
     start: Callable[[Face], Sequence[Any]]
     mark: Component
     reset: Callable[..., Any]
-    series: Series | None = field(default=None)
+    series: Series | None = None
+    actions: Sequence[Action] = ()
 
 
 class Panel(ABC):
@@ -57,10 +102,12 @@ class Panel(ABC):
     Attributes:
         kind: as editors name it in `Editor.requests`.
         title: of the tab.
+        takes_second: whether a second face can be chosen for it.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
+    takes_second: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, studio: Studio, prefix: str) -> Controls:
