@@ -100,7 +100,7 @@ def test_commands_are_what_the_parsers_accept(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (ROOT / words[0]).is_file()
-    for name in ("FOLDER", "PHOTOS"):  # parsers that look whether a file is there find one
+    for name in ("FOLDER", "PHOTOS", "FACES", "MASKS"):  # parsers that look whether a file is there find one
         (tmp_path / name).mkdir()
     for name in ("FILE", "PHOTO", "IN.safetensors"):
         (tmp_path / name).touch()

@@ -111,7 +111,8 @@ def _read(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str
         raise ConfigError(f"{str(path)[:QUOTED]}: cannot be read: {reason[:QUOTED]}") from error
     values = _parsed(text, displayed(path))
     if not isinstance(values, dict):
-        raise ConfigError(f"{displayed(path)}: must hold sections, not {type(values).__name__}")
+        found = "and is empty" if values is None else f"not {type(values).__name__}"
+        raise ConfigError(f"{displayed(path)}: must hold sections, {found}")
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     base = values.pop("base", None)

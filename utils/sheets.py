@@ -53,12 +53,19 @@ class SheetWriter:
         titles: labels of the columns; a comma starts a new line.
         rows: rows on a page.
         cell: smallest and largest side of a shown picture; others are enlarged or reduced.
+        description: for the mark of the pages.
     """
 
     def __init__(
-        self, folder: Path, titles: Sequence[str], rows: int = 20, cell: tuple[int, int] = (128, 256)
+        self,
+        folder: Path,
+        titles: Sequence[str],
+        rows: int = 20,
+        cell: tuple[int, int] = (128, 256),
+        description: str = "Faces edited with SDFlow",
     ) -> None:
         self.folder, self.titles, self.rows_per_page, self.cell_limits = folder, list(titles), rows, cell
+        self.description = description
         self.paths: list[Path] = []
         self._rows: list[tuple[str, list[Image.Image]]] = []
         self._side = 0
@@ -90,7 +97,7 @@ class SheetWriter:
         path = self.folder / ("sheet.png" if number == 1 else f"sheet-{number}.png")
         page = self._page()
         self._rows = []
-        save_marked(path, page, "Faces edited with SDFlow", {"titles": list(self.titles)})
+        save_marked(path, page, self.description, {"titles": list(self.titles)})
         self.paths.append(path)
 
     def remove_older(self) -> None:

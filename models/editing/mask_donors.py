@@ -111,13 +111,18 @@ def read_donors(path: Path, pipeline: EditingPipeline, seed: int = 0, aligned: b
     masks = {}
     for photo in photos:
         try:
-            masks[face_name(photo.name.with_suffix("").as_posix())] = _donor(photo.path, pipeline, aligned)
+            masks[face_name(photo.name.with_suffix("").as_posix())] = mask_in_file(photo.path, pipeline, aligned)
         except ValueError as error:  # also of the aligner
             raise PhotoError(f"{printable(photo.name)}: {error}" if path.is_dir() else str(error)) from None
     return MaskDonors(masks, seed, trusted=not path.is_dir())
 
 
-def _donor(path: Path, pipeline: EditingPipeline, aligned: bool) -> np.ndarray:
+def mask_in_file(path: Path, pipeline: EditingPipeline, aligned: bool = False) -> np.ndarray:
+    """The mask (side, side) in a file, or that of the face in a picture, of the side that the editor takes.
+
+    Raises:
+        ValueError: a file that is neither, or an editor that takes no masks.
+    """
     editor = mask_editor(pipeline.editor)
     picture = stored_picture(read_file(path))
     try:

@@ -45,6 +45,13 @@ def indexed(mask: Tensor) -> Image.Image:
     return picture
 
 
+def enlarged(mask: Tensor, side: int) -> Image.Image:
+    """A mask (H, H) in the colours of its classes, of at least this side, by whole and sharp pixels."""
+    picture = indexed(mask).convert("RGB")
+    scale = -(-side // picture.width)
+    return picture.resize((scale * picture.width, scale * picture.height), Image.Resampling.NEAREST)
+
+
 def with_legend(picture: Tensor, classes: Sequence[int] = range(len(CLASSES)), scale: int = 1) -> Image.Image:
     """A picture (3, H, W) in [−1, 1] with the colours and names of classes at its right.
 

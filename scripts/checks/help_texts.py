@@ -23,6 +23,7 @@ COMMANDS = (
     *("train.py", "edit.py", "evaluate.py", "scripts/demo.py", "scripts/download.py", "scripts/encode_dataset.py"),
     *("scripts/inspect_checkpoint.py", "scripts/convert_checkpoint.py", "scripts/build_avatars.py"),
     *("scripts/benchmark.py", "scripts/study_avatars.py", "scripts/check_golden.py", "scripts/page.py"),
+    "scripts/generate.py",
     "scripts/publish.py",
 )
 WIDTH = 120  # characters, whatever the terminal's width
