@@ -84,6 +84,6 @@ def _truths(faces: AvatarFaces) -> Tensor:
 def _colour_reader(domain: Domain, cache: str) -> FactorReader:
     section = load_config(ROOT / "configs/avatars/judge.yaml").section("data")  # drawn already where it was trained
     section["cache"] = cache
-    reader = nuisance_reader(DATASETS.build(section), cache, domain.device)
+    reader = nuisance_reader(DATASETS.build(section).prepare(), cache, domain.device)
     columns = np.array([NUISANCES.index(name) for name in COLOURS])
     return FactorReader(COLOURS, lambda image: reader(image)[:, columns])
