@@ -19,7 +19,7 @@ interrupted comparison continues where it stopped.
 
 An editor of masks is given the masks of true edits of drawn faces (smile, glasses, waves, length of the hair, one
 feature, a turned head) and those of other faces. How well the pictures follow them, what else changes, edits of style,
-faces from random z and what z keeps stand in report.md and report.json, with kinds.png, balance.png and sheet.png,
+faces from random z and what z keeps stand in report.md and report.json, with kinds.png, identity.png and sheet.png,
 beside the shipped editor of attributes where a request is one of an attribute. Of a folder of pictures nobody knows
 true edits: they get each other's masks. --compare takes several such editors, and editors of attributes beside them.
 """
