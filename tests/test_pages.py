@@ -341,6 +341,31 @@ def test_the_table_of_the_shipped_editor_is_that_of_its_evaluations() -> None:
         assert line in TEXTS["results/README.md"]
 
 
+def mask_edits_table() -> Iterator[str]:
+    """Rows of the table of mask edits on the page of results, from the report of their evaluation."""
+    report = json.loads((ROOT / "results/avatars/s2flow/report.json").read_text("utf-8"))
+    edits = report["edits"]
+    for kind, rows in {**edits["kinds"], "mean": edits["average"]}.items():
+
+        def cells(quantity: str, *pictures: str, rows: dict[str, Any] = rows) -> list[str]:
+            return [f"{rows[picture][quantity]['value']:.3f}"[1:] for picture in pictures]
+
+        share = rows["S²-Flow"]["share"]
+        low, high = share["interval"]
+        columns = [
+            *cells("iou", "unedited", "S²-Flow", "ceiling"),
+            f"{100 * share['value']:.0f} ({100 * low:.0f}–{100 * high:.0f})",
+            *cells("identity", "S²-Flow", "ceiling"),
+            *cells("distance", "unedited", "S²-Flow", "ceiling"),
+        ]
+        yield f"| {kind} | {' | '.join(columns)} |"
+
+
+def test_the_table_of_mask_edits_is_that_of_their_evaluation() -> None:
+    for line in mask_edits_table():
+        assert line in TEXTS["results/README.md"]
+
+
 def test_the_table_of_speed_is_that_of_the_benchmark() -> None:
     measured = json.loads((ROOT / "results/benchmark/cpu.json").read_text())["rows"]
     rows = {row["name"]: row["seconds"] for row in measured}

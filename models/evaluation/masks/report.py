@@ -196,8 +196,8 @@ def _style(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _generation(rows: Mapping[str, Any]) -> list[str]:
     about = (
         f"{SEEDS} faces of z ~ N(0, I) for each mask. IoU is that with the given mask; of two faces, that of a face's "
-        "mask with the other's inversion. Identity and pixels are cosine and distance between two seeds of a mask, or "
-        "between two people."
+        "mask with the other's inversion. Identity and pixels are cosine and distance between two seeds of a mask, two "
+        "people, or a face and the same face in another's style, which is how much the seeds of a mask should differ."
     )
     has_distance = any("frechet" in row for row in rows.values())
     if has_distance:

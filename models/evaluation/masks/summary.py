@@ -152,6 +152,9 @@ def generation_summary(
             "pixels": sample.mean(references["people.pixels"]).json(),
         },
     }
+    if "style.ceiling.identity" in references:
+        styles = sample.mean(references["style.ceiling.identity"])
+        rows["inversions of a face in two styles"] = {"identity": styles.json()}
     if "inverted.frechet" in references:
         rows["inversions of the faces"]["frechet"] = float(references["inverted.frechet"])
         rows["the drawn faces"] = {"frechet": float(references["drawn.frechet"])}
