@@ -11,7 +11,6 @@ import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
-import evaluate
 from models.domain import PARTS, Domain
 from models.editors.loading import load_editor
 from models.editors.s2flow import S2FlowEditor
@@ -166,12 +165,6 @@ def test_the_editor_is_what_was_trained_and_measures_are_logged(run: Path) -> No
     torch.testing.assert_close(editor.move(rest, condition, condition), w, rtol=0, atol=1e-3)
     assert {"iou_before", "iou", "identity"} <= logged(run, "validation").keys()
     assert [path.name for path in (run / "previews").iterdir()] == ["step-0000006.png"]
-
-
-def test_an_evaluation_of_attributes_refuses_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.main(["--checkpoint", str(run), "--device", "cpu", "-o", str(tmp_path / "out")]) == 2
-    error = capsys.readouterr().err
-    assert "S²-Flow takes requests of other kinds (mask, style) than attributes" in error and error.count("\n") == 1
 
 
 def test_a_term_that_does_not_exist_is_refused(domain: Domain) -> None:

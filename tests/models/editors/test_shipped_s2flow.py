@@ -10,7 +10,7 @@ from datasets.avatar_edits import AvatarEdits
 from datasets.avatars import AvatarFaces
 from models.domain import Domain
 from models.editors.loading import load_editor
-from models.editors.s2flow import S2FlowEditor, mask_editor
+from models.editors.s2flow import S2FlowEditor
 from models.parsing.agreement import confusion, mean_iou
 from utils.paths import ROOT
 
@@ -21,7 +21,8 @@ COUNT = 16
 @pytest.fixture(scope="module")
 def shipped() -> tuple[S2FlowEditor, Domain]:
     editor, domain, _ = load_editor(FILE)
-    return mask_editor(editor), domain
+    assert isinstance(editor, S2FlowEditor)
+    return editor, domain
 
 
 @pytest.fixture(scope="module")
