@@ -407,6 +407,15 @@ def test_others_reach_the_page_with_a_password_only(monkeypatch: pytest.MonkeyPa
     assert page.main(["--checkpoint", "nowhere", "--no-browser"]) == 2
 
 
+def test_the_editor_of_masks_is_offered_where_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    assert page.shipped_editors() == [None]
+    masks = tmp_path / "pretrained/avatars/s2flow.safetensors"
+    masks.parent.mkdir(parents=True)
+    masks.touch()
+    assert page.shipped_editors() == [None, str(masks)]
+
+
 def test_a_file_with_a_turned_portrait(photo_server: Server) -> None:
     """A telephone's photograph, stored turned, is shown upright."""
     exif = Image.Exif()
