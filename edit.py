@@ -36,21 +36,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from models.editing.face_choice import face_choice
+from models.editing.face_choice import Only, face_choice
 from models.editing.requests import add_request_options, parse_requests, request_settings
 from models.editing.requests.base import RequestError
 from utils.failures import explain_failures
-from utils.options import add_device_option, add_editor_options, not_empty
+from utils.options import CommandParser, add_device_option, add_editor_options, not_empty
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of edit.py."""
-    parser = argparse.ArgumentParser(
-        prog="edit.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser(__doc__, prog="edit.py")
     parser.add_argument(
         "photos",
         nargs="+",
@@ -111,6 +106,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_intermixed_args(arguments)
+    for option, value in (("--detector", options.detector), ("--smallest-face", options.smallest_face)):
+        if options.aligned and value is not None:
+            parser.error(f"argument {option}: pictures that are --aligned are not searched")
     if options.batch_size < 1:
         parser.error(f"argument --batch-size: {options.batch_size} is less than 1")
     options.output = Path(options.output)
@@ -158,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise RequestError("; ".join([*found.problems, *missing]))
             studio = open_studio(options, found.photos)
             pipeline = studio.pipeline
-            requests = parse_requests(options, pipeline)
+            requests, settings = parse_requests(options, pipeline), settings_of(options, pipeline)
             check_output(options.output)
             with only_writer(options.output, "edit.py"):
                 remove_litter(options.output)
@@ -166,9 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     remove_litter(options.output / folder, recursive=True)
                 for remark in [*found.problems, *found.remarks()]:
                     say(remark)
-                run = EditRun(studio, requests, options.output, settings_of(options, pipeline))
-                settings = request_settings(options, pipeline) | {"passed_over": dict(found.passed_over)}
-                done = edit_and_report(run, found.photos, settings, options.quiet)
+                run = EditRun(studio, requests, options.output, settings)
+                said = request_settings(options, pipeline) | {"passed_over": dict(found.passed_over)}
+                done = edit_and_report(run, found.photos, said, options.quiet)
             return 0 if done and not found.problems else 1
         except ValueError as error:  # of configs, weights and requests, or another process writes into the folder
             say(str(error))
@@ -241,10 +239,17 @@ def settings_of(options: argparse.Namespace, pipeline: EditingPipeline) -> Setti
     """The options of a run; by default edits are pasted back if the domain cuts faces out of photographs.
 
     Raises:
+        RequestError: an option that has no effect here.
         ConfigError, WeightsError: masks are asked for, but the domain has no face parser.
     """
+    cuts = pipeline.aligner.cuts_photographs
+    if isinstance(options.faces, Only) and options.faces.number > 1 and (options.aligned or not cuts):
+        whole = "with --aligned" if options.aligned else f"in domain {pipeline.domain.name}"
+        raise RequestError(f"--faces {options.faces}: {whole}, pictures are taken whole, as one face each")
     modes: dict[str, PasteMode | None] = {"difference": "difference", "crop": "crop", "none": None}
-    paste = options.paste or ("difference" if pipeline.aligner.cuts_photographs else "none")
+    paste = options.paste or ("difference" if cuts else "none")
+    if options.keep_gps and modes[paste] is None:
+        raise RequestError("--keep-gps: no photographs are written here (--paste difference or crop writes them)")
     if options.save_masks:
         _ = pipeline.domain.parser  # where there is none, that is said before the work
     names = ("aligned", "keep_gps", "save_aligned", "save_latents", "save_masks", "overwrite", "force", "batch_size")

@@ -1,11 +1,13 @@
 #!/usr/bin/env python
-"""Measure editors as in Figure 4 of the paper: editing accuracy against what else of the face is preserved.
+"""Measure editors: of attributes as in Figure 4 of the paper, of masks by the masks that their edits should have.
 
     python evaluate.py                                     the shipped avatar editor on 1,000 held-out drawn faces
     python evaluate.py --faces decorrelated --count 200    faces with statistically independent attributes
     python evaluate.py --checkpoint runs/sdflow-ffhq --faces data/ffhq-test
     python evaluate.py --strengths -0.3 0 0.2 0.5          other points of the curves
     python evaluate.py --compare runs/sdflow-0 runs/sdflow-1 runs/adatrans-0 Ours=runs/mine
+    python evaluate.py --checkpoint runs/s2flow-avatars    an editor of masks, on 500 faces with independent attributes
+    python evaluate.py --compare runs/s2flow-avatars NLL=runs/s2flow-nll pretrained/avatars/editor.safetensors
 
 Each attribute of each face is edited towards the opposite of the judge's decision with increasing strength d (a
 present attribute is set to -d, an absent one to 1 + d) until 99 % of the decisions change. Results go to -o: report.md,
@@ -14,6 +16,12 @@ report.json, curves.csv, curves.png, histograms.png, leakage.png and edits.png.
 --compare measures any number of editors of one domain on the same faces. Runs of the same method (or with the same
 NAME=) count as its seeds: intervals are over seeds and faces. Finished measurements are kept in -o, so that an
 interrupted comparison continues where it stopped.
+
+An editor of masks is given the masks of true edits of drawn faces (smile, glasses, waves, length of the hair, one
+feature, a turned head) and those of other faces. How well the pictures follow them, what else changes, edits of style,
+faces from random z and what z keeps stand in report.md and report.json, with kinds.png, balance.png and sheet.png,
+beside the shipped editor of attributes where a request is one of an attribute. Of a folder of pictures nobody knows
+true edits: they get each other's masks. --compare takes several such editors, and editors of attributes beside them.
 """
 
 from __future__ import annotations
@@ -25,33 +33,31 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from utils.failures import explain_failures
-from utils.options import add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.options import CommandParser, add_device_option, add_editor_options, not_empty, output_folder, value_of
+from utils.paths import absolute, displayed, resolve
 from utils.ranges import Between, Count
 
 STRENGTHS = (-0.5, -0.3, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
+FIT_COUNT = 2000
 DRAWN = {"correlated": 0.6, "decorrelated": 0.0}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of evaluate.py."""
-    parser = argparse.ArgumentParser(
-        prog="evaluate.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser(__doc__, prog="evaluate.py")
     add_editor_options(parser, "the shipped editor")
     parser.add_argument(
-        "--faces", type=not_empty, default="correlated", metavar="SET",
-        help="correlated or decorrelated (drawn faces), or a folder of aligned faces",
+        "--faces", type=not_empty, metavar="SET",
+        help="correlated or decorrelated (drawn faces), or a folder of aligned faces (default: correlated; for editors "
+        "of masks decorrelated)",
     )  # fmt: skip
     parser.add_argument(
-        "--count", type=value_of(Annotated[int, Between(2, 10_000_000)]), default=1000, metavar="N",
-        help="number of faces (default: 1000)",
+        "--count", type=value_of(Annotated[int, Between(2, 10_000_000)]), metavar="N",
+        help="number of faces (default: 1000; for editors of masks 500)",
     )  # fmt: skip
     parser.add_argument(
-        "--strengths", type=value_of(Annotated[float, Between(-100, 100)]), nargs="+", default=STRENGTHS, metavar="D",
-        help="default: 12 from -0.5 to 2",
+        "--strengths", type=value_of(Annotated[float, Between(-100, 100)]), nargs="+", metavar="D",
+        help="default: 12 from -0.5 to 2; editors of masks have none",
     )  # fmt: skip
     parser.add_argument(
         "--compare", type=not_empty, nargs="+", metavar="RUN", help="editors as --checkpoint takes them, or NAME=RUN"
@@ -60,12 +66,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--baseline", type=not_empty, metavar="NAME", help="method to take differences to (default: SDFlow, if there)"
     )
     parser.add_argument("--anchors", action="store_true", help="add AdaTrans' published results on FFHQ to the figure")
-    parser.add_argument("--no-linear", action="store_true", help="skip the linear baseline")
     parser.add_argument(
-        "--fit-count", type=value_of(Count), default=2000, metavar="N",
-        help="training faces of baseline and probes (default: 2000)",
+        "--no-linear", action="store_true",
+        help="skip the baseline: linear directions; of editors of masks the shipped editor of attributes",
     )  # fmt: skip
-    parser.add_argument("--no-latents", action="store_true", help="skip likelihood, closure and probes")
+    parser.add_argument(
+        "--fit-count", type=value_of(Count), default=FIT_COUNT, metavar="N",
+        help=f"faces that baseline and probes learn from (default: {FIT_COUNT})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-latents", action="store_true",
+        help="skip likelihood, closure and probes; of editors of masks all that needs further faces: probes, Fréchet "
+        "distance and the reading of colours",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=output_folder, metavar="FOLDER",
         help="output folder (default: output/evaluation, with --compare output/comparison)",
@@ -76,13 +89,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add_device_option(parser)
     options = parser.parse_args(arguments)
-    one = ("checkpoint", "semantic_encoder", "domain", "weights", "no_linear", "no_latents")
+    one = ("checkpoint", "semantic_encoder", "domain", "weights", "no_linear")
     several = ("baseline", "anchors")
     for name in one if options.compare else several:
         if getattr(options, name):
             what = "cannot be combined with --compare" if options.compare else "needs --compare"
             parser.error(f"--{name.replace('_', '-')} {what}")
+    if options.fit_count != FIT_COUNT and options.no_latents and (options.no_linear or options.compare):
+        parser.error("--fit-count: neither the linear baseline nor the probes are computed")
     options.output = options.output or Path("output/comparison" if options.compare else "output/evaluation")
+    folder = options.faces if options.faces not in DRAWN else None
+    if folder and absolute(options.output).is_relative_to(absolute(folder)):
+        parser.error(f"-o {options.output}: lies in --faces, where its pictures would be taken for faces")
     return options
 
 
@@ -96,22 +114,30 @@ from datasets import DATASETS
 from datasets.alignment_check import report_alignment
 from datasets.encoded_faces import EncodedFaces
 from datasets.latent_cache import LatentCache
-from datasets.pictures import UnreadablePictures, check_pictures
+from datasets.pictures import Prepares, UnreadablePictures, check_pictures
 from models.domain import Domain
+from models.editors.base import attribute_editor, mask_editor
 from models.editors.linear import LinearDirectionsEditor
-from models.editors.loading import load_editor
+from models.editors.loading import SHIPPED_EDITOR, load_editor
 from models.editors.sdflow import SDFlowEditor
 from models.evaluation.comparing import choose_baseline, compare
-from models.evaluation.contestants import load_contestants, named_run
-from models.evaluation.faces import faces_of
+from models.evaluation.contestants import (
+    Contestant,
+    edits_masks,
+    evaluated_editor,
+    load_contestants,
+    named_run,
+    same_space,
+)
+from models.evaluation.faces import faces_of, images_of
+from models.evaluation.masks.protocol import evaluate_masks
 from models.evaluation.single import evaluate
-from models.evaluation.sweep import evaluated_editor
+from scripts.avatars.mask_test_sets import drawn_test_set, photographed_test_set
 from utils.config import ConfigError, Section
 from utils.devices import keep_freed_memory, pick_device
 from utils.failures import described, exit_status
 from utils.files import remove_litter
 from utils.locks import only_writer
-from utils.paths import absolute, displayed, resolve
 from utils.weights import WeightsError
 
 
@@ -154,6 +180,13 @@ def alignment(options: argparse.Namespace, domain: Domain, data: object) -> dict
     return {} if check is None else {"alignment": str(check)}
 
 
+def prepare(*sources: object) -> None:
+    """Compute what these data sets keep."""
+    for source in sources:
+        if isinstance(source, Prepares):
+            source.prepare(checked=True)
+
+
 def evaluate_one(options: argparse.Namespace) -> None:
     """Measure one editor, beside linear directions fitted on its training faces."""
     torch.manual_seed(options.seed)
@@ -161,15 +194,19 @@ def evaluate_one(options: argparse.Namespace) -> None:
     loaded, domain, metadata = load_editor(
         options.checkpoint, device, options.semantic_encoder, options.domain, weights=options.weights
     )
-    editor = evaluated_editor(loaded, metadata["file"])
     domain.precision = options.precision or domain.precision
+    if edits_masks(evaluated_editor(loaded, metadata["file"])):
+        contestants = [Contestant(loaded.title, loaded, domain, metadata)]
+        evaluate_mask_editors(options, contestants if options.no_linear else [*contestants, *shipped(contestants[0])])
+        return
+    editor = attribute_editor(loaded)
+    with_defaults(options, "correlated", 1000)
     data = test_data(options, domain)
     unfitted = options.no_linear and options.no_latents
     train = None if unfitted else training_faces(metadata, domain, options.fit_count)
     check_pictures(data, train)
     aligned = alignment(options, domain, data)
-    if isinstance(train, LatentCache):
-        train.prepare(checked=True)
+    prepare(data, train)
     baselines = []
     if train is not None and not options.no_linear:
         baselines = [LinearDirectionsEditor.fit(*train.numbers(), domain.attributes).to(domain.device)]
@@ -186,18 +223,70 @@ def evaluate_one(options: argparse.Namespace) -> None:
 def evaluate_several(options: argparse.Namespace) -> None:
     """Measure several editors of one domain on the same faces."""
     contestants = load_contestants([named_run(text) for text in options.compare], pick_device(options.device))
+    if any(edits_masks(one.editor) for one in contestants):
+        evaluate_mask_editors(options, sorted(contestants, key=lambda one: not edits_masks(one.editor)))
+        return
+    for name, given in (("fit-count", options.fit_count != FIT_COUNT), ("no-latents", options.no_latents)):
+        if given:
+            raise ConfigError(f"--{name}: a comparison of attribute edits computes neither baseline nor probes")
+    with_defaults(options, "correlated", 1000)
     baseline = choose_baseline(contestants, options.baseline, usual=SDFlowEditor.title)
     domain = contestants[0].domain
     domain.precision = options.precision or domain.precision
     data = test_data(options, domain)
     check_pictures(data)
     aligned = alignment(options, domain, data)
+    prepare(data)
     faces = faces_of(data, domain, min(options.count, len(data)))
     record = {
         "domain": domain.name, "faces": options.faces, "n": len(faces), "seed": options.seed,
         "strengths": list(options.strengths), **aligned,
     }  # fmt: skip
     compare(contestants, domain, faces, record, baseline, options.anchors, options.output)
+
+
+def with_defaults(options: argparse.Namespace, faces: str, count: int) -> None:
+    """Fill in what the command line leaves to the kind of editor."""
+    options.faces = options.faces or faces
+    options.count = options.count or count
+    options.strengths = options.strengths or STRENGTHS
+
+
+def shipped(one: Contestant) -> list[Contestant]:
+    """The shipped editor of attributes, if it edits the same codes."""
+    if not SHIPPED_EDITOR.is_file():
+        return []
+    editor, domain, metadata = load_editor(SHIPPED_EDITOR, one.domain.device)
+    other = Contestant(editor.title, editor, domain, metadata)
+    return [other] if same_space(one, other) else []
+
+
+def evaluate_mask_editors(options: argparse.Namespace, contestants: list[Contestant]) -> None:
+    """Measure editors of masks, of which the first is one, and editors of attributes beside them.
+
+    Raises:
+        ConfigError: an option that says nothing of masks.
+    """
+    for name in ("strengths", "baseline", "anchors"):
+        if getattr(options, name):
+            raise ConfigError(f"--{name}: of attribute edits alone; {contestants[0].metadata['file']} edits masks")
+    with_defaults(options, "decorrelated", 500)
+    first, domain = mask_editor(contestants[0].editor), contestants[0].domain
+    domain.precision = options.precision or domain.precision
+    side, others = first.mask_side, 0 if options.no_latents else options.fit_count
+    if options.faces in DRAWN:
+        test = drawn_test_set(domain, side, options.count, DRAWN[options.faces], others, options.seed, "cache/avatars")
+        aligned = {}
+    else:
+        data = test_data(options, domain)
+        check_pictures(data)
+        aligned = alignment(options, domain, data)
+        test = photographed_test_set(domain, side, images_of(data, min(options.count, len(data))), options.seed)
+    record = {
+        "checkpoint": contestants[0].metadata["hash"], "domain": domain.name, "faces": options.faces,
+        "n": len(test.faces), "seed": options.seed, "step": contestants[0].metadata.get("step"), **aligned,
+    }  # fmt: skip
+    evaluate_masks(contestants, domain, test, record, options.output)
 
 
 def main(arguments: list[str] | None = None) -> int:

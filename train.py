@@ -19,17 +19,12 @@ import sys
 from pathlib import Path
 
 from utils.failures import explain_failures
-from utils.options import add_device_option, not_empty, output_folder
+from utils.options import CommandParser, add_device_option, not_empty, output_folder
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of train.py."""
-    parser = argparse.ArgumentParser(
-        prog="train.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser(__doc__, prog="train.py")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--config", type=not_empty, metavar="FILE", help="config of the run, such as configs/sdflow/avatars.yaml"
@@ -51,7 +46,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--dry-run", action="store_true", help="build everything, print config, networks and sizes, then exit"
     )
     parser.add_argument("--quiet", action="store_true", help="do not show a progress bar")
-    return parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
+    keys = [override.partition("=")[0] for override in options.overrides]
+    for key in keys:
+        if keys.count(key) > 1:
+            parser.error(f"{key[:60]} is given twice; it takes one value")
+    if options.resume and options.run:
+        parser.error("--run: a run that goes on stays in its folder, the one that --resume names")
+    return options
 
 
 if __name__ == "__main__":
@@ -64,8 +66,7 @@ import yaml
 
 from datasets import DATASETS
 from datasets.alignment_check import report_alignment
-from datasets.latent_cache import LatentCache
-from datasets.pictures import UnreadablePictures, check_pictures
+from datasets.pictures import Prepares, UnreadablePictures, check_pictures
 from models.domain import Domain
 from models.editing.aligners import build_aligner
 from models.editors.relocation import relocated
@@ -157,6 +158,10 @@ def build_trainer(config: Section, folder: Path, device: torch.device, quiet: bo
     method = METHODS.build(config.section("method"), domain=domain)
     data = DATASETS.build(config.section("data"), domain=domain)
     validation = DATASETS.build(config.section("validation"), domain=domain) if "validation" in config else None
+    for name, source in (("data", data), ("validation", validation)):
+        side = getattr(getattr(source, "faces", source), "side", None)
+        if side not in (None, domain.image_side):
+            raise ConfigError(f"{name}: faces of {side} pixels a side, but domain.image_side is {domain.image_side}")
     return Trainer(method, data, settings, folder, config.plain(), device, validation, quiet), domain
 
 
@@ -173,7 +178,7 @@ def train(trainer: Trainer, folder: Path, resume: bool) -> None:
         remove_litter(folder, recursive=True)
         remove_incomplete(trainer.checkpoints)
         for data in (trainer.data, trainer.validation):
-            if isinstance(data, LatentCache):
+            if isinstance(data, Prepares):
                 data.prepare(checked=True)
         if not resume:
             config = yaml.safe_dump(trainer.config, sort_keys=False, allow_unicode=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -53,16 +53,15 @@ SPLITS: dict[Split, int] = {
     "editor_train": 7,
     "samples": 8,
 }
+_Kind = TypeVar("_Kind", bound="_Avatars")
 _LABEL_STREAM = 1  # beside the stream that draws the factors
 
 
-def _cached(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> Path:
+def cached_rows(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> None:
     """Make a file of `count` equal arrays unless it exists; an interrupted run leaves no such file behind."""
-    if path.exists():
-        return path
-    remove_litter(path.parent)
-    write_atomically(path, lambda temporary: _write_rows(temporary, count, draw, what))
-    return path
+    if not path.exists():
+        remove_litter(path.parent)
+        write_atomically(path, lambda temporary: _write_rows(temporary, count, draw, what))
 
 
 def _write_rows(path: Path, count: int, draw: Callable[[int], np.ndarray], what: str) -> None:
@@ -84,10 +83,11 @@ def _to_image(picture: np.ndarray) -> Tensor:
 
 
 class _Avatars(Dataset):
-    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file.
+    """Pictures of `count` records, drawn when they are read, or kept in a memory-mapped file once `prepare` made it.
 
     Attributes:
         holds: keys of the items.
+        paths: files of the cache: of the pictures, and of what belongs to them; none without a cache.
     """
 
     holds: tuple[str, ...] = ("image", "values", "labels", "index")
@@ -96,12 +96,27 @@ class _Avatars(Dataset):
         self.count, self.seed, self.side = count, seed, side
         self.attributes = ATTRIBUTES
         self.arguments = {"kind": type(self).__name__, "count": count, "seed": seed, **arguments}
-        self.paths: tuple[Path, ...] = ()  # of pictures, and of what belongs to them
+        self.paths: tuple[Path, ...] = ()
         if cache is not None:
             path = resolve(cache) / f"faces-{self.fingerprint()}.npy"
-            truth = _cached(path.with_suffix(".values.npy"), count, self._values_and_labels, "attributes")
-            self.paths = _cached(path, count, self._draw, "drawing avatars"), truth
+            self.paths = path, path.with_suffix(".values.npy")
         self._opened: list[np.ndarray] = []
+
+    def prepare(self: _Kind, checked: bool = False) -> _Kind:
+        """Draw what is not in the cache yet, with a progress bar; returns itself.
+
+        Args:
+            checked: see `LatentCache.prepare`; here there is nothing to check.
+        """
+        if self.paths:
+            cached_rows(self.paths[1], self.count, self._values_and_labels, "attributes")
+            cached_rows(self.paths[0], self.count, self._draw, "drawing avatars")
+        return self
+
+    @property
+    def undrawn(self) -> int:
+        """Faces that `prepare` will draw."""
+        return 0 if all(path.exists() for path in self.paths) else self.count
 
     def factors(self, index: int) -> Factors:
         """The record that item `index` is drawn from."""
@@ -126,14 +141,14 @@ class _Avatars(Dataset):
 
     def _stored(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (side, side, 3) uint8; true values and labels (2, 5) of an item."""
-        if not self.paths:
+        if not self._files():
             return self._draw(index), self._values_and_labels(index)
         pictures, truth, *_ = self._files()
         return np.array(pictures[index]), np.array(truth[index])
 
     def _files(self) -> list[np.ndarray]:
-        """The files of `paths`, as memory maps."""
-        if not self._opened:
+        """The files of `paths`, as memory maps; none until all are there."""
+        if not self._opened and all(path.exists() for path in self.paths):
             self._opened = [np.load(path, mmap_mode="r") for path in self.paths]
         return self._opened
 
@@ -188,8 +203,13 @@ class AvatarFaces(_Avatars):
             self.holds = (*self.holds, "mask")
         super().__init__(count, SPLITS[split], side, cache, {"first": first, "correlation": correlation})
         if masks and self.paths:
-            path = self.paths[0].with_suffix(f".masks-{MASK_VERSION}.npy")
-            self.paths = (*self.paths, _cached(path, count, self._draw_mask, "drawing masks"))
+            self.paths = (*self.paths, self.paths[0].with_suffix(f".masks-{MASK_VERSION}.npy"))
+
+    def prepare(self, checked: bool = False) -> AvatarFaces:
+        super().prepare(checked)
+        if self.masks and self.paths:
+            cached_rows(self.paths[2], self.count, self._draw_mask, "drawing masks")
+        return self
 
     def number(self, index: int) -> int:
         return self.first + index
@@ -218,7 +238,7 @@ class AvatarFaces(_Avatars):
         return render_mask(self.factors(index), self.side)
 
     def _mask(self, index: int) -> Tensor:
-        return _to_mask(np.array(self._files()[2][index]) if self.paths else self._draw_mask(index))
+        return _to_mask(np.array(self._files()[2][index]) if self._files() else self._draw_mask(index))
 
     def __len__(self) -> int:
         return self.count * (2 if self.mirror else 1)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from datasets import DATASETS
 from datasets.latent_shards import Shard, ShardFile, encode_faces, output_columns, shard_path, write_shard
-from datasets.pictures import Pictures, check_pictures
+from datasets.pictures import Pictures, Prepares, check_pictures
 from models.domain import Domain
 from utils.config import ConfigError, as_section
 from utils.files import remove_litter, write_text
@@ -73,6 +73,8 @@ class LatentCache(Dataset):
         """
         if not checked:
             check_pictures(self)
+        if isinstance(self.faces, Prepares):
+            self.faces.prepare(checked=True)
         remove_litter(self.folder)
         self._fill()
         self._shards = [ShardFile(self._path(first)) for first in self._starts()]

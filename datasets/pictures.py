@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -80,6 +80,18 @@ class ReadsPictures(Protocol):
         """Which of them it is and why it cannot be read; empty if it can."""
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """A data set that computes what it keeps before work begins."""
+
+    def prepare(self, checked: bool = False) -> Any:
+        """Compute what is not stored yet; until then, items are computed when they are read.
+
+        Args:
+            checked: `check_pictures` has been called with this data set.
+        """
+
+
 def check_pictures(*sources: object) -> None:
     """Read every picture that these data sets will read, several at once; data sets of other kinds need no check.
 
@@ -132,9 +144,13 @@ def read_square(path: Path, side: int, crop: Box | None = None) -> Image.Image:
     Args:
         crop: (left, top, right, bottom) in its pixels, of which the centred square is taken; by default all of it.
     Raises:
-        PhotoError: unreadable, or smaller than the crop; names the file.
+        PhotoError: unreadable, smaller than the crop, or less than half as wide or high as `side`, as `ResizeAligner`
+            refuses it; names the file.
     """
     picture = read_cropped(path, 4 * side, crop)
+    if min(picture.size) < side // 2:
+        size = f"{picture.width} × {picture.height}"
+        raise PhotoError(f"{named(path)}: {size} pixels, too small: at least {side // 2} a side are needed")
     picture = _centred_square(picture, (0, 0, *picture.size))
     return picture if picture.width == side else picture.resize((side, side), Image.Resampling.LANCZOS)
 

@@ -147,9 +147,9 @@ class Domain:
     parts: ClassVar[tuple[str, ...]] = ()
     generator = Part[protocols.Generator]()
     encoder = Part[protocols.Encoder](channels_last=True)
-    teacher = Part[protocols.Classifier]()
+    teacher = Part[protocols.Classifier](channels_last=True)
     judge = Part[protocols.Classifier]()
-    identity = Part[protocols.RecognitionNetwork]()
+    identity = Part[protocols.RecognitionNetwork](channels_last=True)
     parser = Part[protocols.FaceParser](channels_last=True)
 
     def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:
@@ -263,6 +263,7 @@ class Domain:
                 section.pop("weights")
                 loaded = network_in(checkpoint, section.get("name"), section)
                 network, extra = self._fitting(part, loaded.module), loaded.extra
+        self._check_sizes(section, network)
         outputs = getattr(network, "attribute_count", len(self.classifier_outputs))
         if outputs != len(self.classifier_outputs):
             raise ConfigError(
@@ -270,6 +271,21 @@ class Domain:
                 f"default its attributes) are {len(self.classifier_outputs)}"
             )
         return freeze(network.to(self.device)), {key: value.to(self.device) for key, value in extra.items()}
+
+    def _check_sizes(self, section: Section, network: nn.Module) -> None:
+        """Check that a network fits the domain's images, and the other of generator and encoder, if that is loaded.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        if isinstance(network, protocols.Encoder) and not network.takes(self.image_side):
+            raise ConfigError(
+                f"{self.config.where('image_side')}: is {self.image_side}, but the encoder is made for images of "
+                f"another side ({section.key('input_size')})"
+            )
+        sizes = [_code_size(one) for one in (network, *self.loaded().values())]
+        if len({size for size in sizes if size}) > 1:
+            raise ConfigError(f"{section.where()}: codes of generator and encoder differ in size: {sizes[0]} here")
 
     @property
     def latent_avg(self) -> Tensor:
@@ -398,6 +414,13 @@ class Domain:
     def parse(self, image: Tensor) -> Tensor:
         """Masks (B, S, S) int64 of images (B, 3, S, S): the class of each pixel, see `models.parsing.palette`."""
         return self.parser_logits(image).argmax(1)
+
+
+def _code_size(network: object) -> tuple[int, int] | None:
+    """Styles and width of a generator's or an encoder's codes; None of other networks."""
+    if isinstance(network, protocols.Generator):
+        return network.latent_count, network.style_dim
+    return (network.style_count, network.style_dim) if isinstance(network, protocols.Encoder) else None
 
 
 PARTS = Domain.parts

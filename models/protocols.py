@@ -64,6 +64,9 @@ class Encoder(ImageNetwork, Protocol):
     style_dim: int
     """D: width of a style vector."""
 
+    def takes(self, side: int) -> bool:
+        """Whether it is made for images of this side."""
+
 
 @runtime_checkable
 class Classifier(ImageNetwork, Protocol):

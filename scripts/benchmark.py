@@ -25,16 +25,14 @@ from typing import Any
 
 from scripts.benchmarks import BUSY, ROW_NAMES
 from utils.failures import explain_failures
-from utils.options import add_device_option, output_file, output_folder, value_of
+from utils.options import CommandParser, add_device_option, output_file, output_folder, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Depth, Processes
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of benchmark.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--only",
         nargs="+",

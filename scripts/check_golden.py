@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.failures import explain_failures
-from utils.options import input_folder, not_empty
+from utils.options import CommandParser, input_folder, not_empty
 
 BUILDERS = tuple(
     f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers", "parsing")
@@ -31,9 +31,7 @@ BUILDERS = tuple(
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of check_golden.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "cases", type=input_folder, metavar="CASES_DIR", help="folder with NAME.json and NAME.npz of each case"
     )

@@ -19,7 +19,8 @@ import sys
 from collections.abc import Sequence
 
 from utils.failures import explain_failures
-from utils.options import not_empty, output_file
+from utils.options import CommandParser, not_empty, output_file
+from utils.paths import absolute
 
 NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, so that --help need not import PyTorch
     "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
@@ -31,9 +32,7 @@ FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp", "deeplab")
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of convert_checkpoint.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "source", type=not_empty, metavar="IN", help="weight file; see inspect_checkpoint.py for the formats"
     )
@@ -54,6 +53,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     options = parser.parse_args(arguments)
+    if absolute(options.target) in map(absolute, filter(None, (options.source, options.decoder))):
+        parser.error(f"OUT {options.target}: is a file that is read; write to another one")
     own = options.target.suffix == ".safetensors"
     if own and (options.to or options.decoder):
         parser.error("--to and --decoder need a public format, but OUT is a .safetensors file of this project")

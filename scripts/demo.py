@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 
 from utils.failures import explain_failures
-from utils.options import output_folder
+from utils.options import CommandParser, output_folder
 from utils.paths import ROOT
 
 SAMPLES = "pretrained/avatars/samples"
@@ -44,7 +43,7 @@ def terms_table(log: Path) -> str:
 
 def main() -> None:
     """Run the demo."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "-o",
         "--output",

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Annotated
 
 from utils.failures import explain_failures
-from utils.options import input_file, input_path, not_empty, value_of
+from utils.options import CommandParser, input_file, input_path, not_empty, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Positive
 
@@ -32,9 +32,7 @@ FFHQ_GROUP = "ffhq"
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of download.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("names", type=not_empty, nargs="*", metavar="NAME", help="files or groups of the manifest")
     action = parser.add_mutually_exclusive_group()
     action.add_argument(

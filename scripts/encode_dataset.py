@@ -37,19 +37,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from utils.failures import explain_failures
-from utils.options import add_device_option, not_empty, output_folder, value_of
+from utils.options import CommandParser, add_device_option, not_empty, output_folder, value_of
 from utils.ranges import Between
 
 SHOWN_FAILURES = 10
+PER_GPU = 4
 PORTION = value_of(Annotated[int, Between(1, 1_000_000)])
 WORKERS = value_of(Annotated[int, Between(1, 10_000)])
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of encode_dataset.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "photos",
         type=not_empty,
@@ -103,11 +102,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="ray on this machine: shards in parallel (default: number of cores)",
     )
     engine.add_argument(
-        "--per-gpu", type=WORKERS, default=4, metavar="N", help="ray: shards that share a GPU (default: 4)"
+        "--per-gpu", type=WORKERS, metavar="N", help=f"ray: shards that share a GPU (default: {PER_GPU})"
     )
     options = parser.parse_args(arguments)
-    if options.engine != "ray" and (options.address or options.workers):
-        parser.error("--address and --workers need --engine ray")
+    if options.engine != "ray" and (options.address or options.workers or options.per_gpu):
+        parser.error("--address, --workers and --per-gpu need --engine ray")
+    if options.address and options.workers:
+        parser.error("--workers: is of this machine, and --address names a cluster, which has workers of its own")
     return options
 
 
@@ -211,7 +212,7 @@ def check_given(options: argparse.Namespace, todo: Sequence[ShardTask]) -> None:
 def run(options: argparse.Namespace, todo: Sequence[ShardTask], done: int) -> list[ShardSummary]:
     """Store all shards; returns those that were lost with their workers."""
     if options.engine == "ray":
-        engine = map_with_ray(todo, options.address, options.workers, options.per_gpu)
+        engine = map_with_ray(todo, options.address, options.workers, options.per_gpu or PER_GPU)
     else:
         engine = map_here(todo)
     lost = []

@@ -16,14 +16,12 @@ import sys
 from collections.abc import Sequence
 
 from utils.failures import explain_failures
-from utils.options import not_empty
+from utils.options import CommandParser, not_empty
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of inspect_checkpoint.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "files", type=not_empty, nargs="+", metavar="FILE", help="weight files of this or another project"
     )

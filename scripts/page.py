@@ -14,22 +14,32 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 from utils.failures import explain_failures
-from utils.options import A_RUN, PRECISIONS, add_device_option, not_empty, value_of
-from utils.ranges import Between, Count
+from utils.options import A_RUN, PRECISIONS, CommandParser, add_device_option, not_empty, value_of
+from utils.ranges import Between, Count, Text
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+def own_address(text: str) -> str:
+    """`type=` of an address or a name of this machine, at which something can be served."""
+    try:
+        family, *_, place = socket.getaddrinfo(value_of(Text)(text), 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind(place)
+    except (OSError, UnicodeError):  # the latter: no possible name
+        raise argparse.ArgumentTypeError(f"this machine has no address '{text}'") from None
+    return text
+
+
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     editors = parser.add_argument_group("editors")
     editors.add_argument(
         "--checkpoint",
@@ -62,7 +72,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     serving.add_argument(
         "--host",
-        type=not_empty,
+        type=own_address,
         default=_LOOPBACK[0],
         metavar="ADDRESS",
         help="where to serve; anything but this machine's own address needs a password (default: %(default)s)",

@@ -20,14 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.failures import described, exit_status, explain_failures
-from utils.options import A_RUN, add_device_option, input_folder, input_path, not_empty, output_folder
+from utils.options import A_RUN, CommandParser, add_device_option, input_folder, input_path, not_empty, output_folder
+from utils.paths import absolute
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of publish.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("checkpoint", type=not_empty, metavar="CHECKPOINT", help=A_RUN)
     parser.add_argument(
         "-o", "--output", type=output_folder, required=True, metavar="FOLDER", help="new folder for the repository"
@@ -65,8 +64,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for option, folder in (("-o", options.output), ("--space", options.space)):
         if folder is not None and folder.is_dir() and any(folder.iterdir()):
             parser.error(f"{option} {folder}: is not empty, and everything in it would be uploaded")
-    if options.space is not None and absolute(options.space) == absolute(options.output):
-        parser.error("--space: a Space is a repository of its own, so it needs another folder than -o")
+    if options.space is not None:
+        model, space = absolute(options.output), absolute(options.space)
+        if model.is_relative_to(space) or space.is_relative_to(model):
+            parser.error("--space: a Space is a repository of its own, so its folder and that of -o lie side by side")
     return options
 
 
@@ -106,7 +107,7 @@ from scripts.publishing.weights import (
 )
 from utils.files import write_text
 from utils.hub import USUAL
-from utils.paths import absolute, displayed
+from utils.paths import displayed
 from utils.photo_files import find_photos
 from utils.sheets import SheetWriter
 

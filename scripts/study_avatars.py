@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from utils.failures import explain_failures
-from utils.options import not_empty, output_folder, value_of
+from utils.options import CommandParser, not_empty, output_folder, value_of
 from utils.paths import ROOT
 from utils.ranges import Between
 
@@ -43,9 +43,7 @@ BASELINE = "SDFlow"
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of study_avatars.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE", help=f"some of {', '.join(STAGES)}")
     parser.add_argument(
         "--without", type=not_empty, nargs="+", default=[], metavar="METHOD", help="methods to leave out"

@@ -254,6 +254,13 @@ def test_published_pair(photos: Path, tmp_path: Path, tiny_domain_folder: Path) 
         (["--set", "Smiling=1e30"], "values lie between -100 and 100"),
         (["--strength", "nan"], "must be a number between -100 and 100"),
         (["--smallest-face", "40"], "--smallest-face: domain tiny takes pictures whole"),
+        (["--smallest-face", "40", "--aligned"], "argument --smallest-face: pictures that are --aligned"),
+        (["--faces", "only-2"], "--faces only-2: in domain tiny, pictures are taken whole"),
+        (["--faces", "only-3", "--aligned"], "--faces only-3: with --aligned, pictures are taken whole"),
+        (["--keep-gps"], "--keep-gps: no photographs are written here"),
+        (["--paste", "none", "--keep-gps"], "--keep-gps: no photographs are written here"),
+        (["--set", "Smiling=1", "--strength", "0.5"], "--strength: is of --flip and --each"),
+        (["--sweep", "Smiling=0:1:2", "--strength", "0.5"], "--strength: is of --flip and --each"),
         (["--semantic-encoder", "gone"], "brings its own semantic encoder"),
         (["--checkpiont", "x"], "unrecognized arguments"),
     ],
@@ -261,9 +268,10 @@ def test_published_pair(photos: Path, tmp_path: Path, tiny_domain_folder: Path) 
 def test_wrong_usage(
     arguments: list[str], message: str, photos: Path, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture
 ) -> None:
-    common = [str(photos), "-o", str(tmp_path / "out"), "--checkpoint", checkpoint]
+    usual = {"-o": str(tmp_path / "out"), "--checkpoint": checkpoint}
+    common = [word for option, value in usual.items() if option not in arguments for word in (option, value)]
     try:
-        status = edit.main([*common, *arguments])
+        status = edit.main([str(photos), *common, *arguments])
     except SystemExit as stop:
         status = int(stop.code or 0)
     assert status == 2 and message in capsys.readouterr().err

@@ -129,11 +129,11 @@ def test_an_editor_of_other_requests_is_refused(
     option: str, tiny_domain_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its condition is not (B, A): an evaluation of attributes would be wrong or fail somewhere inside."""
-    monkeypatch.setattr(SDFlowEditor, "requests", ("mask", "style"))
+    monkeypatch.setattr(SDFlowEditor, "requests", ("voice",))
     file = str(tiny_domain_folder / "editor.safetensors")
     assert evaluate.main([option, file, "--count", "2", "--device", "cpu"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (mask, style) than attributes")
+    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (voice) than attributes and ")
     assert error.count("\n") == 1
 
 
@@ -194,7 +194,7 @@ def test_comparison_of_runs(tiny_domain_folder: Path, tmp_path: Path, capsys: py
         (["--compare", runs[0], runs[0]], "given twice"),
         (["--compare", f"a|b={runs[0]}"], "takes a name without"),
     ):
-        assert evaluate.main([*wrong, "--count", "6"]) == 2
+        assert evaluate.main(wrong) == 2
         assert words in capsys.readouterr().err
 
 
@@ -212,6 +212,8 @@ def test_runs_of_other_settings_are_no_seeds(
     assert one.method == other.method == "SDFlow"
     assert evaluate.main(["--compare", str(tmp_path / "b"), str(tmp_path / "c"), "--count", "6"]) == 2
     assert "differ in more than their seeds" in capsys.readouterr().err
+    assert evaluate.main(["--compare", str(tmp_path / "b"), "--count", "6", "--fit-count", "5"]) == 2
+    assert "--fit-count: a comparison" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -221,6 +223,10 @@ def test_runs_of_other_settings_are_no_seeds(
         (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint cannot be combined with --compare"),
         (["--strengths", "nan"], "must be a finite number"),
         (["--count", "1"], "must be at least 2"),
+        (["--compare", "runs/a", "--fit-count", "5", "--no-latents"], "--fit-count: neither"),
+        (["--no-linear", "--no-latents", "--fit-count", "5"], "--fit-count: neither"),
+        (["--faces", "data", "-o", "./data/out"], "-o data/out: lies in --faces"),
+        (["--faces", "output"], "-o output/evaluation: lies in --faces"),
     ],
 )
 def test_options_that_do_not_go_together(

@@ -33,6 +33,7 @@ from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
 from tests.masks import drawn, save_mask, save_mask_editor
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
+from tests.words import replaced
 from training.settings import TrainingSettings
 from utils.config import check_arguments, load_config
 from utils.manifest import SHIPPED_MANIFEST, Manifest
@@ -125,18 +126,21 @@ def train_words(words: list[str], folder: Path) -> list[str] | None:
     if not all(domain.weights_path(part).is_file() for part in PARTS if domain.has(part)):
         return None
     few = [f"{data}.faces.{key}" for data in ("data", "validation") for key in ("count=2", f"cache={folder}/drawn")]
-    return [*words, *few, "--dry-run", *QUIET]
+    return replaced(words, *few, "--dry-run", *QUIET)
 
 
 def edit_words(words: list[str], folder: Path) -> list[str] | None:
     """Edits of one sample face with an editor that is here."""
-    return None if any("prior-" in word for word in words) else [*words, *QUIET]
+    return None if any("prior-" in word for word in words) else replaced(words, *QUIET)
 
 
 def evaluate_words(words: list[str], folder: Path) -> list[str]:
     """Few faces, one strength, no fits."""
-    short = () if "--compare" in words else ("--no-latents", "--no-linear")
-    return [*words, "--count", "3", "--strengths", "0.2", *short, "--device", "cpu", "-o", str(folder / "evaluation")]
+    masks = any("s2flow" in word for word in words)
+    short = [] if masks else ["--strengths", "0.2"]
+    short += ["--no-linear"] if "--compare" not in words else []
+    short += ["--no-latents"] if masks or "--compare" not in words else []
+    return replaced(words, "--count", "3", *short, "--device", "cpu", "-o", str(folder / "evaluation"))
 
 
 def unchanged_words(words: list[str], folder: Path) -> list[str]:
@@ -152,9 +156,9 @@ CHEAP: dict[str, Callable[[list[str], Path], list[str] | None]] = {
     "scripts/inspect_checkpoint.py": unchanged_words,
     "scripts/convert_checkpoint.py": unchanged_words,
     "scripts/build_avatars.py": lambda words, _: words if "--dry-run" in words else None,
-    "scripts/avatars/draw_labelled.py": lambda words, _: [*words, "--count", "4"],
-    "scripts/avatars/draw_samples.py": lambda words, folder: [*words, "-o", str(folder / "samples")],
-    "scripts/avatars/draw_first_picture.py": lambda words, folder: [*words, "-o", str(folder / "first.png")],
+    "scripts/avatars/draw_labelled.py": lambda words, _: replaced(words, "--count", "4"),
+    "scripts/avatars/draw_samples.py": lambda words, folder: replaced(words, "-o", str(folder / "samples")),
+    "scripts/avatars/draw_first_picture.py": lambda words, folder: replaced(words, "-o", str(folder / "first.png")),
 }
 
 

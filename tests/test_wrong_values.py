@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -195,6 +196,8 @@ SPECIAL = [
     ("training.loss_weights.mi=.nan", "training.loss_weights.mi", "finite"),
     ("training.loss_weights.mi=-1", "training.loss_weights.mi", "at least 0"),
     ("training.loss_weights.m=1", "training.loss_weights.m", "mi"),
+    ("training.loss_weights={nll: 0, kd: 0, mi: 0, reg: 0}", "training.loss_weights", "nothing would learn"),
+    ("domain.image_side=128", "domain.image_side", "made for images of another side"),
     ("data.faces.first=-3", "data.faces.first", "at least 0"),
     ("data.faces.correlation=.nan", "data.faces.correlation", "finite"),
     ("data.faces.correlation=2", "data.faces.correlation", "at most 1"),
@@ -247,7 +250,8 @@ def commands() -> list[str]:
     """Scripts with options, found by themselves."""
     folders = [ROOT, *(ROOT / "scripts" / name for name in ("", "avatars", "benchmarks", "checks"))]
     scripts = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    return [str(path.relative_to(ROOT)) for path in scripts if "argparse.ArgumentParser(" in path.read_text("utf-8")]
+    made = re.compile(r"(ArgumentParser|CommandParser)\(")
+    return [str(path.relative_to(ROOT)) for path in scripts if made.search(path.read_text("utf-8"))]
 
 
 class Seen(Exception):
@@ -267,6 +271,26 @@ def parser_of(script: str, monkeypatch: pytest.MonkeyPatch) -> argparse.Argument
         module.main()
     parser: argparse.ArgumentParser = stop.value.args[0]
     return parser
+
+
+@pytest.mark.parametrize("script", commands())
+def test_an_option_with_a_value_is_given_once(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = parser_of(script, monkeypatch)
+    for action in parser._actions:
+        kept = type(action).__name__
+        if action.option_strings and kept not in ("_HelpAction", "_StoreTrueAction", "_AppendAction"):
+            space = argparse.Namespace()
+            action(parser, space, "first", action.option_strings[-1])
+            with pytest.raises(argparse.ArgumentError, match="is given twice"):
+                action(parser, space, "second", action.option_strings[0])
+            action(parser, argparse.Namespace(), "of another call", action.option_strings[0])
+
+
+@pytest.mark.parametrize("words", [("--device", "cpu") * 2, ("training.steps=5", "training.steps=6"), ("run=x",) * 2])
+def test_what_is_given_twice_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.parse_arguments(["--config", AVATARS, *words])
+    assert stop.value.code == 2 and "is given twice" in capsys.readouterr().err
 
 
 TEXTS = (

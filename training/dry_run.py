@@ -21,6 +21,7 @@ def parameter_counts(module: nn.Module) -> dict[str, int]:
 
 def describe(trainer: Trainer, domain: Domain) -> str:
     """Resolved config, parameters by network, memory that is known beforehand, and data sizes, as text."""
+    undrawn = sum(getattr(getattr(data, "faces", data), "undrawn", 0) for data in (trainer.data, trainer.validation))
     lines = ["# resolved config", yaml.safe_dump(trainer.config, sort_keys=False, allow_unicode=True).rstrip(), ""]
     item = trainer.data[0]  # loads the networks that items are made with
     learning = {id(p) for phase in trainer.phases for p in phase.parameters}
@@ -40,6 +41,7 @@ def describe(trainer: Trainer, domain: Domain) -> str:
         "# data",
         f"training items {len(trainer.data):,}, "  # type: ignore[arg-type]
         f"validation items {len(trainer.validation) if trainer.validation is not None else 0:,}",  # type: ignore[arg-type]
+        *([f"faces that the training draws first {undrawn:,}"] if undrawn else []),
         f"steps {trainer.settings.steps:,} of {trainer.settings.batch_size} "
         f"({trainer.settings.steps * trainer.settings.batch_size:,} items) on {trainer.device}",
         "",

@@ -75,6 +75,9 @@ class Trainer:
                 raise ConfigError(
                     f"training.loss_weights.{name}: the method has no such term{nearest(name, method.term_names)}"
                 )
+        terms = method.terms or method.term_names
+        if terms and not any(settings.loss_weights.get(name, 1.0) for name in terms):
+            raise ConfigError(f"training.loss_weights: all terms ({', '.join(terms)}) are 0, so nothing would learn")
         self.method = method.to(device)
         self.data, self.validation = data, validation
         self.settings, self.folder, self.config, self.device = settings, folder, dict(config), device

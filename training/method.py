@@ -37,10 +37,12 @@ class Method(nn.Module):
 
     Attributes:
         term_names: names of all loss terms; a weight for any other name is refused.
+        terms: names of those that are computed, where a config chooses; otherwise all are.
         needs: keys that the items of the data must have, see `holds` of the data sets.
     """
 
     term_names: ClassVar[tuple[str, ...]] = ()
+    terms: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
     def check_result(self) -> None:

@@ -20,6 +20,7 @@ from utils.failures import naming
 from utils.files import write_text
 from utils.integrity import Expected
 from utils.paths import ROOT, absolute, displayed
+from utils.ranges import Count, Positive
 
 SHIPPED_MANIFEST = ROOT / "pretrained/manifest.yaml"
 _DRIVE = (  # the first answers with the file itself, the second with a confirmation page if the file is large
@@ -86,8 +87,8 @@ def _entry(
     destination: str,
     sources: list[dict[str, str]],
     published: list[str] | None = None,
-    megabytes: float | None = None,
-    size: int | None = None,
+    megabytes: Positive | None = None,
+    size: Count | None = None,
     sha256: str | None = None,
 ) -> None:
     """The keys of a file in the manifest, for `check_arguments`."""

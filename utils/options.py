@@ -17,6 +17,36 @@ Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
+class CommandParser(argparse.ArgumentParser):
+    """Parser of a command. Options are written out, and one that takes a value is given once: a second value would
+    replace the first without a word.
+
+    Args:
+        description: docstring of the command's module, with which the help begins.
+    """
+
+    def __init__(self, description: str | None, prog: str | None = None) -> None:
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, description=description, formatter_class=layout, allow_abbrev=False)
+        for action in (None, "store"):
+            self.register("action", action, _StoreOnce)
+
+
+class _StoreOnce(argparse.Action):
+    """Keeps the value of an option and refuses another one."""
+
+    filled: argparse.Namespace | None = None
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if option is not None and self.filled is namespace:
+            cure = "it takes one value" if self.nargs is None else "all its values stand behind it"
+            raise argparse.ArgumentError(self, f"is given twice; {cure}")
+        self.filled = namespace
+        setattr(namespace, self.dest, values)
+
+
 def value_of(annotation: Any) -> Callable[[str], Any]:
     """`type=` of an option whose value an annotation describes, as those of `utils.ranges` do."""
 

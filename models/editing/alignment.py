@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from models.editing.face_choice import FaceChoice
+from models.editing.face_choice import FaceChoice, Only
 from utils.ranges import Size
 
 ALIGNED_ALREADY = "aligned already, used as it is"
@@ -145,8 +145,10 @@ class ResizeAligner:
         """The one square.
 
         Raises:
-            AlignmentError: the picture is smaller than `minimum_side`.
+            AlignmentError: the picture is smaller than `minimum_side`, or another face than the first is chosen.
         """
+        if isinstance(choice, Only) and choice.number > 1:
+            raise AlignmentError(f"has no face {choice.number}: the picture is taken whole, as one face")
         width, height = picture.size
         side = min(width, height)
         if side < self.minimum_side:

@@ -350,7 +350,7 @@ class DlibAligner:
         largest = max(finds, key=lambda find: find.area)
         quads = {largest: self.quad(picture, largest)}
         if self._distance(picture, quads[largest]) <= ALIGNED_LIMIT:
-            return [replace(self._whole.faces(picture)[0], remark=ALIGNED_ALREADY)]
+            return [replace(self._whole.faces(picture, choice)[0], remark=ALIGNED_ALREADY)]
         if choice == "largest":
             finds = [largest]
         elif isinstance(choice, Only):

@@ -74,7 +74,8 @@ def _array(path: Path) -> Tensor:
         raise RefusedFile(f"is damaged or no NumPy file ({shown(error)})") from None
     if array.dtype.kind != "f":
         raise RefusedFile(f"holds values of type {shown(str(array.dtype))}, not codes: {_WAY_OUT}")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
 def _tensor(path: Path) -> Tensor:
@@ -133,5 +134,5 @@ def _shaped(codes: Tensor, styles: int, width: int) -> Tensor:
     if len(codes) > _MOST_ENTRIES:
         raise RefusedFile(f"holds {len(codes):,} codes; at most {_MOST_ENTRIES:,} are edited at once")
     if not bool(torch.isfinite(codes[:, :1] if codes.stride(1) == 0 else codes).all()):
-        raise RefusedFile("holds values that are not finite")
+        raise RefusedFile("holds values that are not finite, or too large for 32 bits")
     return codes

@@ -46,10 +46,22 @@ def as_mask(given: AnyMask, side: int) -> np.ndarray:
         given = stored_picture(given)
     if isinstance(given, np.ndarray):
         given = _picture(given)
-    mask = mask_in(given)
+    if not isinstance(given, Image.Image):
+        raise MaskError(
+            f"a mask is the name of a file, its bytes, a Pillow picture or an array, not {type(given).__name__}"
+        )
+    return resized(not_empty(mask_in(given)), side)
+
+
+def not_empty(mask: np.ndarray) -> np.ndarray:
+    """The mask, if there is a face in it.
+
+    Raises:
+        PhotoError: it is background alone.
+    """
     if not mask.any():
         raise MaskError("this mask is background alone")
-    return resized(mask, side)
+    return mask
 
 
 def _picture(given: np.ndarray) -> Image.Image:

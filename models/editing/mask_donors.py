@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.editing.given_masks import face_name
+from models.editing.given_masks import face_name, not_empty
 from models.editing.pipeline import EditingPipeline
 from models.editing.sources import source_of
 from models.editors.base import mask_editor
 from models.parsing.agreement import confusion, mean_iou
 from models.parsing.donors import FaceRecord, choose_donor
-from models.parsing.mask_edits import EDITS, edit_mask
+from models.parsing.mask_edits import EDITS, edit_mask, shows_part
 from models.parsing.palette import MaskError, mask_in, resembles_mask, resized
 from utils.images import to_tensor
 from utils.photo_files import find_photos
@@ -69,19 +69,21 @@ class MaskDonors:
             face: name of the face, which gives itself no part.
         """
         random, impossible = np.random.RandomState(self.seed), []
-        ranked = self._ranked(mask, face)
+        ranked, masks = self._ranked(mask, face), list(self.masks.values())
         for edit in edits:
             records = {**self._records, _FACE: FaceRecord.of_mask(mask)}
             kind = _KIND_OF_GLASSES.get(edit, edit)
             fit = [
-                one for one in ranked if choose_donor(kind, _FACE, [one], records, np.random.RandomState(0)) is not None
+                one
+                for one in ranked
+                if choose_donor(kind, _FACE, [one], records, np.random.RandomState(0)) is not None
+                and shows_part(edit, masks[one])
             ]
             donor = choose_donor(kind, _FACE, fit[:NEIGHBOURS], records, random)
             if donor is None:
                 impossible.append(f"{edit} is impossible: {_reason(kind, records[_FACE])}")
                 continue
-            taken = list(self.masks.values())[donor.face]
-            mask = edit_mask(edit if edit in EDITS else donor.edit, mask, taken)
+            mask = edit_mask(edit if edit in EDITS else donor.edit, mask, masks[donor.face])
         return mask, impossible
 
     def _ranked(self, mask: np.ndarray, face: str) -> list[int]:
@@ -124,12 +126,11 @@ def _donor(path: Path, pipeline: EditingPipeline, aligned: bool) -> np.ndarray:
         if resembles_mask(picture):
             raise
     else:
-        return resized(mask, editor.mask_side)
+        return resized(not_empty(mask), editor.mask_side)
     source = source_of(path)
     face = pipeline.faces(source.picture, "largest", aligned or source.is_aligned)[0]
     image = to_tensor(face.picture)[None].to(pipeline.domain.device)
-    found: np.ndarray = editor.mask_of(image)[0].cpu().numpy().astype(np.uint8)
-    return found
+    return not_empty(editor.mask_of(image)[0].cpu().numpy().astype(np.uint8))
 
 
 def _reason(kind: str, record: FaceRecord) -> str:

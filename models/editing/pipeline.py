@@ -21,6 +21,7 @@ from models.editing.requests.base import Request
 from models.editing.saved_latents import SavedLatent
 from models.editors.base import Editor, MaskEditor
 from utils.images import to_tensor
+from utils.weights import WeightsError
 
 
 class EditingPipeline:
@@ -53,7 +54,7 @@ class EditingPipeline:
         Raises:
             AlignmentError: too small, or no face.
         """
-        return self._whole.faces(picture) if aligned else self.aligner.faces(picture, choice)
+        return self._whole.faces(picture, choice) if aligned else self.aligner.faces(picture, choice)
 
     @torch.no_grad()
     def invert(self, image: Tensor, names: Sequence[str] = ()) -> Inversion:
@@ -89,6 +90,8 @@ class EditingPipeline:
         Args:
             editor_hash: of this pipeline's editor; what another editor read is read again, from the inversion.
             names: see `invert`.
+        Raises:
+            WeightsError: a condition or an embedding is of another shape than this editor's and this domain's.
         """
         domain = self.domain
         latent = torch.stack([one.latent for one in saved]).to(domain.device)
@@ -97,9 +100,7 @@ class EditingPipeline:
         of_inversion = self._read(latent, picture, reduced)
         known = [one.metadata["editor"] == editor_hash for one in saved]
         pairs = zip(saved, known, of_inversion, strict=True)
-        condition = torch.stack(
-            [one.condition.to(row) if own and one.condition is not None else row for one, own, row in pairs]
-        )
+        condition = torch.stack([_kept("condition", one.condition if own else None, row) for one, own, row in pairs])
         embedding_of_inversion = domain.identity_embedding(reduced)
         embeddings = zip(saved, embedding_of_inversion, strict=True)
         return Inversion(
@@ -109,9 +110,7 @@ class EditingPipeline:
             picture=picture,
             condition=condition,
             condition_of_inversion=of_inversion,
-            embedding=torch.stack(
-                [own if (kept := one.embedding) is None else kept.to(own) for one, own in embeddings]
-            ),
+            embedding=torch.stack([_kept("embedding", one.embedding, row) for one, row in embeddings]),
             embedding_of_inversion=embedding_of_inversion,
             distance=latent.new_tensor([one.distance for one in saved]),
             names=tuple(names) or ("",) * len(saved),
@@ -165,3 +164,14 @@ class EditingPipeline:
             f"does not look like a face of this domain: the {self.domain.name} encoder cannot reproduce it "
             f"(distance {distance:.3f}, limit {limit:.3f}){hint}"
         )
+
+
+def _kept(name: str, saved: Tensor | None, found: Tensor) -> Tensor:
+    """What was saved of a face, where there is any, else what was found in its inversion.
+
+    Raises:
+        WeightsError: they differ in shape.
+    """
+    if saved is not None and saved.shape != found.shape:
+        raise WeightsError(f"damaged latents: its {name} is {tuple(saved.shape)}, not {tuple(found.shape)}")
+    return found if saved is None else saved.to(found)

@@ -23,6 +23,7 @@ from models.editing.studio import Studio
 from utils.failures import unwritable
 from utils.photos import Photo, PhotoError, open_photograph, printable
 from utils.sheets import SheetWriter
+from utils.weights import WeightsError
 
 _FULL = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -143,9 +144,10 @@ class EditRun:
             AssertionError,
             FloatingPointError,
             MemoryError,
-        ) as error:  # out of memory, or the solver cannot follow a face
+            WeightsError,
+        ) as error:  # out of memory, the solver cannot follow a face, or a saved code is damaged
             if len(faces) == 1:
-                faces[0].fail(f"cannot be computed: {error}")
+                faces[0].fail(str(error) if isinstance(error, WeightsError) else f"cannot be computed: {error}")
                 return
             middle = len(faces) // 2
             self._edit(faces[:middle])

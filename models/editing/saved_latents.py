@@ -73,11 +73,14 @@ def load_latent(path: Path, domain: Domain, generator: str) -> SavedLatent:
     if reason:
         raise WeightsError(f"{displayed(path)}: damaged latents: {reason}")
     latent, made_with = state["latent"].float(), metadata["fingerprints"].get("generator")
-    if made_with != generator or latent.shape != (domain.styles, domain.style_dim):
+    if made_with != generator:
         raise WeightsError(
             f"{displayed(path)}: these latents belong to the generator {made_with} (domain {metadata['domain']}), "
             f"the editor's is {generator} (domain {domain.name})"
         )
+    if latent.shape != (domain.styles, domain.style_dim):
+        shapes = f"{tuple(latent.shape)}, the domain's are {(domain.styles, domain.style_dim)}"
+        raise WeightsError(f"{displayed(path)}: damaged latents: its latent is {shapes}")
     distance = float(metadata["reconstruction_distance"])
     return SavedLatent(latent, state["condition"], state["embedding"].float(), distance, metadata)
 

@@ -102,6 +102,10 @@ class Studio:
             WeightsError: missing or damaged file, or one of another domain.
             ValueError: an argument that does not fit, among them a detector where pictures are not searched.
         """
+        places = {"checkpoint": checkpoint, "semantic_encoder": semantic_encoder, "domain": domain, "weights": weights}
+        for name, place in places.items():
+            _check_type(name, place, (str, Path, type(None)), "the name of a file or folder")
+        _check_type("device", device, str, "the name of a device")
         if isinstance(without, str) or not set(without) <= set(PARTS):
             raise ValueError(f"without: must be a collection of {', '.join(PARTS)}, not {without!r:.60}")
         editor, built, metadata = load_editor(
@@ -160,6 +164,9 @@ class Studio:
 
     def invert(self, faces: Sequence[Face]) -> None:
         """Invert those faces that are not inverted yet, in batches: faster than one by one."""
+        _check_type("faces", faces, (list, tuple), "a list of faces, as find gives them")
+        for face in faces:
+            _check_type("faces", face, Face, "a list of faces, as find gives them")
         for chunk in _chunks([face for face in faces if face._inverted is None], self.batch_size):
             inversion = self.pipeline.invert(torch.stack([to_tensor(face.picture) for face in chunk]))
             for index, face in enumerate(chunk):
@@ -251,6 +258,8 @@ class Studio:
             raise RequestError(f"this editor takes no attribute requests; it takes: {taken}")
         if not wanted:
             raise RequestError(f"no edit is asked for; this editor has the attributes {', '.join(self.attributes)}")
+        for name in wanted:
+            _check_type("attribute", name, str, "a name")
         return AttributeRequest.of({name: target_of(name, value) for name, value in wanted.items()})
 
     def _mask_request(self, mask: AnyMask | None, style: Style | None) -> Request:
@@ -261,9 +270,11 @@ class Studio:
         if mask is not None:
             parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_side)))
         if style is not None:
+            if not isinstance(style, list | tuple) or len(style) != 2:
+                raise RequestError(f"style: must be a pair (face or picture, share of its style), not {style!r:.60}")
             other, share = style
             face = other if isinstance(other, Face) else self.find(other, "largest")[0]
-            share = checked_share(share, f"style {share}")
+            share = checked_share(share, f"style {share!r:.60}")
             parts.append(StyleRequest.of(face.inverted.rest[0], share))
         return parts[0] if len(parts) == 1 else JointRequest(tuple(parts))
 
@@ -381,6 +392,7 @@ class Face:
             count: number of edits, 2 or more.
             targets: the same in all of them.
         """
+        _check_type("attribute", attribute, str, "a name")
         values = sweep_values(number_of("first", first), number_of("last", last), count)
         if attribute in targets:
             raise RequestError(f"attribute '{attribute}' is swept and set at once; choose one")
@@ -462,6 +474,7 @@ class Edit:
         Raises:
             OSError: it cannot be written.
         """
+        _check_type("path", path, (str, Path), "the name of a file")
         studio, editor = self.face.studio, self.face.studio.pipeline.editor
         record = {
             "editor": studio.metadata["hash"],
@@ -476,6 +489,16 @@ class Edit:
 def _class_numbers(studio: Studio, picture: Tensor) -> np.ndarray:
     mask: np.ndarray = studio.pipeline.masks(picture)[0].cpu().numpy().astype(np.uint8)
     return mask
+
+
+def _check_type(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
+    """Refuse an argument that is of none of these types.
+
+    Raises:
+        RequestError: saying what it should be.
+    """
+    if not isinstance(value, kind):
+        raise RequestError(f"{name}: must be {wanted}, not {value!r:.60}")
 
 
 def _chunks(faces: Sequence[Face], size: int) -> Iterator[Sequence[Face]]:

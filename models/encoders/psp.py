@@ -80,18 +80,22 @@ class GradualStyleEncoder(IRSETrunk):
         """Strided convolutions that reduce the coarse, middle and fine level of an image of this side to 1×1."""
         return [max(1, (halved(side, times) - 1).bit_length()) for times in (4, 3, 2)]
 
+    def takes(self, side: int) -> bool:
+        """Whether the heads are made for images of this side: for `input_size`, and sides so near that it makes no
+        difference."""
+        return self._convolutions(side) == self._convolutions(self.input_size)
+
     def features(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """c1, c2, c3: outputs of the trunk's stages 2, 3 and 4, at 1/4, 1/8 and 1/16 of the image's side.
 
         Raises:
             ValueError: the image's size is not one that the heads are made for.
         """
-        for side in image.shape[2:]:
-            if self._convolutions(side) != self._convolutions(self.input_size):
-                raise ValueError(
-                    f"this encoder takes images of {self.input_size} x {self.input_size}, "
-                    f"not {image.shape[2]} x {image.shape[3]}"
-                )
+        if not all(self.takes(side) for side in image.shape[2:]):
+            raise ValueError(
+                f"this encoder takes images of {self.input_size} x {self.input_size}, "
+                f"not {image.shape[2]} x {image.shape[3]}"
+            )
         _, c1, c2, c3 = self.stages(image)
         return c1, c2, c3
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.domain import Domain
+from models.editors.base import attribute_editor
 from models.evaluation import comparison_figures, comparison_report, figures
 from models.evaluation.comparison import LEAKAGE_AT, Comparison
 from models.evaluation.contestants import Contestant
@@ -39,7 +40,7 @@ def measured(
     for one in contestants:
         path = measured_path(one, domain, faces, strengths, folder)
         if not path.is_file():
-            _save(path, swept(one.editor, domain, faces, strengths, one.method, quiet=quiet))
+            _save(path, swept(attribute_editor(one.editor), domain, faces, strengths, one.method, quiet=quiet))
         for reference, found in _load(path).items():
             results[reference].setdefault(one.method, []).append(found)
     return results

@@ -11,11 +11,31 @@ from typing import Any
 import torch
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor
+from models.editors.base import Editor
 from models.editors.loading import load_editor
-from models.evaluation.sweep import evaluated_editor
 from utils.config import ConfigError
 from utils.paths import expanded
+
+MEASURED = ("attributes", "mask")  # kinds of request that there is an evaluation for
+
+
+def evaluated_editor(editor: Editor, source: str) -> Editor:
+    """The same editor, if it can be measured.
+
+    Raises:
+        ConfigError: there is no evaluation for any kind of request that it takes.
+    """
+    if not set(editor.requests) & set(MEASURED):
+        raise ConfigError(
+            f"{source}: {editor.title} takes requests of other kinds ({', '.join(editor.requests)}) than "
+            f"{' and '.join(MEASURED)}, and there is no evaluation for these"
+        )
+    return editor
+
+
+def edits_masks(editor: Editor) -> bool:
+    """Whether the evaluation of masks and styles measures it, rather than that of attributes."""
+    return "mask" in editor.requests
 
 
 @dataclass
@@ -23,7 +43,7 @@ class Contestant:
     """One run of one method."""
 
     method: str
-    editor: AttributeEditor
+    editor: Editor
     domain: Domain
     metadata: dict[str, Any]
 
@@ -64,7 +84,7 @@ def load_contestants(runs: Sequence[tuple[str | None, str | Path]], device: torc
                 f"seeds; name them: FIRST={first.metadata['file']} SECOND={metadata['file']}"
             )
         found.append(one)
-        if _place(one) != _place(found[0]):
+        if not same_space(one, found[0]):
             raise ConfigError(
                 f"{metadata['file']}: its latent space is not that of {found[0].metadata['file']}; "
                 f"only editors of one domain can be compared"
@@ -72,6 +92,11 @@ def load_contestants(runs: Sequence[tuple[str | None, str | Path]], device: torc
         if len(found) > 1:  # the networks of the first one serve all
             domain.forget("generator", "encoder")
     return found
+
+
+def same_space(one: Contestant, other: Contestant) -> bool:
+    """Whether two editors edit the codes of the same generator and encoder, in domains of the same attributes."""
+    return _place(one) == _place(other)
 
 
 def _place(one: Contestant) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor
+from models.editors.base import Editor
 
 
 class FaceData(Protocol):
@@ -72,7 +72,7 @@ def in_batches(function: Callable[..., Tensor], *rows: Tensor, device: torch.dev
     return torch.cat([function(*(part.to(device) for part in batch)).cpu() for batch in batches])
 
 
-def decompose(editor: AttributeEditor, latent: Tensor, image: Tensor, device: torch.device) -> Decomposition:
+def decompose(editor: Editor, latent: Tensor, image: Tensor, device: torch.device) -> Decomposition:
     """Read the condition of faces, given as codes (N, L, D) and pictures (N, 3, S, S), and prepare the rest."""
     condition = in_batches(editor.read, latent, image, device=device)
     return Decomposition(condition, in_batches(editor.prepare, latent, condition, device=device))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor
+from models.editors.base import AttributeEditor, attribute_editor
 from models.editors.targets import Flip
 from models.evaluation.contestants import Contestant
 from models.evaluation.faces import TestSet
@@ -55,7 +55,8 @@ def comparison_sheet(
         columns = [faces.image, faces.inversion]
         for edit in [*([name] for name in names), names]:
             targets = {name: Flip(strengths[method]) for name in edit}
-            columns.append(domain.synthesise(first[method].editor.edit(latent, image, targets, decisions)).cpu())
+            editor = attribute_editor(first[method].editor)
+            columns.append(domain.synthesise(editor.edit(latent, image, targets, decisions)).cpu())
         rows[method] = columns
     for index in range(len(image)):
         for method, columns in rows.items():

@@ -11,28 +11,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.domain import Domain
-from models.editors.base import AttributeEditor, Editor
+from models.editors.base import AttributeEditor
 from models.editors.targets import Flip, resolve_targets
 from models.evaluation.counterfactual import root_mean_square
 from models.evaluation.curves import Outcomes
 from models.evaluation.faces import Decomposition, TestSet, decisions_of, decompose, in_batches
-from utils.config import ConfigError
 
 ENOUGH = 0.99  # average accuracy at which the strength is not raised further
-
-
-def evaluated_editor(editor: Editor, source: str) -> AttributeEditor:
-    """The same editor, if a sweep can measure it: one of attributes.
-
-    Raises:
-        ConfigError: there is no evaluation for any kind of request that it takes.
-    """
-    if not isinstance(editor, AttributeEditor) or "attributes" not in editor.requests:
-        raise ConfigError(
-            f"{source}: {editor.title} takes requests of other kinds ({', '.join(editor.requests)}) than attributes, "
-            f"and there is no evaluation for these"
-        )
-    return editor
 
 
 @dataclass

@@ -14,9 +14,19 @@ def confusion(truth: Tensor, found: Tensor) -> Tensor:
     Args:
         truth, found: masks of equal shape. Counts of several batches add up.
     """
+    return confusions(truth[None], found[None])[0]
+
+
+def confusions(truth: Tensor, found: Tensor) -> Tensor:
+    """The same of each mask alone, (N, 19, 19) int64.
+
+    Args:
+        truth, found: masks (N, …) of equal shape.
+    """
     count = len(CLASSES)
-    pairs = truth.flatten().long() * count + found.flatten().long()
-    return torch.bincount(pairs, minlength=count**2).view(count, count)
+    pairs = truth.flatten(1).long() * count + found.flatten(1).long()
+    pairs += count**2 * torch.arange(len(pairs), device=pairs.device)[:, None]
+    return torch.bincount(pairs.flatten(), minlength=len(pairs) * count**2).view(-1, count, count)
 
 
 def intersection_over_union(counts: Tensor) -> Tensor:

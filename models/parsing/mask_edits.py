@@ -67,6 +67,16 @@ def edit_mask(edit: str, base: np.ndarray, donor: np.ndarray) -> np.ndarray:
     return np.maximum(cleared, taken).astype(np.uint8)
 
 
+def shows_part(edit: str, donor: np.ndarray) -> bool:
+    """Whether a mask has anything of what the edit takes; without hair as well, which is a bald head's.
+
+    Args:
+        edit: one of `EDITS`, or an edit whose kind follows from the donor.
+    """
+    transfer = TRANSFERS.get(edit)
+    return transfer is None or bool(np.isin(donor, transfer.taken).any())
+
+
 def with_hair(base: np.ndarray, donor: np.ndarray) -> np.ndarray:
     """The donor's hair, also where the donor's face hides it, in the place of the base's hair and background."""
     free = np.isin(base, (BACKGROUND, HAIR))

@@ -34,8 +34,8 @@ from scripts.avatars.measures.nuisances import NUISANCES, WITH_GLASSES, nuisance
 from utils.config import ConfigError, load_config
 from utils.devices import pick_device
 from utils.failures import described, exit_status, explain_failures
-from utils.options import add_device_option, folder_or_none, input_file, not_empty, output_file, value_of
-from utils.paths import ROOT, displayed
+from utils.options import CommandParser, add_device_option, folder_or_none, input_file, not_empty, output_file, value_of
+from utils.paths import ROOT, absolute, displayed
 from utils.ranges import Between, Depth
 from utils.weights import WeightsError, save_weights
 
@@ -112,9 +112,7 @@ def calibrate(generator: Any, reader: nn.Module, real: np.ndarray, count: int, r
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of calibrate_generator.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("weights", type=input_file, metavar="FILE", help="generator.safetensors of a run")
     parser.add_argument(
         "-o", "--output", type=output_file, required=True, metavar="FILE", help="calibrated generator to write"
@@ -138,6 +136,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add_device_option(parser)
     options = parser.parse_args(arguments)
+    if absolute(options.output) == absolute(options.weights):
+        parser.error("-o: is the file that is read; write to another one")
     if options.faces < 10 * _BINS:
         parser.error(f"--faces {options.faces}: must be at least {10 * _BINS}")
     return options
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         sections = [training.section("data"), load_config(ROOT / "configs/avatars/judge.yaml").section("data")]
         for section in sections:
             section["cache"] = options.cache
-        faces, judge_faces = (DATASETS.build(section) for section in sections)
+        faces, judge_faces = (DATASETS.build(section).prepare() for section in sections)
         reader = nuisance_reader(judge_faces, options.cache, domain.device)
     except (ConfigError, WeightsError, OSError) as error:
         print(f"calibrate_generator.py: {described(error)}", file=sys.stderr)

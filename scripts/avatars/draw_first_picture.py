@@ -19,7 +19,7 @@ import edit
 from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
 from utils.failures import explain_failures
-from utils.options import output_file, value_of
+from utils.options import CommandParser, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.provenance import save_marked
 from utils.ranges import Between
@@ -33,9 +33,7 @@ INK, PAPER = (40, 40, 40), (255, 255, 255)
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of draw_first_picture.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--faces", nargs="+", type=value_of(Annotated[int, Between(1, 12)]), default=CHOSEN, metavar="N",
         help="sample faces, 1 to 12",

@@ -9,7 +9,6 @@ networks do not know. A tenth of the values is left empty, as in an incomplete a
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from typing import Annotated
@@ -19,7 +18,7 @@ import numpy as np
 from datasets.avatars import ATTRIBUTES, AvatarFaces
 from utils.failures import explain_failures
 from utils.images import to_pillow
-from utils.options import output_folder, value_of
+from utils.options import CommandParser, output_folder, value_of
 from utils.paths import displayed
 from utils.ranges import Between
 
@@ -29,7 +28,7 @@ UNKNOWN = 0.1  # share of empty cells
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("folder", type=output_folder, metavar="FOLDER", help="folder for faces/ and labels.csv")
     parser.add_argument(
         "--count",

@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import argparse
-
 from datasets.avatars import AvatarFaces
 from utils.failures import explain_failures
 from utils.images import to_pillow
-from utils.options import output_folder
+from utils.options import CommandParser, output_folder
 from utils.paths import ROOT, displayed
 
 CHOSEN = (3, 28, 0, 9, 32, 5, 15, 17, 33, 21, 30, 35)  # every attribute both ways, all ages, skins and hair colours
@@ -19,7 +17,7 @@ CHOSEN = (3, 28, 0, 9, 32, 5, 15, 17, 33, 21, 30, 35)  # every attribute both wa
 
 def main() -> None:
     """Write `face-01.png` and so on."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "-o",
         "--output",

@@ -36,7 +36,15 @@ from utils.config import ConfigError
 from utils.devices import pick_device
 from utils.failures import described, exit_status, explain_failures
 from utils.files import write_text
-from utils.options import add_device_option, folder_or_none, not_empty, output_file, output_folder, value_of
+from utils.options import (
+    CommandParser,
+    add_device_option,
+    folder_or_none,
+    not_empty,
+    output_file,
+    output_folder,
+    value_of,
+)
 from utils.paths import ROOT, displayed
 from utils.ranges import Between, Seed
 from utils.weights import WeightsError, fingerprint
@@ -51,9 +59,7 @@ NEEDS = {
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of measure_domain.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--domain",
         type=not_empty,

@@ -42,7 +42,7 @@ from scripts.published.flow import Flow
 from utils.devices import pick_device
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import add_device_option, output_file, value_of
+from utils.options import CommandParser, add_device_option, output_file, value_of
 from utils.paths import displayed
 from utils.ranges import Count
 
@@ -176,9 +176,7 @@ def bfloat16_effect(edits: int, device: torch.device) -> dict[str, Any]:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of accuracy.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--count", type=value_of(Count), default=1000, metavar="N", help="edits to compare in bfloat16 (default: 1000)"
     )

@@ -28,7 +28,7 @@ from PIL import Image
 from models.editing.alignment import AlignmentError
 from models.editing.face_alignment import SEARCH_SIDE, DlibAligner, Found
 from utils.failures import explain_failures
-from utils.options import input_file, value_of
+from utils.options import CommandParser, input_file, value_of
 from utils.photos import PhotoError, decode_photo, read_photo
 from utils.ranges import Between, Positive
 
@@ -68,7 +68,7 @@ def movement(data: bytes, aligner: DlibAligner) -> float:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument("photos", nargs="+", type=input_file, metavar="PHOTO", help="pictures with a face")
     parser.add_argument(
         "--megapixels", nargs="+", type=value_of(Annotated[Positive, Between(high=1000)]), default=[12.0], metavar="N",

@@ -28,7 +28,7 @@ from scripts.benchmarks.timing import peak_memory
 from utils.devices import pick_device
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import add_device_option, output_file, output_folder
+from utils.options import CommandParser, add_device_option, output_file, output_folder
 from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
@@ -73,9 +73,7 @@ def memory_of_step(plan: Plan, resolution: int, batch: int, settings: Settings) 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of memory.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("--quick", action="store_true", help="small networks")
     add_device_option(parser)
     parser.add_argument("--json", type=output_file, metavar="FILE", help="write everything measured")

@@ -9,7 +9,6 @@ scripts/benchmark.py and accuracy.json of scripts/benchmarks/accuracy.py.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from scripts.benchmarks.report import duration, rounds
 from scripts.benchmarks.rows import BFLOAT16, FLOAT32, PUBLISHED
 from utils.failures import explain_failures
 from utils.files import write_text
+from utils.options import CommandParser
 from utils.paths import ROOT, displayed
 
 PAGE = ROOT / "results/benchmark/README.md"
@@ -83,7 +83,7 @@ def filled(page: str, folder: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.parse_args(arguments)
     write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), PAGE.parent))
     print(displayed(PAGE))

@@ -8,7 +8,6 @@ Prints medians and 95th percentiles in milliseconds; --json writes all times.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import secrets
@@ -24,7 +23,7 @@ import requests
 
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import output_file, value_of
+from utils.options import CommandParser, output_file, value_of
 from utils.paths import ROOT
 from utils.ranges import Count
 
@@ -94,7 +93,7 @@ def upload_times(address: str, event: int, count: int) -> list[float]:
 
 def main() -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--count", type=value_of(Count), default=100, metavar="N", help="movements, and uploads (default: 100)"
     )

@@ -162,8 +162,8 @@ def _oddities(picture: Image.Image) -> Iterator[tuple[str, bytes, Expected]]:
     yield "palette-key.gif", encoded(picture.quantize(7), "GIF", "P", transparency=200), "edited"
     yield "two-colours.png", encoded(picture, "PNG", "1"), "edited"
     yield "progressive.jpg", encoded(picture, "JPEG", progressive=True), "edited"
-    yield "one-pixel.png", encoded(picture.resize((1, 1)), "PNG"), "either"
-    yield "a-line.png", encoded(picture.resize((5000, 1)), "PNG"), "either"
+    yield "one-pixel.png", encoded(picture.resize((1, 1)), "PNG"), "named"
+    yield "a-line.png", encoded(picture.resize((5000, 1)), "PNG"), "named"
     for name, value, expected in (("nan", np.nan, "named"), ("inf", np.inf, "named"), ("negative", -5.0, "edited")):
         values = np.asarray(picture.convert("L"), dtype=np.float32) / 255
         values[5, 5] = value

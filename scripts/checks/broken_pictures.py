@@ -31,7 +31,7 @@ from PIL import Image
 from scripts.checks.broken_picture_samples import Sample, make_folder
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import output_file, value_of
+from utils.options import CommandParser, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Count, Seed
 
@@ -54,9 +54,7 @@ class Answer:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of broken_pictures.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "-n", "--count", type=value_of(Count), default=100, metavar="N",
         help="pictures with random damage (default: %(default)s)",

@@ -28,16 +28,14 @@ from tqdm import tqdm
 from scripts.checks.kill_trainings import Trial, differences
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import output_file, value_of
+from utils.options import CommandParser, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Count
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of full_disks.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "-n", "--count", type=value_of(Count), default=10, metavar="N", help="disks (default: %(default)s)"
     )

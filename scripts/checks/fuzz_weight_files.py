@@ -41,7 +41,7 @@ from models.weight_files.description import describe
 from scripts.checks.weight_file_samples import flow_file, prefixed, save, state_of, write_nvlabs, write_tuned
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import output_file, output_folder, value_of
+from utils.options import CommandParser, output_file, output_folder, value_of
 from utils.paths import displayed
 from utils.ranges import Count, Seed
 from utils.weight_files.refusal import shown
@@ -240,9 +240,7 @@ def fuzz(
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of fuzz_weight_files.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--mutations", type=value_of(Count), default=2000, metavar="N", help="of each format (default: 2000)"
     )

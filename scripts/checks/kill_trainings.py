@@ -37,7 +37,7 @@ from tqdm import tqdm
 from training.checkpoints import checkpoint_names, read_checkpoint
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import output_file, value_of
+from utils.options import CommandParser, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Count, Seed
 
@@ -52,9 +52,7 @@ LIMIT = 600.0  # seconds after which a training counts as stuck
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of kill_trainings.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "-n", "--count", type=value_of(Count), default=30, metavar="N", help="kills (default: %(default)s)"
     )

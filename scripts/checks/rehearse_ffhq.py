@@ -44,7 +44,7 @@ from scripts.checks.weight_file_samples import prefixed
 from utils.config import Section, load_config
 from utils.failures import explain_failures
 from utils.files import write_atomically, write_text
-from utils.options import input_path, output_file, output_folder
+from utils.options import CommandParser, input_path, output_file, output_folder
 from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
@@ -165,9 +165,7 @@ def machine() -> str:
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line of rehearse_ffhq.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument("photos", nargs="+", type=input_path, metavar="PHOTO", help="photographs, or folders of them")
     parser.add_argument(
         "-o", "--output", type=output_folder, default=ROOT / "output/rehearsal", metavar="FOLDER",

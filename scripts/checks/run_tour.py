@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from utils.failures import explain_failures
 from utils.files import write_text
+from utils.options import CommandParser
 from utils.paths import ROOT, displayed
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def run(notebook: NotebookNode) -> None:
 
 def main() -> int:
     """Run the command; returns its exit status, 0."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.parse_args()
     import nbformat
 

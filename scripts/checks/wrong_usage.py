@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from utils.failures import explain_failures
 from utils.files import write_text
-from utils.options import not_empty, output_file, value_of
+from utils.options import CommandParser, not_empty, output_file, value_of
 from utils.paths import ROOT, displayed
 from utils.ranges import Between
 
@@ -122,7 +122,8 @@ def usages() -> Iterator[Usage]:
     train = partial(Usage, "train.py")
     few = [f"{data}.faces.{value}" for data in ("data", "validation") for value in ("count=2", "cache=null")]
     for override in OVERRIDES:
-        yield train(("--config", CONFIG, "--run", "OUT/run", "--dry-run", "--device", "cpu", *few, override))
+        others = [word for word in few if word.partition("=")[0] != override.partition("=")[0]]
+        yield train(("--config", CONFIG, "--run", "OUT/run", "--dry-run", "--device", "cpu", *others, override))
     for config in (
         "nowhere.yaml", "", " ", "FOLDER", "EMPTY", "LOOP", "NOTHING", "BINARY", "BOMB", "TORN", "LIST", "CIRCLE",
         "NUMBER", "DEEP", "PICTURE", "/dev/null", "/dev/zero", "FILE/x", "~no-such-user/x", "x" * 300, "NUMBER.yam",
@@ -218,7 +219,9 @@ def usages() -> Iterator[Usage]:
         ("--study", "EMPTY"), ("--runs", "FILE"), ("--runs", ""), ("-o", "FILE/x"), ("--without", ""),
         ("--without", "Nobody"), ("--study", "STUDY"),
     ):  # fmt: skip
-        yield Usage("scripts/study_avatars.py", ("--quick", "-o", "OUT/study", "--runs", "OUT/runs", *words), (1, 2))
+        usual = {"-o": "OUT/study", "--runs": "OUT/runs"}
+        others = [word for option, place in usual.items() if option not in words for word in (option, place)]
+        yield Usage("scripts/study_avatars.py", ("--quick", *others, *words), (1, 2))
     for words in ((), ("nowhere",), ("",), ("FILE",), ("FOLDER",), ("FOLDER", "--only", "x"), ("LOOP",),
                   (str(ROOT / "tests/golden"), "--photos", "FILE")):  # fmt: skip
         yield Usage("scripts/check_golden.py", words, (1, 2) if "--only" in words else (2,))
@@ -342,9 +345,7 @@ def attempt(usage: Usage, places: dict[str, str], folder: Path) -> dict[str, obj
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of wrong_usage.py."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "--only", type=not_empty, nargs="+", metavar="COMMAND", help="commands by file name: train.py download.py"
     )

@@ -17,8 +17,9 @@ import numpy as np
 import train
 from datasets import DATASETS
 from datasets.avatars import ATTRIBUTES, AvatarFaces
-from datasets.latent_cache import LatentCache
+from datasets.pictures import Prepares
 from models.domain import Domain
+from models.editors.base import attribute_editor
 from models.evaluation.beyond import everything
 from models.evaluation.comparing import measured, measured_path
 from models.evaluation.contestants import Contestant, load_contestants
@@ -79,7 +80,7 @@ def prepare_codes(runs: Sequence[Run]) -> None:
         for part in ("data", "validation"):
             key = path, repr(config[part])
             data = None if key in done else DATASETS.build(config.section(part), domain=domain)
-            if isinstance(data, LatentCache):
+            if isinstance(data, Prepares):
                 data.prepare()
             done.add(key)
 
@@ -96,7 +97,7 @@ def held_out(domain_file: str, split: str, count: int, with_truth: bool = True) 
         "name": "avatar_faces", "split": split, "count": count, "side": domain.image_side, "correlation": 0.0,
         "cache": "cache/avatars",
     }  # fmt: skip
-    faces = DATASETS.build(Section(section, "faces"))
+    faces = DATASETS.build(Section(section, "faces")).prepare()
     return domain, faces_of(faces, domain, count, with_truth)
 
 
@@ -180,5 +181,5 @@ def measure_beyond(run: Run, plan: Plan, folder: Path, strength: float) -> None:
     _, learned = held_out(plan.values["domain"], "validation", count, with_truth=False)  # no editor learned from them
     one = contestants([run], folder, domain)[0]
     train = learned.latent, learned.image, learned.decisions["inversion"]
-    found = everything(one.editor, domain, faces, train, strength)
+    found = everything(attribute_editor(one.editor), domain, faces, train, strength)
     write_text(beyond_path(run, plan, folder, strength), json.dumps(found))

@@ -115,9 +115,9 @@ def test_a_counterfactual_mask_is_that_of_the_true_answer() -> None:
 
 
 def test_items_hold_masks_where_they_are_asked_for(tmp_path: Path) -> None:
-    plain = AvatarFaces(3, "samples", cache=str(tmp_path))
+    plain = AvatarFaces(3, "samples", cache=str(tmp_path)).prepare()
     fresh = AvatarFaces(3, "samples", mirror=True, masks=True)
-    cached = AvatarFaces(3, "samples", mirror=True, masks=True, cache=str(tmp_path))
+    cached = AvatarFaces(3, "samples", mirror=True, masks=True, cache=str(tmp_path)).prepare()
     assert "mask" not in plain[0] and "mask" not in plain.holds and "mask" in fresh.holds
     assert plain.fingerprint() == cached.fingerprint()  # the pictures, and so their codes, are the same
     for index in range(3):

@@ -200,13 +200,17 @@ def assert_equal_items(first: dict[str, torch.Tensor], second: dict[str, torch.T
 
 def test_cache_equals_fresh_drawing(tmp_path: Path) -> None:
     fresh, cached = AvatarFaces(6, split="test"), AvatarFaces(6, split="test", cache=str(tmp_path))
+    assert cached.undrawn == 6 and fresh.undrawn == 0
+    assert_equal_items(fresh[1], cached[1])
+    assert not list(tmp_path.iterdir())
+    assert cached.prepare().undrawn == 0
     again = pickle.loads(pickle.dumps(AvatarFaces(6, split="test", cache=str(tmp_path))))
     for index in range(6):
         assert_equal_items(fresh[index], cached[index])
         assert_equal_items(fresh[index], again[index])
     assert len(list(tmp_path.iterdir())) == 2
-    AvatarFaces(6, split="validation", cache=str(tmp_path))
-    AvatarFaces(6, split="test", correlation=0.0, cache=str(tmp_path))
+    AvatarFaces(6, split="validation", cache=str(tmp_path)).prepare()
+    AvatarFaces(6, split="test", correlation=0.0, cache=str(tmp_path)).prepare()
     assert len(list(tmp_path.iterdir())) == 6
 
 
@@ -219,8 +223,8 @@ def test_an_interrupted_cache_is_not_taken_for_a_whole_one(tmp_path: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr(AvatarFaces, "_draw", stop)
         with pytest.raises(KeyboardInterrupt):
-            AvatarFaces(4, cache=str(tmp_path))
-    assert_equal_items(AvatarFaces(4, cache=str(tmp_path))[3], AvatarFaces(4)[3])
+            AvatarFaces(4, cache=str(tmp_path)).prepare()
+    assert_equal_items(AvatarFaces(4, cache=str(tmp_path)).prepare()[3], AvatarFaces(4)[3])
 
 
 def test_items() -> None:
@@ -248,7 +252,7 @@ def test_splits_do_not_overlap() -> None:
 
 
 def test_an_identity_keeps_its_face(tmp_path: Path) -> None:
-    people = AvatarIdentities(3, 4, cache=str(tmp_path))
+    people = AvatarIdentities(3, 4, cache=str(tmp_path)).prepare()
     assert [int(people[index]["identity"]) for index in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
     for identity in range(3):
         views = [people.factors(4 * identity + view) for view in range(4)]
@@ -271,7 +275,7 @@ def test_a_full_disk_while_faces_are_drawn_is_an_error_that_leaves_nothing(tmp_p
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the third picture goes beyond it
     try:
         with pytest.raises(OSError) as caught:
-            AvatarFaces(4, split="samples", cache=str(tmp_path))
+            AvatarFaces(4, split="samples", cache=str(tmp_path)).prepare()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(caught.value.filename).startswith(f"{tmp_path}/faces-")

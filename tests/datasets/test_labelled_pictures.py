@@ -68,6 +68,9 @@ def test_squares_are_cut_before_they_are_reduced(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(read_square(tmp_path / "a.png", 10, (12, 4, 22, 14))), pixels[4:14, 12:22])
     with pytest.raises(PhotoError, match="a.png: 30 × 20 pixels, too small for the crop"):
         read_square(tmp_path / "a.png", 10, (0, 0, 10, 21))
+    assert read_square(tmp_path / "a.png", 40).size == (40, 40)
+    with pytest.raises(PhotoError, match="a.png: 30 × 20 pixels, too small: at least 21 a side are needed"):
+        read_square(tmp_path / "a.png", 42)
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.raises(PhotoError, match="b.png: not a picture"):
         read_square(tmp_path / "b.png", 10)

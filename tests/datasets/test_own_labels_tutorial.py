@@ -15,6 +15,7 @@ import edit
 import train
 from scripts import encode_dataset
 from scripts.avatars import draw_labelled
+from tests.words import replaced
 from utils.paths import ROOT
 
 TUTORIAL = (ROOT / "datasets" / "OWN_LABELS.md").read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def test_the_commands_of_the_tutorial(tmp_path: Path, capsys: pytest.CaptureFixt
         python, script, *words = shlex.split(moved(line))
         assert python == "python" and (ROOT / script).is_file()
         key = next(key for key in CHANGES if any(word.endswith(key) for word in (script, *words)))
-        words += CHANGES[key]
+        words = replaced(words, *CHANGES[key])
         if script == "train.py":
             words += ["--run", str(tmp_path / "runs" / f"own-{key.removesuffix('.yaml')}")]
         status = COMMANDS[script](words)

@@ -416,6 +416,14 @@ def test_the_editor_of_masks_is_offered_where_it_stands(tmp_path: Path, monkeypa
     assert page.shipped_editors() == [None, str(masks)]
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "x" * 70, "999.1.1.1", ""])
+def test_an_address_of_another_machine_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        page.parse_arguments(["--host", host, "--password", "x"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and "argument --host: " in said and "port" not in said
+
+
 def test_a_file_with_a_turned_portrait(photo_server: Server) -> None:
     """A telephone's photograph, stored turned, is shown upright."""
     exif = Image.Exif()

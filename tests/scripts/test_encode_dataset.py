@@ -28,6 +28,7 @@ from models.domain import Domain
 from models.editing import face_alignment
 from models.editing.face_alignment import DlibAligner
 from scripts import encode_dataset
+from tests.words import replaced
 from utils import files
 from utils.locks import only_writer
 from utils.paths import ROOT
@@ -61,7 +62,7 @@ def domain_file(tiny_domain_folder: Path) -> Path:
 
 def encode(photos: Path, output: Path, domain: Path, *options: str) -> int:
     words = [str(photos), "-o", str(output), "--domain", str(domain), "--shard-size", str(SHARD_SIZE), "--quiet"]
-    return encode_dataset.main([*words, "--batch-size", "3", "--device", "cpu", *options])
+    return encode_dataset.main(replaced([*words, "--batch-size", "3", "--device", "cpu"], *options))
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -396,7 +397,8 @@ def test_wrong_usage_is_one_sentence(
     assert encode(photos, tmp_path / "out", domain_file, "--engine", "ray") == 2
     assert capsys.readouterr().err == "encode_dataset.py: --engine ray needs the package ray: pip install ray\n"
     assert encode(tmp_path / "none", tmp_path / "out", domain_file) == 2
-    for words in (["--shard-size", "0"], ["--workers", "2"]):
+    ray = ["--engine", "ray", "--address", "auto", "--workers", "2"]
+    for words in (["--shard-size", "0"], ["--workers", "2"], ["--per-gpu", "2"], ray):
         with pytest.raises(SystemExit) as stop:
             encode(photos, tmp_path / "out", domain_file, *words)
         assert stop.value.code == 2

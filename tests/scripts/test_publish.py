@@ -170,10 +170,17 @@ def test_refusals(tmp_path: Path, tiny: Path, tiny_domain_folder: Path, capsys: 
     assert "measures the editor b3d74df04ef708fb, this one is" in capsys.readouterr().err
     assert publish.main([*AVATARS, *out, "--evaluation", str(tmp_path)]) == 2
     assert "no report of evaluate.py" in capsys.readouterr().err
-    for wrong in (["-o", str(tiny)], ["--name", "alice"], ["--licence", "a\nb"], ["--space", str(tmp_path / "model")]):
+    for wrong, reason in (
+        ([*AVATARS, "-o", str(tiny)], "is not empty"),
+        ([*AVATARS, *out, "--name", "alice"], "is not OWNER/NAME"),
+        ([*AVATARS, "-o", out[1], "--licence", "a\nb"], "a licence has a name in one line"),
+        ([*AVATARS, *out, "--space", out[1]], "lie side by side"),
+        ([*AVATARS, *out, "--space", f"{out[1]}/space"], "lie side by side"),
+        ([*AVATARS, "-o", f"{out[1]}/model", "--space", out[1]], "lie side by side"),
+    ):
         with pytest.raises(SystemExit) as stop:
-            publish.main([*AVATARS, *out, *wrong])
-        assert stop.value.code == 2
+            publish.main(wrong)
+        assert stop.value.code == 2 and reason in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 

@@ -104,6 +104,13 @@ def test_the_weight_of_no_term_is_refused(tmp_path: Path) -> None:
         make(tmp_path, 3, loss_weights={"siez": 0.1})
 
 
+def test_a_training_in_which_no_term_counts_is_refused(tmp_path: Path) -> None:
+    none = dict.fromkeys(ToyMethod.term_names, 0.0)
+    with pytest.raises(ConfigError, match=r"training\.loss_weights: all terms \(fit, size.*\) are 0, so nothing"):
+        make(tmp_path, 3, loss_weights=none)
+    make(tmp_path, 3, loss_weights=none | {"size": 1.0})
+
+
 def _seeded() -> ToyMethod:
     torch.manual_seed(3)
     return ToyMethod(batch_norm=False, dropout=0.0)

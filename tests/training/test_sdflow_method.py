@@ -123,6 +123,14 @@ def test_a_run_leaves_what_one_wants_to_see(config: Path, tmp_path: Path) -> Non
     assert train.main(["--config", str(config), "--run", str(run), "--quiet"]) == 2  # never over an older run
 
 
+def test_a_dry_run_draws_no_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    caches = [f"{part}.{key}={tmp_path}" for part in ("data", "validation") for key in ("cache", "faces.cache")]
+    words = ["--config", str(ROOT / "configs/sdflow/avatars.yaml"), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    assert train.main([*words, *caches, "--dry-run"]) == 0
+    assert "faces that the training draws first 16,064\n" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_dry_run_computes_and_writes_nothing(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -186,6 +186,8 @@ def test_destinations_stay_inside_the_folder(tmp_path: Path, destination: str) -
     [
         ({"wat": 1}, "has no such key; did you mean 'what'"),
         ({"size": "big"}, "must be int"),
+        ({"size": 0}, "must be at least 1"),
+        ({"megabytes": -1}, "must be above 0"),
         ({"sha256": "abc"}, "has 64 hexadecimal digits"),
         ({"sha256": "G" * 64}, "has 64 hexadecimal digits"),
         ({"sources": [{"url": "file:///etc/passwd"}]}, "is no http or https address"),

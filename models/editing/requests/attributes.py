@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from models.editors.base import Editor
 
 _SWEEP_LIMIT = 100
+_STRENGTH = 0.2
 TARGET_LIMIT = 100.0  # of values, in both directions: flows and directions are trained on 0 to 1
 _SCALE = "1 means present, 0 absent"
 _SHOWN = 60  # characters of a text that a message repeats
@@ -82,7 +83,7 @@ class AttributeRequests(RequestKind):
             help="flip each attribute in a picture of its own (default if nothing is asked)",
         )
         group.add_argument(
-            "--strength", type=float, default=0.2, help="how far a flip goes beyond 0 or 1 (default: %(default)s)"
+            "--strength", type=float, default=_STRENGTH, help="how far a flip goes beyond 0 or 1 (default: %(default)s)"
         )
 
     def parse(self, options: argparse.Namespace, pipeline: EditingPipeline) -> Sequence[AttributeRequest]:
@@ -97,6 +98,9 @@ class AttributeRequests(RequestKind):
     @staticmethod
     def _requests(options: argparse.Namespace, pipeline: EditingPipeline, each: bool) -> list[AttributeRequest]:
         names = _attributes(pipeline.editor)
+        flips = options.flip or each or not (options.set or options.sweep)
+        if not flips and options.strength != _STRENGTH:
+            raise RequestError("--strength: is of --flip and --each, and neither is given")
         return attribute_requests(names, options.set, options.flip, options.sweep, options.strength, each)
 
 
@@ -108,7 +112,7 @@ def attribute_requests(
     assignments: Iterable[str] = (),
     flips: Iterable[str] = (),
     sweeps: Iterable[str] = (),
-    strength: float = 0.2,
+    strength: float = _STRENGTH,
     each: bool = False,
 ) -> list[AttributeRequest]:
     """The edits that the texts of options ask for; none where there are none.

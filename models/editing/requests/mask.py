@@ -130,6 +130,8 @@ class MaskRequests(RequestKind):
             raise RequestError(f"{option}: --mask-edit must say what is taken: {', '.join(EDITS)}")
         if not 0 <= options.donor_seed < 1 << 32:
             raise RequestError(f"--donor-seed {options.donor_seed}: must be a whole number from 0 to {(1 << 32) - 1}")
+        if options.donor_seed and options.donors is None:
+            raise RequestError("--donor-seed: is of the choice among --donors, and none are given")
         if options.mask is None and place is None:
             return []
         given = None if options.mask is None else _given_masks(Path(options.mask), pipeline)
@@ -163,6 +165,8 @@ def _donors(option: str, place: Path, options: argparse.Namespace, pipeline: Edi
 
     if option == "--donors" and not place.is_dir():
         raise RequestError(f"--donors {place}: this is no folder; --donor FILE takes a part of one face")
+    if option == "--donor" and place.is_dir():
+        raise RequestError(f"--donor {place}: this is a folder; --donors FOLDER chooses among its faces")
     try:
         return read_donors(place, pipeline, options.donor_seed, options.aligned)
     except PhotoError as error:

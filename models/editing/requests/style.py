@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -114,7 +115,7 @@ def checked_share(share: float, text: str) -> float:
     Raises:
         RequestError: it does not.
     """
-    if not 0 <= share <= SHARE_LIMIT:  # nor is nan
+    if not isinstance(share, Real) or not 0 <= share <= SHARE_LIMIT:  # nor is nan
         raise RequestError(f"{text}: a share of the style is a number from 0 to {SHARE_LIMIT:g}")
     return share
 

@@ -37,11 +37,12 @@ class Sizes:
 
     def correlated(self, first: int = 0, masks: bool = False) -> AvatarFaces:
         """Held-out faces like those of the training data."""
-        return AvatarFaces(self.faces, "test", first=first, correlation=CORRELATION, cache=self.cache, masks=masks)
+        faces = AvatarFaces(self.faces, "test", first=first, correlation=CORRELATION, cache=self.cache, masks=masks)
+        return faces.prepare()
 
     def decorrelated(self) -> AvatarFaces:
         """Held-out faces whose attributes are independent."""
-        return AvatarFaces(self.faces, "judge_test", correlation=0.0, cache=self.cache)
+        return AvatarFaces(self.faces, "judge_test", correlation=0.0, cache=self.cache).prepare()
 
 
 def drawn(dataset: Dataset, size: int) -> Batches:

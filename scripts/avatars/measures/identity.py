@@ -52,7 +52,7 @@ def verification_report(embedding: np.ndarray, identity: np.ndarray, values: np.
 def measure_identity(domain: Domain, sizes: Sizes) -> dict[str, Any]:
     """Verification report on people of their own split, each under other attributes, pose, light and background."""
     people = max(sizes.faces // 10, 20)
-    faces = AvatarIdentities(people, VIEWS, "identity_test", cache=sizes.cache)
+    faces = AvatarIdentities(people, VIEWS, "identity_test", cache=sizes.cache).prepare()
 
     def embed(image: Tensor) -> dict[str, Tensor]:
         return {"embedding": domain.identity_embedding(image)}

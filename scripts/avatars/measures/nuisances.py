@@ -60,6 +60,7 @@ def _train(faces: AvatarFaces, device: torch.device) -> NuisanceReader:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         reader = NuisanceReader()
+    faces.prepare()  # each is read in every epoch
     reader = reader.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     count = min(len(faces), _TRAINING_FACES)
     targets = true_factors(faces, range(count))
@@ -94,7 +95,7 @@ def nuisance_reader(faces: AvatarFaces, cache: str | None, device: torch.device)
         reader = NuisanceReader()
         load_strict(reader, load_weights(path)[0], path)
         return freeze(reader.to(device))
-    reader = _train(faces, device)
+    reader = _train(faces.prepare(), device)
     if path is not None:
         save_weights(path, reader.state_dict(), {"nuisances": list(NUISANCES)})
     return freeze(reader)

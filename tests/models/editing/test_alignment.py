@@ -8,6 +8,7 @@ from PIL import Image
 
 from models.editing.aligners import ALIGNERS
 from models.editing.alignment import AlignmentError, ResizeAligner
+from models.editing.face_choice import Only
 from utils.config import ConfigError, Section
 
 
@@ -46,3 +47,10 @@ def test_by_name() -> None:
         ALIGNERS.build(Section({"name": "resise"}, "aligner"), image_side=32)
     with pytest.raises(ConfigError, match="minimum_side"):
         ALIGNERS.build(Section({"name": "resize", "minimum_sid": 10}, "aligner"), image_side=32)
+
+
+def test_a_picture_that_is_taken_whole_has_one_face() -> None:
+    picture = Image.new("RGB", (64, 64))
+    assert len(ResizeAligner(64).faces(picture, Only(1))) == 1
+    with pytest.raises(AlignmentError, match="has no face 2: the picture is taken whole, as one face"):
+        ResizeAligner(64).faces(picture, Only(2))

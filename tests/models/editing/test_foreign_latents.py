@@ -116,6 +116,7 @@ def test_objects_are_not_executed(suffix: str, tmp_path: Path, domain: Domain) -
         (torch.zeros(2, L - 1, D), "shape"),
         (torch.zeros(0, L, D), "shape"),
         (torch.full((1, L, D), float("nan")), "not finite"),
+        (torch.full((1, L, D), 1e300, dtype=torch.float64), "not finite, or too large for 32 bits"),
         ({"state_dict": {"a": torch.zeros(3), "b": torch.zeros(3)}}, "holds no latent codes"),
         ([torch.zeros(L, D), torch.zeros(1, D)], "different shapes"),
         ("words", "holds no latent codes"),
@@ -141,6 +142,9 @@ def test_damaged_files(name: str, tmp_path: Path, domain: Domain, codes: torch.T
         path.write_bytes(whole[:length])
         with pytest.raises(WeightsError, match=name):
             read_codes(path, domain)
+    np.save(tmp_path / "far.npy", np.full((L, D), 1e300))
+    with pytest.raises(WeightsError, match="holds values that are not finite, or too large for 32 bits"):
+        read_codes(tmp_path / "far.npy", domain)
     np.save(tmp_path / "numbers.npy", np.arange(64).reshape(8, 8))
     with pytest.raises(WeightsError, match="values of type int64"):
         read_codes(tmp_path / "numbers.npy", domain)
@@ -179,6 +183,7 @@ def test_an_archive_without_arrays_and_one_of_too_many_codes(tmp_path: Path, dom
         ({"reconstruction_distance": "far"}, "its reconstruction distance is no number"),
         ({"reconstruction_distance": float("nan")}, "its reconstruction distance is no number"),
         ({"embedding": torch.zeros(1, 16)}, "its embedding is no row of numbers"),
+        ({"latent": torch.zeros(L, D + 1)}, r"its latent is \(8, 9\), the domain's are \(8, 8\)"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -190,3 +195,24 @@ def test_saved_latents_with_odd_entries(tmp_path: Path, domain: Domain, change: 
     save_weights(tmp_path / "face.safetensors", state, {**metadata, "kind": "latents"})
     with pytest.raises(WeightsError, match=f"face.safetensors: damaged latents: {said}"):
         load_latent(tmp_path / "face.safetensors", domain, "x")
+
+
+@pytest.mark.parametrize("entry", ["condition", "embedding"])
+def test_a_saved_latent_with_an_entry_of_a_wrong_length_costs_that_face_alone(
+    entry: str, tmp_path: Path, tiny_domain_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--checkpoint", str(tiny_domain_folder / "editor.safetensors"), "--set", "Smiling=1", "--quiet"]
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"face-{number}.png")
+    assert edit.main([str(tmp_path / "*.png"), "-o", str(tmp_path / "own"), "--save-latents", *common]) == 0
+    path = tmp_path / "own/latents/face-1--latents.safetensors"
+    state, metadata = load_weights(path)
+    length = len(state[entry])
+    save_weights(path, state | {entry: torch.zeros(length + 2)}, metadata)
+    capsys.readouterr()
+    assert edit.main([str(path.parent), "-o", str(tmp_path / "out"), *common]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"damaged latents: its {entry} is ({length + 2},), not ({length},)" in said
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["counts"] == {"edited": 2, "failed": 1}

@@ -14,7 +14,7 @@ from models.editing.requests.mask import EDITS
 from models.editing.studio import Face, Studio
 from models.parsing import donors, mask_edits
 from models.parsing.masks import indexed
-from models.parsing.palette import MaskError, painted
+from models.parsing.palette import CLASSES, MaskError, painted
 from tests.masks import SIDE, difference, drawn, noise, report, run, save_mask, shown
 from tests.photographs import couple
 from utils.weights import load_weights, save_weights
@@ -230,6 +230,12 @@ def test_whose_part_is_taken() -> None:
     assert MaskDonors({"d": nearly}).edited(["add_glasses", "smile"], base)[1] == [
         f"{edit} is impossible: no donor is fit for it" for edit in ("add_glasses", "smile")
     ]
+    bald = drawn(hair=0)
+    bald[bald == CLASSES.index("nose")] = CLASSES.index("skin")
+    lacking = MaskDonors({"d": bald}, trusted=True)
+    kept, impossible = lacking.edited(["nose", "brows"], base)
+    assert impossible == [f"{edit} is impossible: no donor is fit for it" for edit in ("nose", "brows")]
+    assert (kept == base).all() and not lacking.edited(["hair"], base)[1]
     closed = {"d": drawn()}
     assert MaskDonors(closed).edited(["smile"], base)[1] == ["smile is impossible: no donor is fit for it"]
     assert not MaskDonors(closed, trusted=True).edited(["smile"], base)[1]
@@ -247,6 +253,10 @@ def test_whose_part_is_taken() -> None:
         (["--donors", "void", "--mask-edit", "nose"], "--donors void: no pictures in this folder"),
         (["--mask", "void"], "--mask void: no pictures in this folder"),
         (["--donor", "d.png", "--mask-edit", "nose", "--donor-seed", "-1"], "--donor-seed -1: must be a whole number"),
+        (["--donor", "d.png", "--mask-edit", "nose", "--donor-seed", "1"], "--donor-seed: is of the choice among"),
+        (["--mask", "d.png", "--donor-seed", "1"], "--donor-seed: is of the choice among --donors, and none are given"),
+        (["--donor", "void", "--mask-edit", "nose"], "--donor void: this is a folder; --donors FOLDER chooses"),
+        (["--donor", "empty.png", "--mask-edit", "nose"], "--donor empty.png: this mask is background alone"),
         (["--set", "Smiling=1"], "--set: this editor (S²-Flow) takes no attribute requests; it takes: mask, style"),
         ([], "no edit is asked for; this editor (S²-Flow) takes: mask, style"),
     ],
@@ -262,6 +272,7 @@ def test_wrong_words(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_mask(tmp_path / "d.png", drawn())
+    save_mask(tmp_path / "empty.png", 0 * drawn())
     for name in ("bad", "void"):
         (tmp_path / name).mkdir()
     _smooth(tmp_path / "bad/smooth.png")

@@ -198,6 +198,30 @@ def test_what_is_no_target(studio: Studio, wanted: Any) -> None:
         studio.request(Smiling=wanted)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda studio, face: Studio.open(5), "checkpoint: must be the name of a file or folder, not 5"),
+        (lambda studio, face: Studio.open(["a"]), "checkpoint: must be the name"),
+        (lambda studio, face: Studio.open(domain=1.5), "domain: must be the name"),
+        (lambda studio, face: Studio.open(weights=b"x"), "weights: must be the name"),
+        (lambda studio, face: Studio.open(semantic_encoder=True), "semantic_encoder: must be the name"),
+        (lambda studio, face: Studio.open(device=0), "device: must be the name of a device, not 0"),
+        (lambda studio, face: studio.edit(face, Smiling=1), "faces: must be a list of faces, as find gives them"),
+        (lambda studio, face: studio.edit("faces", Smiling=1), "faces: must be a list of faces"),
+        (lambda studio, face: studio.edit([SAMPLE], Smiling=1), "faces: must be a list of faces"),
+        (lambda studio, face: studio.invert(5), "faces: must be a list of faces"),
+        (lambda studio, face: face.edit({5: 1}), "attribute: must be a name, not 5"),
+        (lambda studio, face: face.sweep(5), "attribute: must be a name, not 5"),
+        (lambda studio, face: face.edit(Smiling=1).save(5), "path: must be the name of a file, not 5"),
+    ],
+)  # fmt: skip
+def test_arguments_of_a_wrong_type(studio: Studio, call: Any, said: str) -> None:
+    (face,) = studio.find(SAMPLE)
+    with pytest.raises(ValueError, match=said):
+        call(studio, face)
+
+
 def test_requests_that_contradict_themselves(studio: Studio) -> None:
     (face,) = studio.find(SAMPLE)
     with pytest.raises(RequestError, match="'Smiling' is named twice"):

@@ -13,6 +13,7 @@ from models.editing.studio import Face
 from models.editors.s2flow import style_walk
 from tests.masks import difference, drawn, noise, report, run, save_mask, shown
 from utils.images import to_pillow
+from utils.photos import PhotoError
 
 
 def test_the_style_of_a_face_by_a_share(faces: list[Face], photos: Path) -> None:
@@ -26,9 +27,15 @@ def test_the_style_of_a_face_by_a_share(faces: list[Face], photos: Path) -> None
         assert difference(edit.picture, faces[0].inversion) > 2
     by_file = faces[0].edit(style=(photos / "face-1.png", 0.25))
     assert by_file.picture.tobytes() == faces[0].edit(style=(faces[1], 0.25)).picture.tobytes()
-    for share in (-0.1, 1.6, float("nan")):
+    for share in (-0.1, 1.6, float("nan"), "much", None):
         with pytest.raises(RequestError, match=r"a share of the style is a number from 0 to 1\.5"):
-            faces[0].edit(style=(faces[1], share))
+            faces[0].edit(style=(faces[1], share))  # type: ignore[arg-type]
+    for style in (faces[1], 5, (faces[1],)):
+        with pytest.raises(RequestError, match=r"style: must be a pair \(face or picture, share of its style\)"):
+            faces[0].edit(style=style)  # type: ignore[arg-type]
+    for mask in (5, [[1]], True):
+        with pytest.raises(PhotoError, match="a mask is the name of a file, its bytes, a Pillow picture or an array"):
+            faces[0].edit(mask=mask)  # type: ignore[arg-type]
 
 
 def test_a_joint_edit_is_the_mask_and_then_the_style_or_the_other_way(faces: list[Face]) -> None:

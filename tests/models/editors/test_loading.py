@@ -12,6 +12,7 @@ from models.domain import PARTS
 from models.editors.loading import load_editor
 from models.editors.targets import SetTo
 from utils.config import ConfigError
+from utils.paths import ROOT
 from utils.weights import WeightsError, load_weights, save_weights
 
 
@@ -92,6 +93,9 @@ def test_networks_that_were_moved(tiny_domain_folder: Path, tmp_path: Path) -> N
         load_editor(editor)
     with pytest.raises(ConfigError, match="nowhere: there is no such folder"):
         load_editor(editor, weights=tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"--weights .*empty: holds none of .* \(generator\.safetensors, encoder"):
+        load_editor(editor, weights=tmp_path / "empty")
     for place in ({"domain_config": here / "domain.yaml"}, {"weights": here}):
         _, domain, _ = load_editor(editor, **place)  # type: ignore[arg-type]
         assert all(domain.weights_path(part).parent == here for part in PARTS)
@@ -109,7 +113,7 @@ def test_networks_that_were_moved(tiny_domain_folder: Path, tmp_path: Path) -> N
 def test_a_named_config_gives_places_and_nothing_else(tiny_domain_folder: Path, tmp_path: Path) -> None:
     editor, here = moved(tiny_domain_folder, tmp_path)
     config = here / "domain.yaml"
-    config.write_text(config.read_text().replace("- Male", "- Female").replace("name: tiny", "name: other"))
+    config.write_text(config.read_text().replace("- Male", "- Female"))
     _, domain, metadata = load_editor(editor, domain_config=config)
     assert domain.attributes == tuple(metadata["attributes"]) and domain.name == "tiny"
 
@@ -148,3 +152,16 @@ def test_weights_that_are_not_finite(tiny_domain_folder: Path, tmp_path: Path, p
     save_weights(folder / f"{part}.safetensors", {**state, key: state[key] * float("nan")}, metadata)
     with pytest.raises(WeightsError, match=f"{part}.safetensors: '{key}' holds values that are not finite"):
         load_editor(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("configs/domains/ffhq.yaml", r"configs/domains/ffhq\.yaml: is of domain 'ffhq', not of 'tiny'"),
+        ("configs/sdflow/avatars.yaml", r"configs/sdflow/avatars\.yaml.*'domain' has no such key"),
+        ("configs/study.yaml", r"configs/study\.yaml.*'domain' has no such key"),
+    ],
+)
+def test_the_config_of_something_else(config: str, said: str, tiny_domain_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_editor(tiny_domain_folder / "editor.safetensors", domain_config=ROOT / config)
