@@ -7,7 +7,7 @@ let face = '', side = 0, mask = null, past = [], chosen = 1, last = null, told =
 
 function draw() {
   const picture = new ImageData(side, side);
-  mask.forEach((one, index) => picture.data.set([...colours[one], 255], 4 * index));
+  mask.forEach((one, index) => picture.data.set([...colours[one], one ? 255 : 0], 4 * index));
   canvas.width = canvas.height = side;
   canvas.getContext('2d').putImageData(picture, 0, 0);
   undo.disabled = !past.length;

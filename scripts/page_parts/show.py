@@ -42,7 +42,7 @@ def viewer(before: Image.Image | None, after: Image.Image | None = None) -> str:
         f"<b>After</b></div>"
         f"<input class='sd-cut' type='range' min='0' max='100' step='1' value='0' "
         f"aria-label='Share of the picture that shows the face before the edit'></div>"
-        f"<p class='sd-note sd-under'>Pull ◂▸ over the picture to see the face before. {size}</p>"
+        f"<p class='sd-note sd-under'>Pull ◂▸ to see the face before. {size}</p>"
     )
 
 

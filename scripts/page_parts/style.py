@@ -60,9 +60,9 @@ CSS = """
   background: var(--button-secondary-background-fill); cursor: pointer; }
 .sd-tools button:disabled { opacity: .4; cursor: default; }
 .sd-classes { display: grid; grid-template-columns: repeat(auto-fill, minmax(106px, 1fr)); gap: 1px; margin: 4px 0; }
-.sd-classes button { display: flex; gap: 5px; align-items: center; padding: 1px 3px; border-radius: 4px;
-  border: 1px solid transparent; background: none; cursor: pointer; font-size: 11.5px; font-weight: 400;
-  white-space: nowrap; color: var(--body-text-color); }
+.sd-classes button { margin: 0 !important; display: flex; gap: 5px; align-items: center; padding: 1px 3px;
+  border-radius: 4px; border: 1px solid transparent; background: none; cursor: pointer;
+  font-size: 11.5px; font-weight: 400; white-space: nowrap; color: var(--body-text-color); }
 .sd-classes i { flex: none; width: 13px; height: 13px; border-radius: 3px;
   border: 1px solid var(--border-color-primary); }
 .sd-classes button[aria-pressed=true] { border-color: var(--color-accent); font-weight: 600; }

@@ -347,7 +347,7 @@ def open_bench(
     named |= {"--precision": precision}
     words = [word for name, value in named.items() if value is not None for word in (name, value)]
     title = f"{studio.pipeline.editor.title}: {', '.join(studio.requests)}"
-    title += "" if file.parent == _SHIPPED else f" ({displayed(file)})"
+    title += "" if file.resolve().parent == _SHIPPED else f" ({displayed(file)})"
     return Bench(studio, title, words, time.monotonic() - began)
 
 

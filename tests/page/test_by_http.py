@@ -407,6 +407,15 @@ def test_others_reach_the_page_with_a_password_only(monkeypatch: pytest.MonkeyPa
     assert page.main(["--checkpoint", "nowhere", "--no-browser"]) == 2
 
 
+def test_the_editor_of_masks_is_offered_where_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    assert page.shipped_editors() == [None]
+    masks = tmp_path / "pretrained/avatars/s2flow.safetensors"
+    masks.parent.mkdir(parents=True)
+    masks.touch()
+    assert page.shipped_editors() == [None, str(masks)]
+
+
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "x" * 70, "999.1.1.1", ""])
 def test_an_address_of_another_machine_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

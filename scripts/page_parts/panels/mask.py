@@ -45,7 +45,7 @@ class MaskPanel(Panel):
         mark = gr.HTML("", elem_id=f"{prefix}-marks")
         gr.HTML("<p class='sd-note'>Take a part of the second face, chosen below:</p>")
         with gr.Row(elem_classes="sd-buttons"):
-            buttons = {edit: gr.Button(text, size="sm", min_width=80) for text, edit in _EDITS.items()}
+            buttons = {edit: gr.Button(text, size="sm", min_width=110) for text, edit in _EDITS.items()}
         with gr.Row(elem_classes="sd-buttons"):
             upload = gr.UploadButton("Open a mask", size="sm", file_types=["image"], min_width=80)
             reset = gr.Button("Reset", size="sm", min_width=80, elem_id=f"{prefix}-reset")
