@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train for 50 steps, edit the sample faces with the shipped editor and evaluate it, all on drawn faces.
+"""Train for 50 steps, edit the sample faces with the shipped editors and evaluate one, all on drawn faces.
 
     python scripts/demo.py            results in output/demo, which is replaced at each call
 """
@@ -18,6 +18,7 @@ from utils.options import CommandParser, output_folder
 from utils.paths import ROOT
 
 SAMPLES = "pretrained/avatars/samples"
+MASKS, OTHER = "pretrained/avatars/s2flow.safetensors", f"{SAMPLES}/face-07.png"
 TERMS = ("nll", "kd", "mi", "reg")
 
 
@@ -62,6 +63,9 @@ def main() -> None:
     )
     print(terms_table(output / "training/log.jsonl"))
     run("edit the sample faces with the shipped editor", "edit.py", SAMPLES, "-o", str(output / "edits"))
+    masks = ("edit.py", SAMPLES, "--checkpoint", MASKS, "-o")
+    run("edit their masks: another's smile", *masks, str(output / "masks"), "--mask-edit", "smile", "--donors", SAMPLES)
+    run("edit their style: the colours of another", *masks, str(output / "styles"), "--style", f"{OTHER}:0.6")
     run(
         "evaluate the shipped editor on 200 held-out faces",
         *("evaluate.py", "--count", "200", "--strengths", "-0.3", "0", "0.3", "0.6", "--no-latents"),

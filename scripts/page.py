@@ -79,7 +79,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     serving.add_argument(
         "--password",
-        type=not_empty,
+        type=word,
         metavar="WORD",
         help="that the page asks for, with the user name sdflow; also read from the variable SDFLOW_PAGE_PASSWORD",
     )
@@ -106,6 +106,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if options.host not in _LOOPBACK and not options.password:
         parser.error(f"argument --host: {options.host} can be reached by others, which needs --password")
     return options
+
+
+def word(text: str) -> str:
+    """`type=` of a password."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return text
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class Studio:
         for name, place in places.items():
             _check_type(name, place, (str, Path, type(None)), "the name of a file or folder")
         _check_type("device", device, str, "the name of a device")
-        if isinstance(without, str) or not set(without) <= set(PARTS):
+        if not isinstance(without, list | tuple | set | frozenset) or not set(without) <= set(PARTS):
             raise ValueError(f"without: must be a collection of {', '.join(PARTS)}, not {without!r:.60}")
         editor, built, metadata = load_editor(
             checkpoint, pick_device(device), semantic_encoder, domain, without, weights
@@ -166,11 +166,21 @@ class Studio:
         """Invert those faces that are not inverted yet, in batches: faster than one by one."""
         _check_type("faces", faces, (list, tuple), "a list of faces, as find gives them")
         for face in faces:
-            _check_type("faces", face, Face, "a list of faces, as find gives them")
+            self._check_own("faces", face, "a list of faces, as find gives them")
         for chunk in _chunks([face for face in faces if face._inverted is None], self.batch_size):
             inversion = self.pipeline.invert(torch.stack([to_tensor(face.picture) for face in chunk]))
             for index, face in enumerate(chunk):
                 face._inverted = inversion.rows([index])
+
+    def _check_own(self, name: str, face: object, wanted: str) -> None:
+        """Refuse what is no face, and a face that a studio with another editor found.
+
+        Raises:
+            RequestError: saying what it should be.
+        """
+        _check_type(name, face, Face, wanted)
+        if isinstance(face, Face) and face.studio.pipeline is not self.pipeline:
+            raise RequestError(f"{name}: this face was found by another studio; find it with this one")
 
     def edit(
         self,
@@ -273,6 +283,8 @@ class Studio:
             if not isinstance(style, list | tuple) or len(style) != 2:
                 raise RequestError(f"style: must be a pair (face or picture, share of its style), not {style!r:.60}")
             other, share = style
+            if isinstance(other, Face):
+                self._check_own("style", other, "a face and its share")
             face = other if isinstance(other, Face) else self.find(other, "largest")[0]
             share = checked_share(share, f"style {share!r:.60}")
             parts.append(StyleRequest.of(face.inverted.rest[0], share))

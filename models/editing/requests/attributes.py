@@ -158,7 +158,7 @@ def sweep_values(first: float, last: float, count: int) -> list[float]:
         RequestError: too few or too many.
     """
     if not isinstance(count, int) or not 2 <= count <= _SWEEP_LIMIT:
-        raise RequestError(f"a sweep takes 2 to {_SWEEP_LIMIT} values, not {count}")
+        raise RequestError(f"a sweep takes 2 to {_SWEEP_LIMIT} values, not {count!r:.60}")
     return [round(first + (last - first) * index / (count - 1), 6) for index in range(count)]
 
 

@@ -16,7 +16,7 @@ from utils.images import to_pillow
 from utils.photos import PhotoError
 
 
-def test_the_style_of_a_face_by_a_share(faces: list[Face], photos: Path) -> None:
+def test_the_style_of_a_face_by_a_share(faces: list[Face], photos: Path, tiny_mask_editor: Path) -> None:
     own, other = faces[0].inverted, faces[1].inverted
     editor = faces[0].studio.pipeline.editor
     assert difference(faces[0].edit(style=(faces[1], 0)).picture, faces[0].inversion) <= 2
