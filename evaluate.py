@@ -95,10 +95,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         if getattr(options, name):
             what = "cannot be combined with --compare" if options.compare else "needs --compare"
             parser.error(f"--{name.replace('_', '-')} {what}")
-    if options.fit_count != FIT_COUNT and options.no_linear and options.no_latents:
+    if options.fit_count != FIT_COUNT and options.no_latents and (options.no_linear or options.compare):
         parser.error("--fit-count: neither the linear baseline nor the probes are computed")
     options.output = options.output or Path("output/comparison" if options.compare else "output/evaluation")
-    if options.faces not in (None, *DRAWN) and absolute(options.output).is_relative_to(absolute(options.faces)):
+    folder = options.faces if options.faces not in DRAWN else None
+    if folder and absolute(options.output).is_relative_to(absolute(folder)):
         parser.error(f"-o {options.output}: lies in --faces, where its pictures would be taken for faces")
     return options
 
@@ -225,10 +226,9 @@ def evaluate_several(options: argparse.Namespace) -> None:
     if any(edits_masks(one.editor) for one in contestants):
         evaluate_mask_editors(options, sorted(contestants, key=lambda one: not edits_masks(one.editor)))
         return
-    if options.no_latents:
-        raise ConfigError("--no-latents: no likelihood, closure and probes belong to a comparison of attribute edits")
-    if options.fit_count != FIT_COUNT:
-        raise ConfigError("--fit-count: neither baseline nor probes belong to a comparison of attribute edits")
+    for name, given in (("fit-count", options.fit_count != FIT_COUNT), ("no-latents", options.no_latents)):
+        if given:
+            raise ConfigError(f"--{name}: a comparison of attribute edits computes neither baseline nor probes")
     with_defaults(options, "correlated", 1000)
     baseline = choose_baseline(contestants, options.baseline, usual=SDFlowEditor.title)
     domain = contestants[0].domain

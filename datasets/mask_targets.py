@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from datasets.avatar_edits import EDITS
+from datasets.avatar_renderer import render_mask
 from datasets.avatars import AvatarFaces
 from datasets.latent_cache import PORTION, BatchSize, LatentCache
 from datasets.mask_ranking import coarse, nearest_masks
 from models.domain import Domain
+from models.parsing.masks import mirrored
 from utils.config import ConfigError
 from utils.files import write_atomically
 from utils.images import at_side
@@ -38,8 +41,8 @@ class MaskTargets(LatentCache):
         nearest: faces of the three thirds together; at most all the others. Of fewer than three others none is a
             target, but the face itself is.
         draws: each face is that many items, which differ in their targets.
-        counterfactuals: share of items all of whose targets are the true mask of the same face with one attribute
-            turned. Only for drawn faces.
+        counterfactuals: share of items all of whose targets are the true mask of the same face after a request, each
+            of `datasets.avatar_edits.EDITS` as likely as the others. Only for drawn faces.
         side: of the masks; by default the domain's `image_side`.
         seed: of the draws.
     Raises:
@@ -120,8 +123,11 @@ class MaskTargets(LatentCache):
 
     def _counterfactual(self, face: int, random: np.random.Generator) -> Tensor:
         faces: AvatarFaces = self.faces
-        attribute = faces.attributes[random.integers(len(faces.attributes))]
-        return faces.counterfactual_mask(face, attribute).byte()
+        edit = list(EDITS.values())[random.integers(len(EDITS))]
+        other = faces.factors(int(random.integers(len(faces))))
+        edited, _ = edit(faces.factors(face), other, random)
+        mask = torch.from_numpy(render_mask(edited, self.side))
+        return mirrored(mask) if face >= faces.count else mask
 
     def _map(self, path: Path) -> np.ndarray:
         if path not in self._opened:

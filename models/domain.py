@@ -147,9 +147,9 @@ class Domain:
     parts: ClassVar[tuple[str, ...]] = ()
     generator = Part[protocols.Generator]()
     encoder = Part[protocols.Encoder](channels_last=True)
-    teacher = Part[protocols.Classifier]()
+    teacher = Part[protocols.Classifier](channels_last=True)
     judge = Part[protocols.Classifier]()
-    identity = Part[protocols.RecognitionNetwork]()
+    identity = Part[protocols.RecognitionNetwork](channels_last=True)
     parser = Part[protocols.FaceParser](channels_last=True)
 
     def __init__(self, config: Section, device: torch.device | str = "cpu") -> None:

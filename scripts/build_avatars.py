@@ -21,6 +21,7 @@ generator        configs/avatars/generator.yaml        teacher, generator_start
 encoder          configs/avatars/encoder.yaml          generator, teacher, identity
 parser           configs/avatars/parser.yaml           generator, encoder
 sdflow           configs/sdflow/avatars_balanced.yaml  generator, encoder, teacher
+s2flow           configs/s2flow/avatars.yaml           generator, encoder, teacher, identity, parser
 
 The result of generator_start stays in its run folder; it is trained only when the generator is.
 """
@@ -55,11 +56,12 @@ class Stage:
     Attributes:
         name: of the stage.
         config: file for train.py.
-        part: section of the domain's config that says the network's sizes; also the stem of the weight file.
+        part: section of the domain's config that says the network's sizes; also the stem of the run's weight file.
         needs: stages whose networks this one is trained with.
         half: ship its matrices and kernels in 16 bits.
         intermediate: its result stays in the run folder; it is trained only where a stage that needs it is.
         calibrated: scripts/avatars/calibrate_generator.py goes over its result before it ships.
+        ships_as: stem of the weight file that ships; by default `part`.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Stage:
     half: bool = False
     intermediate: bool = False
     calibrated: bool = False
+    ships_as: str = ""
 
 
 STAGES = (
@@ -80,6 +83,10 @@ STAGES = (
     Stage("encoder", "configs/avatars/encoder.yaml", "encoder", ("generator", "teacher", "identity"), half=True),
     Stage("parser", "configs/avatars/parser.yaml", "parser", ("generator", "encoder"), half=True),
     Stage("sdflow", "configs/sdflow/avatars_balanced.yaml", "editor", ("generator", "encoder", "teacher")),
+    Stage(
+        "s2flow", "configs/s2flow/avatars.yaml", "editor", ("generator", "encoder", "teacher", "identity", "parser"),
+        half=True, ships_as="s2flow",
+    ),  # fmt: skip
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
 
@@ -201,7 +208,7 @@ class Build:
         """Where the stage's result ships, or stays."""
         if stage.intermediate:
             return self.run_folder(stage) / f"{stage.part}.safetensors"
-        return self.folder / f"{stage.part}.safetensors"
+        return self.folder / f"{stage.ships_as or stage.part}.safetensors"
 
     def inputs(self, stage: Stage) -> dict[str, str]:
         """Hashes of the weight files that the stage is trained with, of those that exist."""

@@ -213,7 +213,7 @@ def test_runs_of_other_settings_are_no_seeds(
     assert evaluate.main(["--compare", str(tmp_path / "b"), str(tmp_path / "c"), "--count", "6"]) == 2
     assert "differ in more than their seeds" in capsys.readouterr().err
     assert evaluate.main(["--compare", str(tmp_path / "b"), "--count", "6", "--fit-count", "5"]) == 2
-    assert "--fit-count: neither" in capsys.readouterr().err
+    assert "--fit-count: a comparison" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -223,6 +223,7 @@ def test_runs_of_other_settings_are_no_seeds(
         (["--compare", "runs/a", "--checkpoint", "runs/b"], "--checkpoint cannot be combined with --compare"),
         (["--strengths", "nan"], "must be a finite number"),
         (["--count", "1"], "must be at least 2"),
+        (["--compare", "runs/a", "--fit-count", "5", "--no-latents"], "--fit-count: neither"),
         (["--no-linear", "--no-latents", "--fit-count", "5"], "--fit-count: neither"),
         (["--faces", "data", "-o", "./data/out"], "-o data/out: lies in --faces"),
         (["--faces", "output"], "-o output/evaluation: lies in --faces"),

@@ -39,7 +39,7 @@ def test_all_files_are_there_and_carry_where_they_come_from(output: Path) -> Non
     assert report["missing"] and report["information"] == {}
     text = (output / "report.md").read_text()
     assert record["checkpoint"] in text and "--no-latents leaves them out" in text and "nan" not in text
-    for name in ("kinds.png", "balance.png"):
+    for name in ("kinds.png", "identity.png"):
         with Image.open(output / name) as picture:
             assert picture.info["checkpoint"] == record["checkpoint"] and picture.width > 600
     assert read_mark(output / "sheet.png") is not None
@@ -71,8 +71,8 @@ def test_pictures_get_each_others_masks(tiny_mask_editor: Path, tmp_path: Path) 
     assert kind == "another face's mask" and set(rows["ceiling"]) == {"iou", "pixels"}
     assert {"iou", "share", "identity", "outside"} <= set(rows["S²-Flow"]) and "distance" not in rows["S²-Flow"]
     assert len(report["missing"]) == 2 and all(sentence.endswith(".") for sentence in report["missing"])
-    assert "balance.png" not in (tmp_path / "out/report.md").read_text()
-    assert not (tmp_path / "out/balance.png").exists() and (tmp_path / "out/sheet.png").is_file()
+    assert "identity.png" not in (tmp_path / "out/report.md").read_text()
+    assert not (tmp_path / "out/identity.png").exists() and (tmp_path / "out/sheet.png").is_file()
 
 
 def test_editors_of_masks_and_of_attributes_are_compared(

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from datasets import mask_ranking, mask_targets
+from datasets.avatar_edits import EDITS
 from datasets.mask_ranking import coarse, nearest_masks
 from datasets.mask_targets import MaskTargets
 from models.domain import Domain
@@ -90,13 +91,24 @@ def test_masks_are_found_once_and_workers_read_them(
     assert all(torch.equal(again[index]["targets"], targets) for index, targets in enumerate(expected))
 
 
-def test_a_share_are_true_masks_of_the_face_with_an_attribute_turned(domain: Domain, cache: Path) -> None:
-    data = made(domain, cache, draws=4, counterfactuals=0.5)
+def test_a_share_are_true_masks_of_the_face_after_a_request(
+    domain: Domain, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name, edit in EDITS.items():
+        monkeypatch.setitem(EDITS, name, lambda *given, name=name, edit=edit: (asked.append(name), edit(*given))[1])
+    data = MaskTargets(
+        domain, {**FACES, "mirror": True}, str(cache), nearest=9, draws=4, counterfactuals=0.5
+    ).prepare()  # fmt: skip
     true = 0
     for index in range(len(data)):
-        turned = [data.faces.counterfactual_mask(index % COUNT, name).byte() for name in data.faces.attributes]
-        true += all(any(torch.equal(target, mask) for mask in turned) for target in data[index]["targets"])
+        before, targets = len(asked), data[index]["targets"]
+        true += len(asked) - before
+        if len(asked) > before and asked[-1] == "smile":
+            turned = data.faces.counterfactual_mask(index % (2 * COUNT), "Smiling").byte()
+            assert torch.equal(targets, turned.expand(3, -1, -1))
     assert 0.25 < true / len(data) < 0.75
+    assert set(asked) == set(EDITS)
 
 
 def test_before_anything_is_prepared_a_face_is_its_own_target(domain: Domain, cache: Path) -> None:

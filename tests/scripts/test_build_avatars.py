@@ -37,7 +37,7 @@ for suffix in ("safetensors", "state.pt"):
     (folder / "checkpoints" / ("step-0000001." + suffix)).write_text("")
 if (root / "interrupt").exists():
     sys.exit(1)
-part = "editor" if config["run"].startswith("sdflow") else config["run"].removeprefix("avatars-").split("_")[0]
+part = "editor" if config["run"].endswith("flow-avatars") else config["run"].removeprefix("avatars-").split("_")[0]
 header = {{"sdflow": json.dumps({{"config": config.plain()}})}}
 safetensors.numpy.save_file({{"w": numpy.random.rand(1)}}, folder / (part + ".safetensors"), metadata=header)
 '''
@@ -54,7 +54,7 @@ def root(tmp_path: Path) -> Path:
             "data": {"name": "avatar_faces", "cache": "cache"},
             "method": {"name": stage.name, "learning_rate": 0.1},
             "training": {"steps": 10, "preview_every": 5},
-            "run": "sdflow-avatars" if stage.name == "sdflow" else f"avatars-{stage.name}",
+            "run": f"{stage.name}-avatars" if stage.part == "editor" else f"avatars-{stage.name}",
         }
     for name, values in files.items():
         path = tmp_path / name
@@ -91,7 +91,7 @@ def test_stages_are_trained_once_and_in_the_order_of_their_needs(root: Path) -> 
     assert [call.split()[1] for call in calls] == [Path(stage.config).name for stage in STAGES]
     for number, stage in enumerate(STAGES):
         assert set(stage.needs) <= {earlier.name for earlier in STAGES[:number]}
-        assert (root / "pretrained/avatars" / f"{stage.part}.safetensors").is_file()
+        assert (root / "pretrained/avatars" / f"{stage.ships_as or stage.part}.safetensors").is_file()
     assert build(root) == (0, [])
     record = json.loads((root / "pretrained/avatars/build.json").read_text())
     assert set(record) == set(BY_NAME) and all(entry["minutes"] >= 0 for entry in record.values())
@@ -127,7 +127,7 @@ def test_what_was_trained_with_an_earlier_network_is_trained_again(root: Path) -
     assert reason(root, "encoder") == "trained with an earlier generator"
     assert reason(root, "judge") is None
     status, calls = build(root)
-    users = [f"--config {Path(BY_NAME[name].config).name}" for name in ("encoder", "parser", "sdflow")]
+    users = [f"--config {Path(BY_NAME[name].config).name}" for name in ("encoder", "parser", "sdflow", "s2flow")]
     assert (status, calls) == (0, users)
 
 

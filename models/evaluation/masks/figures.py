@@ -41,7 +41,7 @@ def kinds_figure(summary: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def balance_figure(summary: Mapping[str, Any]) -> Figure | None:
+def identity_figure(summary: Mapping[str, Any]) -> Figure | None:
     """Identity against the share of the gap closed, a point each kind of request, with the ceilings' identities; None
     without these.
     """

@@ -17,7 +17,7 @@ from models.domain import Domain
 from models.evaluation import figures
 from models.evaluation.contestants import Contestant, edits_masks
 from models.evaluation.masks.faces import MaskTestSet
-from models.evaluation.masks.figures import balance_figure, kinds_figure
+from models.evaluation.masks.figures import identity_figure, kinds_figure
 from models.evaluation.masks.generation import SEEDS, generation, generation_references
 from models.evaluation.masks.information import mask_information
 from models.evaluation.masks.readings import Measured, answer, prefixed, read_codes, references, taken_apart
@@ -88,8 +88,8 @@ def evaluate_masks(
     write_text(folder / "report.json", json.dumps(summary, indent=1))
     write_text(folder / "report.md", markdown(summary))
     figures.save(kinds_figure(summary), folder / "kinds.png", texts)
-    if balance := balance_figure(summary):
-        figures.save(balance, folder / "balance.png", texts)
+    if person := identity_figure(summary):
+        figures.save(person, folder / "identity.png", texts)
     edits_sheet(contestants[0].editor, domain, test, folder)
 
 

@@ -36,7 +36,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
     parts += ["## How well edits follow their masks", masks_table(summary["edits"], name), "![kinds](kinds.png)"]
     parts += ["## What else changes", changes_table(summary["edits"], name)]
     if known:
-        parts += ["![balance](balance.png)"]
+        parts += ["![identity](identity.png)"]
     if len(summary["editors"]) > 1:
         parts += ["## Beside other editors", *_others(summary["edits"], list(summary["editors"]))]
     if summary["edits"]["cases"]:

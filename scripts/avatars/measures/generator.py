@@ -74,7 +74,7 @@ def measure_generator(domain: Domain, sizes: Sizes) -> dict[str, Any]:
     """Fréchet distance in the judge's last features, and shares of attributes and nuisances against held-out faces."""
     judge_faces = load_config(ROOT / "configs/avatars/judge.yaml").section("data")  # drawn already where it was trained
     judge_faces["cache"] = sizes.cache
-    reader = nuisance_reader(DATASETS.build(judge_faces).prepare(), sizes.cache, domain.device)
+    reader = nuisance_reader(DATASETS.build(judge_faces), sizes.cache, domain.device)
 
     def measure(image: Tensor) -> dict[str, Tensor]:
         return {"features": domain.judge.features(image), "logits": domain.judge(image), "factors": reader(image)}

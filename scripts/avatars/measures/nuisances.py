@@ -95,7 +95,7 @@ def nuisance_reader(faces: AvatarFaces, cache: str | None, device: torch.device)
         reader = NuisanceReader()
         load_strict(reader, load_weights(path)[0], path)
         return freeze(reader.to(device))
-    reader = _train(faces, device)
+    reader = _train(faces.prepare(), device)
     if path is not None:
         save_weights(path, reader.state_dict(), {"nuisances": list(NUISANCES)})
     return freeze(reader)

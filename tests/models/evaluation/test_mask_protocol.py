@@ -170,7 +170,7 @@ def test_a_report_with_everything_continues_where_it_stopped(
     assert report["unchanged"]["first"]["code"]["largest"] < 1e-3
     assert 0 <= report["generation"]["first"]["iou"]["value"] <= 1 and report["generation"]["the drawn faces"]
     assert "- One thing: why it is missing." in text and "hair colour moved" in text and "nan" not in text
-    for name in ("kinds.png", "balance.png", "sheet.png"):
+    for name in ("kinds.png", "identity.png", "sheet.png"):
         assert (tmp_path / name).is_file() and f"]({name})" in text
 
     def again(*arguments: object) -> None:
