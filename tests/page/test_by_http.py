@@ -397,13 +397,18 @@ def test_a_password_is_asked_for_everywhere(avatars: Bench) -> None:
         server.close()
 
 
-def test_others_reach_the_page_with_a_password_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_reach_the_page_with_a_password_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("SDFLOW_PAGE_PASSWORD", raising=False)
     assert page.parse_arguments([]).host == "127.0.0.1"
     with pytest.raises(SystemExit):
         page.parse_arguments(["--host", "0.0.0.0"])
     monkeypatch.setenv("SDFLOW_PAGE_PASSWORD", "x")
     assert page.parse_arguments(["--host", "0.0.0.0"]).password == "x"
+    with pytest.raises(SystemExit):
+        page.parse_arguments(["--password", ""])
+    assert "argument --password: is empty" in capsys.readouterr().err
     assert page.main(["--checkpoint", "nowhere", "--no-browser"]) == 2
 
 

@@ -86,7 +86,13 @@ def test_an_override_is_blamed_on_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- 1", "must hold sections"), ("a: [", "cannot be read"), ("base: c.yaml", "circle"), (None, "no such config")],
+    [
+        ("- 1", "must hold sections, not list"),
+        ("", "must hold sections, and is empty"),
+        ("a: [", "cannot be read"),
+        ("base: c.yaml", "circle"),
+        (None, "no such config"),
+    ],
 )
 def test_unusable_files_are_named(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "c.yaml"
