@@ -234,6 +234,15 @@ def test_wrong_overrides_are_answered_in_one_sentence(
     assert "\n" not in message and len(message) < 900
 
 
+def test_faces_of_another_side_than_the_domains_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", str(ROOT / "configs/avatars/teacher.yaml"), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    assert train.main([*words, "domain.image_side=128", "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert said == "train.py: data: faces of 64 pixels a side, but domain.image_side is 128\n"
+
+
 @pytest.mark.parametrize("override", ["precision=bfloat16", "recompute_from=32", "synthesis_batch=4"])
 def test_the_domain_is_overridden_in_a_new_run_and_in_one_that_goes_on(override: str, tmp_path: Path) -> None:
     new = train.read_config(train.parse_arguments(["--config", str(ROOT / AVATARS), f"domain.{override}"]))

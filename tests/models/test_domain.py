@@ -100,6 +100,18 @@ def test_impossible_settings_are_named(tiny_domain_folder: Path, settings: dict[
     assert message in str(caught.value)
 
 
+def test_networks_that_do_not_fit_the_domain(tiny_domain_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="image_side: is 128, but the encoder is made for images of another side"):
+        _ = domain_with(tiny_domain_folder, image_side=128).encoder
+    section = {**load_config(tiny_domain_folder / "domain.yaml")["generator"], "size": 16}
+    section |= {"channels": {4: 8, 8: 8, 16: 8}, "weights": str(tmp_path / "generator.safetensors")}
+    domain = domain_with(tiny_domain_folder, generator=section)
+    save_weights(tmp_path / "generator.safetensors", domain.untrained("generator").state_dict(), {"network": "x"})
+    assert domain.styles == 6
+    with pytest.raises(ConfigError, match=r"encoder: codes of generator and encoder differ in size: \(8, 8\) here"):
+        _ = domain.encoder
+
+
 @pytest.mark.parametrize("key", ["name", "attributes", "image_side"])
 def test_keys_that_every_domain_needs(tiny_domain_folder: Path, key: str) -> None:
     config = load_config(tiny_domain_folder / "domain.yaml")
