@@ -110,8 +110,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def word(text: str) -> str:
     """`type=` of a password."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty")
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("is empty or holds what cannot be typed")
     return text
 
 

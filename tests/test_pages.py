@@ -397,5 +397,11 @@ def test_the_table_of_reliability_is_that_of_its_files() -> None:
     by_hand = files.pop("second_pass.json")
     found = (by_hand["tried"], by_hand["survived_at_first"], by_hand["faults_mended"], by_hand["faults_found"])
     assert "of {:,} tries {:,} ended well, {} of the other {} were mended".format(*found) in page
+    third = files.pop("third_pass.json")
+    calls = third["calls"].pop("from Python")
+    commands = sum(one["tried"] for one in third["calls"].values())
+    assert not any(one["exceptions"] for one in third["calls"].values())
+    assert f"none of {commands} calls of commands ended with a traceback" in page
+    assert f"{calls['exceptions']} of {calls['tried']} calls from Python" in page
     assert shown == {name: (one["tried"], one["survived"], one["command"]) for name, one in files.items()}
     assert all(one["tried"] == one["survived"] for one in files.values())

@@ -9,5 +9,8 @@ EDITORS: Modules[Editor] = Modules(
     "editor",
     "models.editors",
     Editor,  # type: ignore[type-abstract]
-    helpers=("attribute_names", "base", "catalogue", "loading", "published", "relocation", "stored", "targets"),
+    helpers=(
+        "attribute_names", "base", "by_flow", "catalogue", "loading", "published",
+        "relocation", "stored", "targets",
+    ),  # fmt: skip
 )

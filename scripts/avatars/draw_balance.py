@@ -6,19 +6,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Any
 
 from models.evaluation.figures import PALETTE, Figure, plt, save
 from utils.failures import explain_failures
-from utils.options import output_file
+from utils.options import CommandParser, output_file
 from utils.paths import ROOT, displayed
 
 
 def main() -> None:
     """Write `balance.png`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     parser.add_argument(
         "-o",
         "--output",

@@ -230,6 +230,8 @@ def usages() -> Iterator[Usage]:
         yield Usage("scripts/publish.py", (address, "-o", "OUT", "--licence", "mit"))
     for words in ((EDITOR,), (EDITOR, "-o", "OUT"), (JUDGE, "-o", "OUT", "--licence", "mit"), (EDITOR, "-o", SAMPLES)):
         yield Usage("scripts/publish.py", words)
+    for words in (("--masks", "FOLDER"), ("--masks", "FOLDER", "-o", "OUT", "--seeds", "3:1")):
+        yield Usage("scripts/generate.py", words)
     yield Usage("scripts/page.py", ("--port", "x"))
     yield Usage("scripts/page.py", ("--nothing",))
     yield Usage("scripts/demo.py", ("-o", ""))

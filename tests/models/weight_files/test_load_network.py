@@ -414,7 +414,7 @@ def test_nvlabs_to_own_and_back(tmp_path: Path) -> None:
 def test_conversion_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = str(save(tmp_path / "x", state_of("semantic_encoder")))
     for arguments, words in (
-        ([source, str(tmp_path / "x")], "exists; --overwrite replaces it"),
+        ([source, str(save(tmp_path / "z", {}))], "exists; --overwrite replaces it"),
         ([source, str(tmp_path / "y"), "--to", "rosinality"], "rosinality takes a StyleGAN2 generator"),
         ([str(tmp_path / "gone"), str(tmp_path / "y")], "no such weight file"),
     ):

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from datasets.pictures import read_square
 from scripts.checks.broken_picture_samples import DAMAGES, Expected, Sample, make_folder
 from scripts.checks.broken_pictures import FACE, Answer, begin_training, edit_all, verdict
 from utils.photo_files import find_photos
-from utils.photos import PhotoError, read_photo
+from utils.photos import PhotoError
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_all_of_a_folder_is_found_and_read_or_refused_with_a_reason(tmp_path: Pa
     for sample in samples:
         outcome: Expected = "edited"
         try:
-            read_photo(tmp_path / "pictures" / sample.name, 64)
+            read_square(tmp_path / "pictures" / sample.name, 64)
         except PhotoError:
             outcome = "named"
         assert sample.expected in (outcome, "either"), sample
