@@ -30,6 +30,9 @@ PALETTE = np.array(
 _BYTES = np.array([1 << 16, 1 << 8, 1])
 _CODES = PALETTE.astype(np.int64) @ _BYTES  # a colour as one number
 _ORDER = np.argsort(_CODES)
+_LOOKED_AT = 128  # side of the pixels of a picture that are compared with the palette
+_NEAR = 24  # largest difference that compression makes in a colour
+_GREYS = 32  # no photograph has so few
 _GREY_MODES = ("L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -92,14 +95,16 @@ def mask_in(picture: Image.Image) -> np.ndarray:
 
 
 def resembles_mask(picture: Image.Image) -> bool:
-    """Whether most pixels that are not black are those of a mask: it is a damaged mask rather than a photograph."""
-    if picture.mode in _GREY_MODES:
-        values = np.asarray(picture.getchannel(0) if picture.mode == "LA" else picture)
-        inside = values[values > 0] < len(CLASSES)
-    else:
-        codes = np.asarray(picture.convert("RGB")).astype(np.int64) @ _BYTES
-        inside = np.isin(codes[codes > 0], _CODES)
-    return bool(inside.size and inside.mean() > 0.5)
+    """Whether this is a damaged mask and no photograph: it has few grey values, or colours near the palette's."""
+    small = picture.resize([min(side, _LOOKED_AT) for side in picture.size], Image.Resampling.NEAREST)
+    if small.mode in _GREY_MODES:
+        values = np.asarray(small.getchannel(0) if small.mode == "LA" else small)
+        bright = values[values > 0]  # black is the background of masks and of many photographs
+        return len(np.unique(values)) <= _GREYS or bool((bright < len(CLASSES)).mean() > 0.5)
+    colours = np.asarray(small.convert("RGB")).reshape(-1, 3).astype(np.int16)
+    colours = colours[colours.max(axis=1) > _NEAR]
+    distances = np.abs(colours[:, None] - PALETTE).max(axis=2).min(axis=1)
+    return bool(len(colours) and (distances <= _NEAR).mean() > 0.5)
 
 
 def read_mask(path: str | Path, side: int | None = None) -> np.ndarray:

@@ -204,6 +204,7 @@ def test_a_dropped_a_pasted_and_a_filmed_picture(server: Server, opened: Opened)
     wait_until(page, lambda: shown(pasted))
     page.get_by_role("button", name="Capture from camera").click()
     page.get_by_role("button", name="Click to Access Webcam").click()
+    page.wait_for_function("[...document.querySelectorAll('video')].some(video => video.videoWidth && !video.paused)")
     page.get_by_role("button", name="capture photo").click()
     page.get_by_text("does not look like a face of this domain").wait_for()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,12 @@ from models.parsing.palette import (
     colour_values,
     painted,
     read_mask,
+    resembles_mask,
     resized,
 )
+from tests.masks import drawn
+from tests.photographs import astronaut
+from utils.paths import ROOT
 from utils.photos import PhotoError
 
 MASK = np.random.default_rng(0).integers(0, 19, (24, 24)).astype(np.uint8)
@@ -100,3 +105,24 @@ def test_another_size_takes_the_nearest_pixel(tmp_path: Path) -> None:
         assert np.array_equal(read_mask(tmp_path / "x.png", side), np.asarray(expected))
     with pytest.raises(MaskError, match="24 × 20 pixels; a face's mask is square"):
         resized(MASK[:20], 12)
+
+
+@pytest.mark.parametrize("quality", [30, 90])
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_damaged_mask_is_no_photograph(quality: int, coloured: bool) -> None:
+    mask = np.kron(drawn(glasses=True, teeth=True), np.ones((8, 8), dtype=np.uint8))
+    stored = io.BytesIO()
+    Image.fromarray(painted(mask) if coloured else mask).save(stored, "JPEG", quality=quality)
+    assert resembles_mask(Image.open(stored))
+    assert resembles_mask(Image.fromarray(painted(mask)).resize((200, 200), Image.Resampling.BICUBIC))
+
+
+def test_a_picture_of_one_grey_value_is_a_damaged_mask() -> None:
+    for kind in (np.uint8, np.uint16):
+        assert resembles_mask(Image.fromarray(np.full((32, 32), 19, dtype=kind)))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_faces_are_no_masks(mode: str) -> None:
+    drawn_face = Image.open(ROOT / "pretrained/avatars/samples/face-01.png")
+    assert not any(resembles_mask(picture.convert(mode)) for picture in (astronaut(), drawn_face))
