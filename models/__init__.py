@@ -9,6 +9,8 @@ NETWORKS = Catalogue(
         "stylegan2_discriminator": "models.stylegan2.discriminator:Discriminator",
         "e4e_encoder": "models.encoders.e4e:E4eEncoder",
         "psp_encoder": "models.encoders.psp:GradualStyleEncoder",
+        "swap_encoder": "models.encoders.swap_encoder:SwapEncoder",
+        "latent_mapper": "models.latent_mapper:LatentMapper",
         "latent_discriminator": "models.encoders.latent_discriminator:LatentDiscriminator",
         "attribute_classifier": "models.classifiers:AttributeClassifier",
         "semantic_encoder": "models.semantic_encoder:SemanticEncoder",

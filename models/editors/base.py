@@ -32,7 +32,7 @@ class Editor(nn.Module, ABC):
     """Splits a face into a condition, which can be changed, and the rest, and joins the rest with another condition.
 
         condition = editor.read(w, image)
-        rest = editor.prepare(w, condition)
+        rest = editor.prepare(w, condition, image)
         edited = editor.move(rest, condition, target)
 
     A condition is a tensor with a row for each face; what a row is (attribute values, a mask, an identity vector) is
@@ -47,6 +47,7 @@ class Editor(nn.Module, ABC):
         reads_synthesis: whether the condition that a code is edited with is that of the generator's picture of it, at
             the generator's resolution. Otherwise it is that of the aligned face, of side S as all pictures that are
             read.
+        reads_code: whether codes tell it anything. Where it reads pictures alone, a domain needs no encoder.
     """
 
     name: ClassVar[str]
@@ -54,6 +55,7 @@ class Editor(nn.Module, ABC):
     requests: ClassVar[tuple[str, ...]]
     condition: ClassVar[str]
     reads_synthesis: ClassVar[bool] = False
+    reads_code: ClassVar[bool] = True
 
     @classmethod
     def restore(cls, stored: StoredEditor) -> Editor:
@@ -68,8 +70,12 @@ class Editor(nn.Module, ABC):
     def read(self, w: Tensor, image: Tensor) -> Tensor:
         """The condition (B, …) of faces given as codes (B, L, D) and pictures (B, 3, S, S)."""
 
-    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
-        """The rest (B, …) of each face, computed once for any number of edits: by default the codes themselves."""
+    def prepare(self, w: Tensor, condition: Tensor, image: Tensor | None = None) -> Tensor:
+        """The rest (B, …) of each face, computed once for any number of edits: by default the codes themselves.
+
+        Args:
+            image: the pictures (B, 3, S, S) that the condition was read from; some editors find the rest there.
+        """
         return w
 
     @abstractmethod
@@ -114,7 +120,7 @@ class AttributeEditor(Editor):
         """
         condition = self.read(w, image)
         target = resolve_targets(condition, targets, self.attributes, decisions)
-        return self.move(self.prepare(w, condition), condition, target)
+        return self.move(self.prepare(w, condition, image), condition, target)
 
 
 def attribute_editor(editor: Editor) -> AttributeEditor:

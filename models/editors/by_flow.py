@@ -21,7 +21,7 @@ class FlowEditor(Editor):
     flow: ContinuousFlow
 
     @torch.no_grad()
-    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
+    def prepare(self, w: Tensor, condition: Tensor, image: Tensor | None = None) -> Tensor:
         """z (B, L, D), which every edit of a face shares."""
         z: Tensor = self.flow.eval()(w, condition)
         return z

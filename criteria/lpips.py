@@ -1,0 +1,59 @@
+"""LPIPS, the perceptual distance learned from people's judgements ("The Unreasonable Effectiveness of Deep Features as
+a Perceptual Metric", 2018), as the package `lpips` computes it, with AlexNet as trunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import lpips
+import torch
+from torch import Tensor, nn
+
+from utils.paths import displayed
+from utils.weight_files.formats import read_checkpoint
+from utils.weights import WeightsError, freeze
+
+_LAYERS = (0, 3, 6, 8, 10)  # AlexNet's convolutions, each the last layer of a slice
+
+
+class LPIPS(nn.Module):
+    """Distance of two pictures; the linear weights come with the package, the trunk's from torchvision's file.
+
+    Args:
+        trunk: state dict of torchvision's AlexNet; random weights where there is none.
+    """
+
+    def __init__(self, trunk: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        if trunk is not None:
+            self.network.load_state_dict(_as_slices(trunk), strict=False)
+        freeze(self)
+
+    @classmethod
+    def of_file(cls, path: Path, hint: str = "") -> LPIPS:
+        """The network with the trunk of a file such as torchvision's `alexnet-owt-7be5be79.pth`.
+
+        Raises:
+            WeightsError: no such file, or no AlexNet in it.
+        """
+        state = read_checkpoint(path, hint).content
+        missing = [key for key in (f"features.{layer}.weight" for layer in _LAYERS) if key not in state]
+        if missing:
+            raise WeightsError(f"{displayed(path)}: no AlexNet of torchvision ('{missing[0]}' is missing)")
+        return cls(state)
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """Distances (B,) of pictures (B, 3, H, W) in [−1, 1]; differentiable."""
+        distance: Tensor = self.network(image, target)
+        return distance.flatten()
+
+
+def _as_slices(trunk: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        f"net.slice{number}.{layer}.{kind}": torch.as_tensor(trunk[f"features.{layer}.{kind}"])
+        for number, layer in enumerate(_LAYERS, 1)
+        for kind in ("weight", "bias")
+    }

@@ -1,0 +1,207 @@
+"""ID swap: the encoder E and the mapper M, trained so that the identity of one face meets everything else of another
+("Controllable face image editing in a disentanglement way", 2023).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor
+
+from criteria.high_frequency import high_frequency
+from criteria.identity import identity_loss
+from criteria.patches import draw_crops, patches
+from criteria.structural_similarity import mixed_distance
+from models.domain import Domain
+from models.editors.id_swap import IDSwapEditor
+from models.editors.stored import build_network
+from models.encoders.swap_encoder import SwapEncoder
+from models.latent_mapper import LatentMapper
+from training.editing import EditorMethod, check_terms
+from training.method import Batch, Items, Phase
+from training.picture_distance import PictureDistance
+from utils.config import ConfigError, as_section
+from utils.images import grid
+from utils.paths import resolve
+from utils.ranges import Ascending, Betas, Between, Count, FileName, Fraction, Positive, Size, Whole
+
+TERMS = ("pixel", "mixed", "perceptual", "identity_1", "identity_2", "attribute")
+_Shares = Annotated[tuple[Annotated[float, Between(0, 1, above=True)], Fraction], Ascending()]
+
+
+class IDSwapMethod(EditorMethod):
+    """One phase, `editor`. Batches hold `image` (B, 3, S, S): faces A in one half and B in the other.
+
+    With (i, a) = E(·), x1 = G(M(i_A, a_A)) and x2 = G(M(i_A, a_B)), all pictures in [0, 1] and R the domain's identity
+    network (which takes 2x − 1), terms are means over the pairs:
+      pixel       mean squared difference of x1 and A;
+      mixed       share · (1 − MS-SSIM) + (1 − share) · mean |x1 − A|;
+      perceptual  distance of features of x1 and A;
+      identity_1  1 − cos(R(x1), R(A));
+      identity_2  1 − cos(R(h(x2)), R(h(A))) with the high-frequency picture h;
+      attribute   distance of features of the same random squares of x2 and B.
+    Gradients flow through the frozen networks to E and M, and to nothing frozen. E sees A and B in two calls, each of
+    which updates its running statistics, as published.
+
+    Args:
+        encoder, mapper: sections of E and M; sizes that follow from the other or from the domain are left out.
+        terms: which are computed; their weights are the config's `training.loss_weights`.
+        learning_rate, betas: of Adam.
+        share: of MS-SSIM in `mixed`.
+        features: in which `perceptual` and `attribute` compare pictures, see `training.picture_distance`.
+        lpips_trunk: file of torchvision's AlexNet, where `features` name LPIPS.
+        kernel: side of the window of h's Gaussian; 0: the pictures themselves in place of h.
+        crops: squares a step.
+        crop_shares: sides of the smallest and of the largest square as shares of the picture's.
+        crop_side: to which squares are resized.
+        pairs: `random`, or `published`: both halves change roles in odd epochs. With `training.shuffle` off the pairs
+            are the same in all epochs then.
+        freeze_statistics_after: steps after which E's batch normalisation stays as it is, as in the published training,
+            where it happens after 200; 0: never.
+    Raises:
+        ConfigError: an unknown term, or one whose network is missing.
+    """
+
+    term_names = TERMS
+    needs = ("image",)
+
+    def __init__(
+        self,
+        domain: Domain,
+        encoder: dict[str, Any],
+        mapper: dict[str, Any],
+        terms: tuple[str, ...] = TERMS,
+        learning_rate: Positive = 1e-5,
+        betas: Betas = (0.9, 0.999),
+        share: Fraction = 0.9,
+        features: tuple[str, ...] = ("lpips",),
+        lpips_trunk: FileName = "pretrained/ffhq/alexnet-owt-7be5be79.pth",
+        kernel: Annotated[int, Between(0, 1001)] = 21,
+        crops: Count = 8,
+        crop_shares: _Shares = (1 / 8, 1 / 4),
+        crop_side: Size = 64,
+        pairs: Literal["random", "published"] = "random",
+        freeze_statistics_after: Whole = 0,
+    ) -> None:
+        super().__init__(domain)
+        check_terms("id_swap", terms, TERMS)
+        if kernel % 2 == 0 and kernel:
+            raise ConfigError(f"method.kernel: must be odd, not {kernel}")
+        self.terms = terms
+        sizes = {"input_side": domain.image_side}
+        self.encoder = build_network(as_section(encoder, "method.encoder"), domain, SwapEncoder, **sizes)
+        sizes = {"identity_dim": self.encoder.identity_dim, "attribute_dim": self.encoder.attribute_dim}
+        self.mapper = build_network(as_section(mapper, "method.mapper"), domain, LatentMapper, **sizes)
+        if self.mapper.rows not in (1, domain.styles):
+            raise ConfigError(f"method.mapper.rows: must be 1 or {domain.styles}, the domain's styles")
+        self.parts = tuple(part for part in ("generator", "encoder") if domain.has(part))
+        self.sections = {"encoder": {**encoder, "input_side": domain.image_side}, "mapper": mapper}
+        self.distance = PictureDistance(domain, features, resolve(lpips_trunk))
+        self.learning_rate, self.betas = learning_rate, betas
+        self.share, self.kernel = share, kernel
+        self.crops, self.crop_shares, self.crop_side = crops, crop_shares, crop_side
+        self.pairs, self.freeze_statistics_after = pairs, freeze_statistics_after
+        self._step, self._faces = 0, 1
+
+    def check_data(self, data: Items) -> None:
+        super().check_data(data)
+        self._faces = len(data)  # type: ignore[arg-type]
+
+    def phases(self) -> list[Phase]:
+        parameters = [*self.mapper.parameters(), *self.encoder.parameters()]
+        return [Phase("editor", parameters, torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas))]
+
+    def before_step(self, step: int) -> None:
+        self._step = step
+        freeze = self.freeze_statistics_after
+        self.encoder.train(not freeze or step < freeze)
+
+    def halves(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """A and B of a batch.
+
+        Raises:
+            ConfigError: an odd number of faces, or fewer than two pairs.
+        """
+        if len(image) % 2 or len(image) < 4:
+            raise ConfigError(f"training.batch_size: pairs need an even number of faces, at least 4, not {len(image)}")
+        first, second = image.chunk(2)
+        odd_epoch = self._step * len(image) // self._faces % 2
+        return (second, first) if self.pairs == "published" and odd_epoch else (first, second)
+
+    def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        a, b = self.halves(batch["image"])
+        identity, own = self.encoder(a)
+        _, other = self.encoder(b)
+        code = self.mapper.code(torch.cat([identity, identity]), torch.cat([own, other]), self.domain.styles)
+        rebuilt, hybrid = self.domain.synthesise(code).chunk(2)
+        return {name: getattr(self, f"_{name}")(rebuilt, hybrid, a, b) for name in self.terms}
+
+    def _pixel(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return (_unit(rebuilt) - _unit(a)).square().mean()
+
+    def _mixed(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return mixed_distance(_unit(rebuilt), _unit(a), self.share)
+
+    def _perceptual(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return self.distance(rebuilt, a)
+
+    def _identity_1(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return self._identity(rebuilt, a)
+
+    def _identity_2(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        if not self.kernel:
+            return self._identity(hybrid, a)
+        return self._identity(*(2 * high_frequency(_unit(image), self.kernel) - 1 for image in (hybrid, a)))
+
+    def _identity(self, image: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            expected = self.domain.identity_embedding(target)
+        return identity_loss(self.domain.identity_embedding(image), expected)
+
+    def _attribute(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        crops = draw_crops(b.shape[-1], self.crops, self.crop_shares)
+        return self.distance(*(patches(image, crops, self.crop_side) for image in (hybrid, b)))
+
+    def editor(self) -> IDSwapEditor:
+        return IDSwapEditor(self.encoder, self.mapper, self.domain.styles)
+
+    @torch.no_grad()
+    def _hybrids(self, a: Tensor, b: Tensor) -> Tensor:
+        """Pictures with the identities of `a` and all else of `b`."""
+        was_training = self.encoder.training, self.mapper.training
+        editor = self.editor()
+        target = editor.read(a, a)
+        picture = self.domain.synthesise(editor.move(editor.prepare(b, target, b), target, target))
+        self.encoder.train(was_training[0])
+        self.mapper.train(was_training[1])
+        return picture
+
+    @torch.no_grad()
+    def validate(self, batch: Batch) -> dict[str, float]:
+        """Cosine of the hybrid's embedding to those of A and of B and of the rebuilt face to its own; the share of the
+        teacher's decisions that are B's; mean absolute difference of the hybrid and B."""
+        a, b = batch["image"], batch["image"].roll(1, 0)
+        hybrid, rebuilt = self._hybrids(a, b), self._hybrids(a, a)
+        of = self.domain.identity_embedding
+        decided = [self.domain.teacher_probabilities(image) > 0.5 for image in (hybrid, b)]
+        return {
+            "identity_a": float((of(hybrid) * of(a)).sum(1).mean()),
+            "identity_b": float((of(hybrid) * of(b)).sum(1).mean()),
+            "identity_rebuilt": float((of(rebuilt) * of(a)).sum(1).mean()),
+            "attributes_b": float((decided[0] == decided[1]).float().mean()),
+            "difference_b": float((hybrid - b).abs().mean()),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """The published grid: identities in the first row, attributes in the first column, hybrids of all pairs."""
+        faces = batch["image"][:8]
+        rows = [torch.cat([torch.ones_like(faces[:1]), faces])]
+        rows += [torch.cat([face[None], self._hybrids(faces, face.expand_as(faces))]) for face in faces]
+        return grid(torch.cat(rows), len(faces) + 1)
+
+
+def _unit(image: Tensor) -> Tensor:
+    """Pictures in [−1, 1] as pictures in [0, 1]."""
+    return (image + 1) / 2
