@@ -64,11 +64,12 @@ class LatentMapper(nn.Module):
         return vectors.expand(-1, styles, -1)
 
 
-def latent_mapper_sizes(shapes: Mapping[str, Sequence[int]], identity_dim: int = 512) -> dict[str, Any]:
+def latent_mapper_sizes(shapes: Mapping[str, Sequence[int]], identity_dim: int | None = None) -> dict[str, Any]:
     """Constructor arguments of the mapper whose checkpoint has these keys and shapes, for one style vector.
 
     Args:
-        identity_dim: size of the identity, which a mapper's file does not tell; the published one by default.
+        identity_dim: size of the identity, which a mapper's file does not tell; by default it has the published share
+            of all numbers, a fifth.
     Raises:
         ValueError: the keys are not those of such a network.
     """
@@ -77,7 +78,8 @@ def latent_mapper_sizes(shapes: Mapping[str, Sequence[int]], identity_dim: int =
         raise ValueError("no mapper here: keys 'model.0.weight', 'model.2.weight', … are missing")
     linear = [shapes[f"model.{number}.weight"] for number in numbers]
     inputs, outputs = int(linear[0][1]), int(linear[-1][0])
-    if inputs <= identity_dim:
+    identity_dim = inputs // 5 if identity_dim is None else identity_dim
+    if not 0 < identity_dim < inputs:
         raise ValueError(f"it takes {inputs} numbers, of which the identity alone has {identity_dim}")
     return {
         "identity_dim": identity_dim,

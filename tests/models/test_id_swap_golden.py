@@ -48,7 +48,7 @@ def test_landmarks_are_refused_at_another_side() -> None:
 
 def test_a_mapper_too_narrow_for_the_identity_is_refused() -> None:
     with pytest.raises(ValueError, match="takes 32 numbers, of which the identity alone has 512"):
-        latent_mapper_sizes({"model.0.weight": (8, 32), "model.2.weight": (4, 8)})
+        latent_mapper_sizes({"model.0.weight": (8, 32), "model.2.weight": (4, 8)}, identity_dim=512)
 
 
 def test_pairs_stand_where_the_published_ones_do() -> None:
