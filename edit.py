@@ -11,6 +11,7 @@
     python edit.py OUT/latents -o MORE --sweep Smiling=0:1:5
     python edit.py latents.pt projected_w.npz -o OUT --set Smiling=1              codes of e4e, PTI, NVIDIA …
     python edit.py PHOTOS -o OUT --checkpoint S2FLOW --mask MASKS --style BLACK:0.5    a mask for each, and a style
+    python edit.py PHOTOS -o OUT --checkpoint ID_SWAP --identity FILE             the person in FILE in each photograph
 
 OUT gets faces/NAME--input.png (the aligned face), faces/NAME--inversion.png (what the generator makes of it unedited),
 faces/NAME--EDIT.png, sheet.png with all of them side by side, and report.json with what was measured. Where faces are
@@ -121,6 +122,7 @@ if __name__ == "__main__":
 
 from tqdm import tqdm
 
+from models.editing.identity_grid import write_identity_grid
 from models.editing.outputs import FOLDERS
 from models.editing.paste_back import PasteMode
 from models.editing.pipeline import EditingPipeline
@@ -166,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     say(remark)
                 run = EditRun(studio, requests, options.output, settings)
                 said = request_settings(options, pipeline) | {"passed_over": dict(found.passed_over)}
-                done = edit_and_report(run, found.photos, said, options.quiet)
+                done = edit_and_report(run, found.photos, said, options.quiet, options.identity_grid)
             return 0 if done and not found.problems else 1
         except ValueError as error:  # of configs, weights and requests, or another process writes into the folder
             say(str(error))
@@ -179,17 +181,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
 
 
-def edit_and_report(run: EditRun, photos: Sequence[Photo], settings: dict[str, Any], quiet: bool) -> bool:
+def edit_and_report(
+    run: EditRun, photos: Sequence[Photo], settings: dict[str, Any], quiet: bool, with_grid: bool
+) -> bool:
     """Edit everything, write report.json and say what it holds; returns whether all is done."""
     jobs = run.jobs(photos)
     stopped = edit_all(run, jobs, quiet)
     report, folder = edit_report(run, jobs, settings), run.outputs.folder
     files = list(report["sheets"])
     try:
+        if with_grid and write_identity_grid(folder / "grid.png", jobs, run.requests):
+            files.append("grid.png")
         write_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         files.append("report.json")
     except OSError as error:
-        say(unwritable(error, folder / "report.json"))
+        say(unwritable(error, folder))
     if stopped:
         say(stopped)
     counts = ", ".join(f"{count} {status}" for status, count in report["counts"].items())

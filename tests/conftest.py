@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from models.domain import PARTS, Domain
+from tests.identities import save_swap_editor
 from tests.masks import save_mask_editor
 from training.methods.sdflow import SDFlowMethod
 from utils.weights import save_weights
@@ -107,3 +108,10 @@ def tiny_mask_editor(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPath
     """The file of an S²-Flow editor with random weights in the tiny domain, whose masks are of 32 × 32 pixels."""
     path = tmp_path_factory.mktemp("mask_editor") / "editor.safetensors"
     return save_mask_editor(Domain.from_file(tiny_domain_folder / "domain.yaml"), path)
+
+
+@pytest.fixture(scope="session")
+def tiny_swap_editor(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an identity swap with random weights in the tiny domain."""
+    path = tmp_path_factory.mktemp("swap_editor") / "editor.safetensors"
+    return save_swap_editor(Domain.from_file(tiny_domain_folder / "domain.yaml"), path)

@@ -58,7 +58,7 @@ class FaceEditor:
                 if failure := edited.failure(index):
                     face.fail(f"{request.label}: {failure}")
                     continue
-                face.entry["edits"][request.label] = self._measured_edit(edited, index, request.label)
+                face.entry["edits"][request.label] = self._measured_edit(edited, index, request)
                 results[index].pictures[request.label] = to_pillow(edited.picture[index])
                 results[index].codes[request.label] = edited.latent[index]
         return [(face, result) for face, result in zip(faces, results, strict=True) if not face.has_failed]
@@ -101,13 +101,13 @@ class FaceEditor:
         elif foreign:
             face.entry["warning"] = "; ".join([*filter(None, [face.entry.get("warning")]), foreign])
 
-    def _measured_edit(self, edited: Edited, index: int, label: str) -> dict[str, Any]:
-        measured = measured_edit(edited, index, self.pipeline.editor)
+    def _measured_edit(self, edited: Edited, index: int, request: Request) -> dict[str, Any]:
+        measured = measured_edit(edited, index, self.pipeline.editor, request)
         identity = measured["identity_to_inversion"]
         warnings = [edited.remarks[index]] if edited.remarks[index] else []
-        if identity < IDENTITY_LIMIT:
+        if identity < IDENTITY_LIMIT and not request.changes_identity:
             said = f"identity {identity:.2f} is left, below {IDENTITY_LIMIT}"
             warnings.append(f"{said}: choose a target nearer to the face")
         if warnings:
-            measured["warning"] = f"{label}: {'; '.join(warnings)}"
+            measured["warning"] = f"{request.label}: {'; '.join(warnings)}"
         return measured

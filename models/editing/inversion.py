@@ -69,6 +69,7 @@ class Edited:
         latent: edited codes (B, L, D).
         picture: the generator's pictures of them at its own resolution (B, 3, R, R).
         condition: what the editor reads from them.
+        embedding: identity embeddings (B, E) of them.
         identity: cosine (B,) to the embedding of the face.
         identity_to_inversion: cosine (B,) to the embedding of the inversion.
         failures, remarks: see `models.editing.requests.base.Goal`; empty texts where there is nothing to say.
@@ -78,6 +79,7 @@ class Edited:
     latent: Tensor
     picture: Tensor
     condition: Tensor
+    embedding: Tensor
     identity: Tensor
     identity_to_inversion: Tensor
     failures: tuple[str, ...]

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from models.editing.inversion import Edited, Inversion
+from models.editing.requests.base import Request
 from models.editors.base import Editor
 
 
@@ -20,13 +21,14 @@ def measured_inversion(inversion: Inversion, index: int, editor: Editor) -> dict
     }
 
 
-def measured_edit(edited: Edited, index: int, editor: Editor) -> dict[str, Any]:
+def measured_edit(edited: Edited, index: int, editor: Editor, request: Request) -> dict[str, Any]:
     """What was asked for, what the editor reads from the result, and the identity."""
     return {
         **_named(editor, "wanted", edited.target[index]),
         **_named(editor, editor.condition, edited.condition[index]),
         "identity": _rounded(edited.identity[index]),
         "identity_to_inversion": _rounded(edited.identity_to_inversion[index]),
+        **request.measured(edited.embedding[index]),
     }
 
 

@@ -31,15 +31,21 @@ class Outputs:
 
     Args:
         folder: for all results.
-        edits: labels of the requests.
+        edits: label → description of each request, see `Request.described`.
         editor_hash: of the editor's file, see `load_editor`.
         selection: how faces are chosen in photographs; another choice gives other results.
     """
 
     def __init__(
-        self, folder: Path, edits: Sequence[str], settings: Settings, editor_hash: str, selection: str
+        self,
+        folder: Path,
+        edits: Mapping[str, Mapping[str, str]],
+        settings: Settings,
+        editor_hash: str,
+        selection: str,
     ) -> None:
         self.folder, self.edits, self.settings = folder, list(edits), settings
+        self._asked = dict(edits)
         self.editor_hash, self.selection = editor_hash, selection
         extra = [ALIGNED] if settings.save_aligned else []
         extra += [LATENTS] if settings.save_latents else []
@@ -144,6 +150,7 @@ class Outputs:
             if label in face.finished:
                 continue
             record = {**self._origin(face.digest, label), "face": measured, "edit": face.entry["edits"].get(label)}
+            record |= {"asked": self._asked[label]} if label in self._asked else {}
             if result.saved is not None and label == LATENTS:
                 metadata = {**result.saved.metadata, **record, "input": face.entry["input"]}
                 save_latent(path, replace(result.saved, metadata=metadata), result.codes)
@@ -157,7 +164,7 @@ class Outputs:
         Raises:
             OSError: it cannot be written.
         """
-        record = {**self._photograph_origin(job, label), "faces": faces}
+        record = {**self._photograph_origin(job, label), "faces": faces, "asked": self._asked[label]}
         description = f"Photograph with {faces} face(s) edited with SDFlow: {label}"
         save_marked_photograph(job.pasted[label], photograph, description, record, self.settings.keep_gps)
 

@@ -65,7 +65,7 @@ class EditingPipeline:
         """
         domain = self.domain
         image = image.to(domain.device)
-        latent = domain.encode(image)
+        latent = self._code(image)
         picture = domain.synthesise_full(latent)
         reduced = domain.resized(picture)
         of_inversion = self._read(latent, picture, reduced)
@@ -73,7 +73,7 @@ class EditingPipeline:
         return Inversion(
             image=image,
             latent=latent,
-            rest=self.editor.prepare(latent, condition),
+            rest=self.editor.prepare(latent, condition, image),
             picture=picture,
             condition=condition,
             condition_of_inversion=of_inversion,
@@ -106,7 +106,7 @@ class EditingPipeline:
         return Inversion(
             image=reduced,
             latent=latent,
-            rest=self.editor.prepare(latent, condition),
+            rest=self.editor.prepare(latent, condition, reduced),
             picture=picture,
             condition=condition,
             condition_of_inversion=of_inversion,
@@ -129,6 +129,7 @@ class EditingPipeline:
             latent=latent,
             picture=picture,
             condition=self._read(latent, picture, reduced),
+            embedding=embedding,
             identity=(embedding * faces.embedding).sum(1),
             identity_to_inversion=(embedding * faces.embedding_of_inversion).sum(1),
             failures=tuple(goal.failures) or ("",) * len(faces),
@@ -146,6 +147,15 @@ class EditingPipeline:
         if isinstance(self.editor, MaskEditor):
             return self.editor.mask_of(picture)
         return self.domain.parse(self.domain.resized(picture))
+
+    def _code(self, image: Tensor) -> Tensor:
+        """Latent codes (B, L, D) of aligned faces: the encoder's. In a domain without one, those that the editor joins
+        of what it reads from the pictures, if it reads no codes."""
+        if self.domain.has("encoder") or self.editor.reads_code:
+            return self.domain.encode(image)
+        none = image.new_zeros(len(image), self.domain.styles, self.domain.style_dim)
+        condition = self.editor.read(none, image)
+        return self.editor.move(self.editor.prepare(none, condition, image), condition, condition)
 
     def _read(self, latent: Tensor, picture: Tensor, reduced: Tensor) -> Tensor:
         """The condition of the generator's pictures, given at its own side and at side S."""

@@ -65,8 +65,8 @@ class EditRun:
             smallest = getattr(aligner, "smallest_face", None)
             found = f"{settings.choice} {getattr(aligner, 'detector', '')}" + (f" {smallest}" if smallest else "")
             selection = "aligned" if settings.aligned else found
-        labels = [request.label for request in self.requests]
-        self.outputs = Outputs(folder, labels, settings, metadata["hash"], selection)
+        asked = {request.label: request.described() for request in self.requests}
+        self.outputs = Outputs(folder, asked, settings, metadata["hash"], selection)
         self.sheet = SheetWriter(folder, ["photo", "inversion", *(request.title for request in self.requests)])
         self._reader = Reader(pipeline, self.outputs, settings, metadata["fingerprints"]["generator"])
         self._editor = FaceEditor(pipeline, self.requests, settings, metadata)

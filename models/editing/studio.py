@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -26,28 +26,27 @@ from torch import Tensor
 from models.domain import PARTS
 from models.editing.aligners import searching_aligner
 from models.editing.alignment import AlignedFace, AlignmentError, Frame
+from models.editing.asked import Asked, request_of
 from models.editing.face_alignment import Detector
 from models.editing.face_choice import FaceChoice, check_face_choice
-from models.editing.given_masks import AnyMask, OneMask
+from models.editing.given_masks import AnyMask
 from models.editing.inversion import Edited, Inversion
 from models.editing.measures import measured_edit, measured_inversion
 from models.editing.paste_back import PasteMode, paste_back
 from models.editing.pipeline import EditingPipeline
-from models.editing.requests.attributes import AttributeRequest, sweep_values
-from models.editing.requests.base import JointRequest, Request, RequestError
-from models.editing.requests.mask import MaskRequest
-from models.editing.requests.style import StyleRequest, checked_share
+from models.editing.requests.attributes import sweep_values
+from models.editing.requests.base import Request, RequestError
 from models.editing.sources import AnyPicture, Source, source_of
-from models.editing.wanted import Wanted, number_of, target_of
-from models.editors.base import AttributeEditor, mask_editor
+from models.editing.wanted import Wanted, number_of
+from models.editors.base import AttributeEditor
 from models.editors.loading import load_editor
 from utils.devices import pick_device
 from utils.images import to_pillow, to_tensor
 from utils.options import PRECISIONS, Precision
 from utils.provenance import save_marked
 
-Asked = Request | Mapping[str, Wanted]
 Style = tuple["Face | AnyPicture", float]  # whose, and how far towards it
+Identity: TypeAlias = "Face | AnyPicture | tuple[Face | AnyPicture, float]"  # whose, and how far
 
 
 class ForeignFace(AlignmentError):
@@ -190,6 +189,7 @@ class Studio:
         *,
         mask: AnyMask | None = None,
         style: Style | None = None,
+        identity: Identity | None = None,
         force: bool = False,
         **targets: Wanted,
     ) -> list[Edit]:
@@ -207,6 +207,8 @@ class Studio:
                 side.
             style: a face or a picture, and how far to go towards its style, 0 to 1.5; of editors of masks. With a mask
                 it is one edit of both.
+            identity: whose the faces get, of editors of identities: a face, a picture, or "random:SEED" for one that
+                nobody has; or a pair of it and how far to go there, 0 to 1.
             force: edit pictures that do not look like faces of this domain.
             targets: attribute → value (0 absent, 1 present, may leave [0, 1]), "flip" or a target.
         Raises:
@@ -214,7 +216,7 @@ class Studio:
             RequestError: nothing is asked for, or something that the editor does not take.
             PhotoError: the mask or the other picture cannot be used.
         """
-        request = self.request(asked, mask=mask, style=style, **targets)
+        request = self.request(asked, mask=mask, style=style, identity=identity, **targets)
         self.invert(faces)
         if not force and (foreign := next((face.foreign for face in faces if face.foreign), None)):
             raise ForeignFace(foreign)
@@ -237,6 +239,7 @@ class Studio:
         *,
         mask: AnyMask | None = None,
         style: Style | None = None,
+        identity: Identity | None = None,
         **targets: Wanted,
     ) -> Request:
         """The request that the arguments of `edit` stand for.
@@ -245,50 +248,15 @@ class Studio:
             RequestError: nothing is asked for, or something that the editor does not take.
             PhotoError: the mask or the other picture cannot be used.
         """
-        given = {"mask": mask, "style": style, **targets}
-        named = [name for name, value in given.items() if value is not None]
-        if isinstance(asked, Request):
-            if named:
-                raise RequestError(f"a request and {', '.join(named)} at once; choose one")
-            return asked
-        if not isinstance(asked or {}, Mapping):
-            form = "a mapping such as {'Smiling': 1}, a request or keywords"
-            raise RequestError(f"an edit is {form}, not {asked!r:.60}")
-        if twice := set(asked or {}) & set(targets):
-            raise RequestError(f"attribute '{min(twice)}' is named twice")
-        if mask is not None or style is not None:
-            if asked or targets:
-                raise RequestError("attributes with a mask or a style at once; choose one")
-            return self._mask_request(mask, style)
-        wanted = {**(asked or {}), **targets}
-        if not self.attributes:
-            taken = ", ".join(self.requests)
-            if not wanted:
-                raise RequestError(f"no edit is asked for; this editor takes: {taken}")
-            raise RequestError(f"this editor takes no attribute requests; it takes: {taken}")
-        if not wanted:
-            raise RequestError(f"no edit is asked for; this editor has the attributes {', '.join(self.attributes)}")
-        for name in wanted:
-            _check_type("attribute", name, str, "a name")
-        return AttributeRequest.of({name: target_of(name, value) for name, value in wanted.items()})
+        others = {"mask": mask, "style": style, "identity": identity}
+        return request_of(self.pipeline, asked, targets, others, self._given_face)
 
-    def _mask_request(self, mask: AnyMask | None, style: Style | None) -> Request:
-        for name, value in (("mask", mask), ("style", style)):
-            if value is not None and name not in self.requests:
-                raise RequestError(f"this editor takes no {name} requests; it takes: {', '.join(self.requests)}")
-        parts: list[Request] = []
-        if mask is not None:
-            parts.append(MaskRequest(OneMask.read(mask, mask_editor(self.pipeline.editor).mask_side)))
-        if style is not None:
-            if not isinstance(style, list | tuple) or len(style) != 2:
-                raise RequestError(f"style: must be a pair (face or picture, share of its style), not {style!r:.60}")
-            other, share = style
-            if isinstance(other, Face):
-                self._check_own("style", other, "a face and its share")
-            face = other if isinstance(other, Face) else self.find(other, "largest")[0]
-            share = checked_share(share, f"style {share!r:.60}")
-            parts.append(StyleRequest.of(face.inverted.rest[0], share))
-        return parts[0] if len(parts) == 1 else JointRequest(tuple(parts))
+    def _given_face(self, name: str, given: Any) -> Inversion:
+        """The inversion of a face that a keyword is given: one of this studio, or the largest in a picture."""
+        if isinstance(given, Face):
+            self._check_own(name, given, "a face or a picture")
+            return given.inverted
+        return self.find(given, "largest")[0].inverted
 
 
 @dataclass(eq=False)
@@ -372,17 +340,18 @@ class Face:
         *,
         mask: AnyMask | None = None,
         style: Style | None = None,
+        identity: Identity | None = None,
         force: bool = False,
         **targets: Wanted,
     ) -> Edit:
-        """The face with other attributes, or with another mask or style, see `Studio.edit`.
+        """The face with other attributes, or with another mask, style or identity, see `Studio.edit`.
 
             >>> [face] = Studio.open().find("pretrained/avatars/samples/face-02.png")
             >>> edit = face.edit({"Smiling": "flip"}, Young=1)
             >>> edit.request.label
             'Smiling=flip0.2,Young=1'
         """
-        return self.studio.edit([self], asked, mask=mask, style=style, force=force, **targets)[0]
+        return self.studio.edit([self], asked, mask=mask, style=style, identity=identity, force=force, **targets)[0]
 
     def sweep(
         self,
@@ -480,6 +449,11 @@ class Edit:
         """Cosine between the identity embeddings of the edited face and the photograph's."""
         return float(self.result.identity[0])
 
+    def identity_to(self, other: Face) -> float:
+        """Cosine between the identity embeddings of the edited face and of another face's photograph."""
+        self.face.studio._check_own("other", other, "a face")
+        return float((self.result.embedding * other.inverted.embedding).sum())
+
     def save(self, path: str | Path) -> None:
         """Write the edited face as PNG that states how it was edited.
 
@@ -491,8 +465,9 @@ class Edit:
         record = {
             "editor": studio.metadata["hash"],
             "label": self.request.label,
+            "asked": self.request.described(),
             "face": measured_inversion(self.face.inverted, 0, editor),
-            "edit": measured_edit(self.result, 0, editor),
+            "edit": measured_edit(self.result, 0, editor, self.request),
             "aligned": True,
         }
         save_marked(Path(path), self.picture, f"Face edited with SDFlow: {self.request.label}", record)

@@ -28,6 +28,15 @@ class MaskEditor(Protocol):
         """The condition (B, …) of masks (B, side, side)."""
 
 
+@runtime_checkable
+class IdentityEditor(Protocol):
+    """An editor whose condition is an identity vector of unit length."""
+
+    @property
+    def identity_dim(self) -> int:
+        """Size of the identity vector."""
+
+
 class Editor(nn.Module, ABC):
     """Splits a face into a condition, which can be changed, and the rest, and joins the rest with another condition.
 
@@ -142,4 +151,15 @@ def mask_editor(editor: Editor) -> MaskEditor:
     """
     if not isinstance(editor, MaskEditor):
         raise ValueError(f"this needs an editor of masks; {editor.title} takes: {', '.join(editor.requests)}")
+    return editor
+
+
+def identity_editor(editor: Editor) -> IdentityEditor:
+    """The same editor, for callers that need identities.
+
+    Raises:
+        ValueError: its condition is something else.
+    """
+    if not isinstance(editor, IdentityEditor):
+        raise ValueError(f"this needs an editor of identities; {editor.title} takes: {', '.join(editor.requests)}")
     return editor

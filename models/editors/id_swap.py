@@ -43,6 +43,10 @@ class IDSwapEditor(Editor):
         sizes = {"identity_dim": encoder.identity_dim, "attribute_dim": encoder.attribute_dim}
         return cls(encoder, stored.network("mapper", **sizes), stored.domain.styles)
 
+    @property
+    def identity_dim(self) -> int:
+        return self.encoder.identity_dim
+
     @torch.no_grad()
     def read(self, w: Tensor, image: Tensor) -> Tensor:
         """The identity vectors (B, identity_dim) of pictures (B, 3, S, S)."""

@@ -127,7 +127,8 @@ def _check_metadata(metadata: Mapping[str, Any], source: str) -> None:
             convert(metadata.get(key, {}), form)
         except Unfit as error:
             raise WeightsError(f"{source}: no editor's file: its metadata's {key}{error.path} {error}") from None
-    if not metadata["fingerprints"].keys() >= {"generator", "encoder"}:
+    networks = {part for part in ("generator", "encoder") if part == "generator" or part in metadata["domain"]}
+    if not metadata["fingerprints"].keys() >= networks:
         raise WeightsError(f"{source}: no editor's file: it does not say which generator and encoder it belongs to")
 
 

@@ -14,6 +14,7 @@ from models.encoders.irse import IRSETrunk, Widths, halved, irse_trunk_sizes
 from utils.ranges import Long, Side, Size, Stages
 
 _SLOPE = 0.2  # of the leaky ReLUs
+_SMALLEST = 64
 
 
 class SwapEncoder(IRSETrunk):
@@ -27,7 +28,9 @@ class SwapEncoder(IRSETrunk):
         identity_dim, attribute_dim: sizes of the two vectors.
         identity_width: channels of the map from which the identity is read.
         attribute_widths: channels of the attribute head's two convolutions.
-        input_side: side of the images.
+        input_side: side of the images, at least 64.
+    Raises:
+        ValueError: a smaller side, of which the attribute head's convolutions leave nothing.
     """
 
     def __init__(
@@ -40,6 +43,8 @@ class SwapEncoder(IRSETrunk):
         attribute_widths: Annotated[Sequence[Size], Long(2, 2)] = (1024, 2048),
         input_side: Side = 256,
     ) -> None:
+        if input_side < _SMALLEST:
+            raise ValueError(f"a swap encoder takes images of {_SMALLEST} pixels or more, not {input_side}")
         super().__init__(layers, widths)
         self.identity_dim, self.attribute_dim, self.input_side = identity_dim, attribute_dim, input_side
         features, (first, second) = widths[-1], attribute_widths

@@ -23,7 +23,7 @@ from training.landmark_distance import LandmarkDistance
 from training.method import Batch, Items, Phase
 from training.picture_distance import PictureDistance
 from utils.config import ConfigError, as_section
-from utils.images import grid
+from utils.images import at_side, grid
 from utils.paths import resolve
 from utils.ranges import Ascending, Betas, Between, Count, FileName, Fraction, Positive, Size, Whole
 
@@ -49,7 +49,8 @@ class IDSwapMethod(EditorMethod):
     which updates its running statistics, as published.
 
     Args:
-        encoder, mapper: sections of E and M; sizes that follow from the other or from the domain are left out.
+        encoder, mapper: sections of E and M; sizes that follow from the other or from the domain are left out. Pictures
+            of another side than E's are resized.
         terms: which are computed; their weights are the config's `training.loss_weights`.
         learning_rate, betas: of Adam.
         share: of MS-SSIM in `mixed`.
@@ -95,14 +96,14 @@ class IDSwapMethod(EditorMethod):
         if kernel % 2 == 0 and kernel:
             raise ConfigError(f"method.kernel: must be odd, not {kernel}")
         self.terms = terms
-        sizes = {"input_side": domain.image_side}
-        self.encoder = build_network(as_section(encoder, "method.encoder"), domain, SwapEncoder, **sizes)
+        encoder = {"input_side": domain.image_side, **encoder}
+        self.encoder = build_network(as_section(encoder, "method.encoder"), domain, SwapEncoder)
         sizes = {"identity_dim": self.encoder.identity_dim, "attribute_dim": self.encoder.attribute_dim}
         self.mapper = build_network(as_section(mapper, "method.mapper"), domain, LatentMapper, **sizes)
         if self.mapper.rows not in (1, domain.styles):
             raise ConfigError(f"method.mapper.rows: must be 1 or {domain.styles}, the domain's styles")
         self.parts = tuple(part for part in ("generator", "encoder") if domain.has(part))
-        self.sections = {"encoder": {**encoder, "input_side": domain.image_side}, "mapper": mapper}
+        self.sections = {"encoder": encoder, "mapper": mapper}
         self.distance = PictureDistance(domain, features, resolve(lpips_trunk))
         named = LANDMARK in terms
         self.landmarks = LandmarkDistance.of_file(resolve(landmarks), domain.device) if named else None
@@ -139,8 +140,8 @@ class IDSwapMethod(EditorMethod):
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
         a, b = self.halves(batch["image"])
-        identity, own = self.encoder(a)
-        _, other = self.encoder(b)
+        identity, own = self.encoder(at_side(a, self.encoder.input_side))
+        _, other = self.encoder(at_side(b, self.encoder.input_side))
         code = self.mapper.code(torch.cat([identity, identity]), torch.cat([own, other]), self.domain.styles)
         rebuilt, hybrid = self.domain.synthesise(code).chunk(2)
         return {name: getattr(self, f"_{name}")(rebuilt, hybrid, a, b) for name in self.terms}

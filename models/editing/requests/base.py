@@ -7,9 +7,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from models.editing.inversion import Inversion
@@ -44,9 +45,13 @@ class Request(ABC):
         label: short text without spaces or slashes for file names and reports, see `as_label`. Finished pictures are
             kept by label: two requests with one label must give the same edit.
         title: text for people; commas may become line breaks.
+        changes_identity: whether it asks for another person, so that it is no fault if one is seen.
+        picture: the other face that it is about, where there is one.
     """
 
     label: str
+    changes_identity: ClassVar[bool] = False
+    picture: Image.Image | None = None
 
     @property
     def title(self) -> str:
@@ -59,6 +64,11 @@ class Request(ABC):
     @abstractmethod
     def resolve(self, faces: Inversion, editor: Editor) -> Goal:
         """The target condition of each face, and the rest of the face: its own unless the request is for another."""
+
+    def measured(self, embedding: Tensor) -> dict[str, float]:
+        """What a report says of an edit with this identity embedding (E,) that it says of no other kind; nothing unless
+        overridden."""
+        return {}
 
 
 @dataclass(frozen=True)

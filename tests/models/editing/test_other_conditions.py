@@ -59,7 +59,7 @@ class MaskEditor(Editor):
         brightness = F.adaptive_avg_pool2d(image.mean(1, keepdim=True), 4)[:, 0]
         return torch.bucketize(brightness, torch.tensor([-0.05, 0.05]))
 
-    def prepare(self, w: Tensor, condition: Tensor) -> Tensor:
+    def prepare(self, w: Tensor, condition: Tensor, image: Tensor | None = None) -> Tensor:
         return w - self._code(condition)
 
     def move(self, rest: Tensor, condition: Tensor, target: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def test_a_module_in_the_folder_is_a_kind(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(requests, "__path__", [*requests.__path__, str(tmp_path)])
     requests.kinds.cache_clear()
     try:
-        assert list(requests.kinds()) == ["attributes", "mask", "style", "another"]
+        assert list(requests.kinds()) == ["attributes", "identity", "mask", "style", "another"]
         with pytest.raises(RequestError, match="this editor .linear directions. takes no other requests; it takes"):
             asked("--another", "1")
     finally:
