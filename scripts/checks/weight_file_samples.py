@@ -44,7 +44,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "mask_encoder": {"outputs": 19, "side": 32, "stages": 2, "width": 3},
     "swap_encoder": {
         "layers": [1, 2, 1, 1], "widths": [4, 6, 8, 10, 12], "identity_dim": 8, "attribute_dim": 32,
-        "identity_width": 4, "attribute_widths": [6, 10], "input_side": 32,
+        "identity_width": 4, "attribute_widths": [6, 10], "input_side": 64,
     },
     "latent_mapper": {"identity_dim": 8, "attribute_dim": 32, "hidden": [16, 12], "style_dim": 8},
     "mobilefacenet": {
