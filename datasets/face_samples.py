@@ -22,7 +22,6 @@ from models.stylegan2.generator import Generator as StyleGAN2
 from utils.files import write_atomically
 from utils.images import to_bytes
 
-MEAN_OF, PSI = 409_600, 0.5  # as published
 _PORTION = 4096  # z that are mapped at once
 _PER_FOLDER = 1000  # files of the published layout
 _MEAN = "mean"
@@ -75,19 +74,21 @@ class Sampling:
         seed: of the faces and of the mean.
         psi: ψ.
         batch_size: faces drawn at once.
+        teacher: keep the teacher's probabilities, too.
     """
 
     seed: int
     psi: float
     batch_size: int
+    teacher: bool = False
 
 
 @torch.no_grad()
 def sample_shard(domain: Domain, numbers: range, mean: Tensor, sampling: Sampling) -> Shard:
-    """The faces with these numbers: codes, pictures and, where the domain has a teacher, its probabilities."""
-    outputs = domain.classifier_outputs if domain.has("teacher") else ()
+    """The faces with these numbers."""
+    outputs = domain.classifier_outputs if sampling.teacher else ()
     codes, images, decisions = [], [], []
-    for first in range(0, len(numbers), sampling.batch_size):
+    for first in range(0, len(numbers), sampling.batch_size):  # the same batches whenever the shard is drawn
         part = numbers[first : first + sampling.batch_size]
         z = drawn_z(sampling.seed, part, domain.generator.z_dim).to(domain.device)
         w = truncated_codes(domain.generator, z, mean.to(domain.device), sampling.psi)

@@ -61,8 +61,8 @@ class IDSwapMethod(EditorMethod):
         crops: squares a step.
         crop_shares: sides of the smallest and of the largest square as shares of the picture's.
         crop_side: to which squares are resized.
-        pairs: `random`, or `published`: both halves change roles in odd epochs. With `training.shuffle` off the pairs
-            are the same in all epochs then.
+        pairs: `random`, or `published`: both halves change roles in odd epochs. With `training.shuffle` off and no
+            `training.accumulate`, the pairs are the same in all epochs then.
         freeze_statistics_after: steps after which E's batch normalisation stays as it is, as in the published training,
             where it happens after 200; 0: never.
     Raises:
@@ -135,7 +135,7 @@ class IDSwapMethod(EditorMethod):
         if len(image) % 2 or len(image) < 4:
             raise ConfigError(f"training.batch_size: pairs need an even number of faces, at least 4, not {len(image)}")
         first, second = image.chunk(2)
-        odd_epoch = self._step * len(image) // self._faces % 2
+        odd_epoch = self._step // max(self._faces // len(image), 1) % 2
         return (second, first) if self.pairs == "published" and odd_epoch else (first, second)
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
