@@ -26,6 +26,14 @@ Other editors:
     identity                1 − cos                             AdaTrans; pSp (2020), 4           identity
     perceptual              Σ ‖f(x) − f(y)‖², f of unit norm    LPIPS (2018), 1                   perceptual
 
+ID swap ("Controllable face image editing in a disentanglement way"); x1 = G(M(i_A, a_A)), x2 = G(M(i_A, a_B)):
+
+    mixed                   0.9 (1 − MS-SSIM) + 0.1 mean |x1−A| —                                 structural_similarity
+    perceptual              LPIPS of x1 and A                   LPIPS (2018), 1                   lpips
+    identity_2              1 − cos of h(x2) and h(A)           L_id_2                            high_frequency
+    attribute               LPIPS of squares of x2 and B        L_attr                            patches
+    landmark                ‖points of x2 − those of B‖²        2005.07728, L_landmarks           landmarks
+
 Networks of a domain:
 
     generator,              −log σ(D(G(z))), and                GAN (2014), 1 and section 3       adversarial

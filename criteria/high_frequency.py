@@ -22,8 +22,14 @@ def high_frequency(image: Tensor, kernel: int = PUBLISHED_KERNEL) -> Tensor:
             the picture is 0.
     """
     grey = (image * image.new_tensor(_GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    blurred = F.conv2d(grey, gaussian_kernel(kernel).to(image).view(1, 1, kernel, kernel), padding=kernel // 2)
-    return (grey - blurred).expand(-1, 3, -1, -1)
+    return (grey - blurred(grey, kernel)).expand(-1, 3, -1, -1)
+
+
+def blurred(image: Tensor, kernel: int = PUBLISHED_KERNEL) -> Tensor:
+    """Pictures (B, C, H, W), each channel blurred by the same Gaussian; arguments as in `high_frequency`."""
+    channels = image.shape[1]
+    weight = gaussian_kernel(kernel).to(image).expand(channels, 1, kernel, kernel)
+    return F.conv2d(image, weight, padding=kernel // 2, groups=channels)
 
 
 @lru_cache

@@ -4,16 +4,20 @@ a Perceptual Metric", 2018), as the package `lpips` computes it, with AlexNet as
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import lpips
 import torch
 from torch import Tensor, nn
 
 from utils.paths import displayed
+from utils.torchvision_operators import torchvision  # noqa: F401 (lpips imports it)
 from utils.weight_files.formats import read_checkpoint
 from utils.weights import WeightsError, freeze
+
+# isort: split
+import lpips
 
 _LAYERS = (0, 3, 6, 8, 10)  # AlexNet's convolutions, each the last layer of a slice
 
@@ -27,7 +31,9 @@ class LPIPS(nn.Module):
 
     def __init__(self, trunk: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the package names the trunk in torchvision's old way
+            self.network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
         if trunk is not None:
             self.network.load_state_dict(_as_slices(trunk), strict=False)
         freeze(self)

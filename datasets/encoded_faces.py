@@ -1,4 +1,4 @@
-"""A folder of shards that `scripts/encode_dataset.py` wrote, as a data set."""
+"""A folder of shards that `scripts/encode_dataset.py` or `scripts/sample_faces.py` wrote, as a data set."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from utils.paths import displayed, resolve
 from utils.ranges import Count, FileName, Whole
 
 MANIFEST = "manifest.json"
+_CODES = {"encoder": "encoded", "generator": "drawn"}  # the network that gave the codes, and how
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -31,7 +32,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         shard_places(manifest)
-        _ = manifest["domain"], int(manifest["image_side"]), manifest["networks"]["encoder"]
+        _ = manifest["domain"], int(manifest["image_side"])
+        if not {*manifest["networks"]} & {*_CODES}:
+            raise KeyError("networks")
     except FileNotFoundError:
         return None
     except (LookupError, TypeError, ValueError, RecursionError) as error:
@@ -61,17 +64,18 @@ class EncodedFaces(Dataset):
     """Aligned faces, latent codes and the teacher's probabilities, read from shards alone.
 
     Neither encoder nor teacher runs: items are `image` (3, S, S) in [−1, 1], `latent` (L, D), `teacher` (A,) in the
-    order of `domain.attributes`, which may be any of the teacher's outputs, and `index`.
+    order of `domain.attributes`, which may be any of the teacher's outputs, and `index`. Faces that
+    were drawn without the teacher have no `teacher`.
 
     Args:
-        folder: output of `scripts/encode_dataset.py`.
+        folder: output of `scripts/encode_dataset.py` or `scripts/sample_faces.py`.
         first, count: the part of the list of photos that is used, failed ones included, so that a photo more or less
             that failed moves no face between training and test.
     Raises:
         ShardError: no such folder, an encoding that is not finished, of another encoder or image side, or no face.
     """
 
-    holds = ("image", "latent", "teacher", "index")
+    holds: tuple[str, ...] = ("image", "latent", "teacher", "index")
 
     def __init__(self, domain: Domain, folder: FileName, first: Whole = 0, count: Count | None = None) -> None:
         self.folder = resolve(folder)
@@ -98,7 +102,10 @@ class EncodedFaces(Dataset):
             raise ShardError(f"{displayed(self.folder)}: no encoded face from number {first} on")
         self._places = np.array(rows)
         shard = self.shards[rows[0][0]]
-        self._columns = output_columns(shard.outputs, domain.attributes, shard.path)
+        if shard.outputs:
+            self._columns = output_columns(shard.outputs, domain.attributes, shard.path)
+        else:
+            self._columns, self.holds = [], ("image", "latent", "index")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -119,10 +126,11 @@ class EncodedFaces(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         place, row = self._places[index].tolist()
         shard = self.shards[place]
+        teacher = {"teacher": shard.row("teacher", row)[self._columns]} if self._columns else {}
         return {
             "image": shard.row("image", row).float().div_(127.5).sub_(1),
             "latent": shard.row("latent", row),
-            "teacher": shard.row("teacher", row)[self._columns],
+            **teacher,
             "index": torch.tensor(index),
         }
 
@@ -132,9 +140,11 @@ def _check(manifest: dict[str, Any], domain: Domain, folder: Path) -> None:
         raise ShardError(
             f"{displayed(folder)}: faces of {manifest['image_side']} pixels, but {domain.name} has {domain.image_side}"
         )
-    ours = domain.fingerprints(("encoder",))["encoder"]
-    if manifest["networks"]["encoder"] != ours:
+    part = next(name for name in _CODES if name in manifest["networks"])
+    theirs, ours = manifest["networks"][part], domain.fingerprints((part,))[part]
+    if theirs != ours:
+        again = {"encoder": "encode again", "generator": "draw others"}[part]
         raise ShardError(
-            f"{displayed(folder)}: encoded with another encoder ({manifest['networks']['encoder']}) than that of "
-            f"{domain.name} ({ours}); encode again with --domain of this one, into another folder"
+            f"{displayed(folder)}: {_CODES[part]} with another {part} ({theirs}) than that of {domain.name} ({ours}); "
+            f"{again} with --domain of this one, into another folder"
         )

@@ -64,10 +64,12 @@ class LatentMapper(nn.Module):
         return vectors.expand(-1, styles, -1)
 
 
-def latent_mapper_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Widths of the mapper whose checkpoint has these keys and shapes: of a file of another project, published sizes
-    of the identity and of one style vector are assumed.
+def latent_mapper_sizes(shapes: Mapping[str, Sequence[int]], identity_dim: int | None = None) -> dict[str, Any]:
+    """Constructor arguments of the mapper whose checkpoint has these keys and shapes, for one style vector.
 
+    Args:
+        identity_dim: size of the identity, which a mapper's file does not tell; by default it has the published share
+            of all numbers, a fifth.
     Raises:
         ValueError: the keys are not those of such a network.
     """
@@ -76,9 +78,12 @@ def latent_mapper_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         raise ValueError("no mapper here: keys 'model.0.weight', 'model.2.weight', … are missing")
     linear = [shapes[f"model.{number}.weight"] for number in numbers]
     inputs, outputs = int(linear[0][1]), int(linear[-1][0])
+    identity_dim = inputs // 5 if identity_dim is None else identity_dim
+    if not 0 < identity_dim < inputs:
+        raise ValueError(f"it takes {inputs} numbers, of which the identity alone has {identity_dim}")
     return {
-        "identity_dim": min(512, inputs - 1),
-        "attribute_dim": inputs - min(512, inputs - 1),
+        "identity_dim": identity_dim,
+        "attribute_dim": inputs - identity_dim,
         "hidden": [int(shape[0]) for shape in linear[:-1]],
         "style_dim": outputs,
         "rows": 1,

@@ -25,7 +25,8 @@ from utils.failures import explain_failures
 from utils.options import CommandParser, input_folder, not_empty
 
 BUILDERS = tuple(
-    f"scripts.checks.golden.{name}" for name in ("stylegan2", "encoders", "flows", "alignment", "peers", "parsing")
+    f"scripts.checks.golden.{name}"
+    for name in ("stylegan2", "encoders", "flows", "alignment", "peers", "parsing", "id_swap")
 )
 
 

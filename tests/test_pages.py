@@ -125,13 +125,14 @@ def train_words(words: list[str], folder: Path) -> list[str] | None:
     domain = Domain(config.section("domain"))
     if not all(domain.weights_path(part).is_file() for part in PARTS if domain.has(part)):
         return None
-    few = [f"{data}.faces.{key}" for data in ("data", "validation") for key in ("count=2", f"cache={folder}/drawn")]
+    nested = ".faces" if "faces" in config.section("data") else ""
+    few = [f"{data}{nested}.{key}" for data in ("data", "validation") for key in ("count=4", f"cache={folder}/drawn")]
     return replaced(words, *few, "--dry-run", *QUIET)
 
 
 def edit_words(words: list[str], folder: Path) -> list[str] | None:
     """Edits of one sample face with an editor that is here."""
-    return None if any("prior-" in word for word in words) else replaced(words, *QUIET)
+    return None if any("pretrained/ffhq" in word for word in words) else replaced(words, *QUIET)
 
 
 def evaluate_words(words: list[str], folder: Path) -> list[str]:

@@ -16,8 +16,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from training.method import Batch, Items
 
 
-def batch_indices(seed: int, size: int, batch_size: int, step: int) -> list[int]:
-    """Indices of the batch of a step: epochs are permutations seeded by (seed, epoch), batches may span two epochs."""
+def batch_indices(seed: int, size: int, batch_size: int, step: int, shuffle: bool = True) -> list[int]:
+    """Indices of the batch of a step: epochs are permutations seeded by (seed, epoch), batches may span two epochs.
+
+    Args:
+        shuffle: where it is off, see `TrainingSettings`; fewer items than a batch has come again in it.
+    """
+    if not shuffle:
+        first = step % max(size // batch_size, 1) * batch_size
+        return [index % size for index in range(first, first + batch_size)]
     first = step * batch_size
     indices: list[int] = []
     while len(indices) < batch_size:
@@ -40,12 +47,13 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 class StepBatches(Sampler[list[int]]):
     """Batches of the steps `first` … `last` − 1."""
 
-    def __init__(self, size: int, batch_size: int, seed: int, first: int, last: int) -> None:
+    def __init__(self, size: int, batch_size: int, seed: int, first: int, last: int, shuffle: bool = True) -> None:
         self.size, self.batch_size, self.seed, self.first, self.last = size, batch_size, seed, first, last
+        self.shuffle = shuffle
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self.first, self.last):
-            yield batch_indices(self.seed, self.size, self.batch_size, step)
+            yield batch_indices(self.seed, self.size, self.batch_size, step, self.shuffle)
 
     def __len__(self) -> int:
         return max(self.last - self.first, 0)
@@ -106,10 +114,10 @@ class StepLoader(DataLoader[Batch | Unreadable]):
 
 
 def step_loader(
-    dataset: Items, batch_size: int, seed: int, first: int, last: int, workers: int, pin: bool
+    dataset: Items, batch_size: int, seed: int, first: int, last: int, workers: int, pin: bool, shuffle: bool = True
 ) -> DataLoader[Batch | Unreadable]:
     """A loader that yields one batch for each of the steps `first` … `last` − 1, or why it cannot be read."""
-    batches = StepBatches(len(dataset), batch_size, seed, first, last)  # type: ignore[arg-type]
+    batches = StepBatches(len(dataset), batch_size, seed, first, last, shuffle)  # type: ignore[arg-type]
     own = torch.Generator().manual_seed(seed)  # else the loader would draw from, and so disturb, the training's
     return StepLoader(
         _Readable(dataset), batch_sampler=batches, num_workers=workers, pin_memory=pin, generator=own,

@@ -148,6 +148,7 @@ class Trainer:
             settings.steps,
             settings.workers,
             self.device.type == "cuda",
+            settings.shuffle,
         )
         with (
             RunLog(

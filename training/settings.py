@@ -21,6 +21,8 @@ class TrainingSettings:
         batch_size: images per step; with `accumulate` > 1 they pass in that many equal portions and their gradients add
             up to the large batch's, except through batch statistics (BatchNorm, minibatch deviation), which are
             those of a portion.
+        shuffle: items come in another order in each epoch; off: in their own, in the same batches in every epoch, and
+            those that fill no batch are left out.
         schedule: `constant`, or `cosine` to zero over all steps; `warmup_steps` rise linearly before.
         loss_weights: factor of each loss term by name; a term that is not named counts once.
         workers: processes that read data (0: the training process itself).
@@ -31,6 +33,7 @@ class TrainingSettings:
     batch_size: Annotated[int, Between(1, 1_000_000)]
     accumulate: Count = 1
     seed: Seed = 0
+    shuffle: bool = True
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: Whole = 0
     loss_weights: dict[str, NonNegative] = field(default_factory=dict)

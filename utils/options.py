@@ -141,7 +141,7 @@ def device(text: str) -> str:
 
 
 def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """The options `--checkpoint`, `--semantic-encoder` and `--domain` of a command, for
+    """The options `--checkpoint`, `--semantic-encoder`, `--mapper` and `--domain` of a command, for
     `models.editors.loading.load_editor`, and `--precision`, for the domain it gives.
 
     Args:
@@ -157,10 +157,17 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
         help="semantic encoder that belongs to a --checkpoint that is a flow alone, as SDFlow publishes it",
     )
     parser.add_argument(
+        "--mapper",
+        type=not_empty,
+        metavar="FILE",
+        help="mapper that belongs to a --checkpoint that is a swap encoder alone, as the identity swap is published "
+        "(default: mlp*.pt beside it)",
+    )
+    parser.add_argument(
         "--domain",
         type=not_empty,
         metavar="CONFIG",
-        help="config of the domain: of these two files (default: configs/domains/ffhq.yaml), or of an editor whose "
+        help="config of the domain: of published files (default: the FFHQ that they belong to), or of an editor whose "
         "networks have moved or that is older than its domain's face parser (default: the one in its file)",
     )
     parser.add_argument(

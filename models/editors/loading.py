@@ -12,11 +12,11 @@ import torch
 from models.domain import Domain
 from models.editors.base import Editor
 from models.editors.catalogue import EDITORS
-from models.editors.published import load_pair, load_s2flow
+from models.editors.published import load_id_swap, load_pair, load_s2flow
 from models.editors.relocation import relocated
 from models.editors.stored import REQUIRED, StoredEditor
 from models.weight_files import kinds_in
-from models.weight_files.kinds import title_of
+from models.weight_files.kinds import title_of, with_article
 from utils.config import Section, Unfit, convert
 from utils.hub import USUAL, located
 from utils.paths import ROOT, displayed
@@ -59,14 +59,16 @@ def load_editor(
     domain_config: str | Path | None = None,
     without: Collection[str] = (),
     weights: str | Path | None = None,
+    mapper: str | Path | None = None,
 ) -> tuple[Editor, Domain, dict[str, Any]]:
     """The editor of a run folder or file (default: the shipped avatar editor), its domain and the file's metadata.
 
     The metadata have two more entries: `file`, its name for messages, and `hash`, a short hash of its bytes.
 
     Args:
-        path: run folder, editor file or address on the hub (see `utils.hub`); S²-Flow's `last_checkpoint.pt`; with a
-            semantic encoder, a file that holds a flow, such as SDFlow's `prior-0010000`.
+        path: run folder, editor file or address on the hub (see `utils.hub`); S²-Flow's `last_checkpoint.pt`; the
+            identity swap's `swap_encoder.pt`; with a semantic encoder, a file that holds a flow, such as SDFlow's
+            `prior-0010000`.
         semantic_encoder: file of the semantic encoder that belongs to the flow (`labeldist-0010000`).
         domain_config: config of the domain of published editors, whose files do not name it; by default FFHQ, with as
             many attributes as the semantic encoder has. For an editor that names its domain: their places now.
@@ -74,19 +76,34 @@ def load_editor(
         weights: folder of the domain's weight files, under the names that its config gives them. Without it, files of
             these names beside the editor, in its folder or its repository on the hub, are taken where the config's are
             not there.
+        mapper: file of the mapper that belongs to the identity swap's encoder; by default the one beside it.
     Raises:
         WeightsError: missing or damaged file, no editor's, or one trained with another generator or encoder.
         ConfigError: the domain cannot be built.
     """
     if semantic_encoder is not None:
+        if mapper is not None:
+            raise WeightsError("a semantic encoder belongs to a flow and a mapper to a swap encoder: give one of them")
         if path is None:
             raise WeightsError("a semantic encoder alone is no editor: give the flow it belongs to as well")
         files = located(path), located(semantic_encoder)
         return load_pair(*files, domain_config, device, without, weights)
+    if mapper is not None and path is None:
+        raise WeightsError("a mapper alone is no editor: give the swap encoder it belongs to as well")
     file = editor_path(path)
     checkpoint = read_checkpoint(file, "python scripts/build_avatars.py trains it" if path is None else "")
+    if checkpoint.is_own and mapper is not None:
+        raise WeightsError(f"{displayed(file)}: this editor brings its own mapper; leave out the other")
     if not checkpoint.is_own:
         kinds = kinds_in(checkpoint)
+        if "swap_encoder" in kinds:
+            mapper_file = None if mapper is None else located(mapper)
+            return load_id_swap(checkpoint, mapper_file, domain_config, device, without, weights)
+        if mapper is not None or "latent_mapper" in kinds:
+            raise WeightsError(
+                f"{displayed(file)}: {with_article(title_of(kinds[0]))}; a mapper makes an editor together with its "
+                "swap encoder: --checkpoint ENCODER --mapper FILE"
+            )
         if "mask_encoder" in kinds:
             return load_s2flow(checkpoint, domain_config, device, without, weights)
         what = "a flow" if kinds[0] == "continuous_flow" else f"a network ({title_of(kinds[0])})"

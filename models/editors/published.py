@@ -11,11 +11,14 @@ import torch
 
 from models.domain import Domain
 from models.editors.base import Editor
+from models.editors.id_swap import IDSwapEditor
 from models.editors.relocation import config_path, relocated
 from models.editors.s2flow import S2FlowEditor
 from models.editors.sdflow import SDFlowEditor, solving_for_edits
 from models.editors.stored import editor_metadata
+from models.encoders.swap_encoder import SwapEncoder
 from models.flows.cnf import ContinuousFlow
+from models.latent_mapper import LatentMapper
 from models.parsing.mask_encoder import MaskEncoder
 from models.semantic_encoder import SemanticEncoder
 from models.weight_files import LoadedNetwork, load_network, network_in
@@ -24,6 +27,8 @@ from utils.paths import displayed
 from utils.weight_files.formats import Checkpoint, read_checkpoint
 from utils.weights import WeightsError, freeze
 
+_ID_SWAP_DOMAIN = "configs/domains/ffhq_256.yaml"
+_ENCODER_NAME, _MAPPER_NAME = "swap_encoder", "mlp"  # how the identity swap's files are called
 PUBLISHED_DOMAINS = {5: "configs/domains/ffhq.yaml", 3: "configs/domains/ffhq_3.yaml"}  # by number of attributes
 _S2FLOW_DOMAIN = "configs/domains/ffhq_s2flow.yaml"
 
@@ -105,6 +110,72 @@ def load_s2flow(
         "hash": hashlib.sha256(file.read_bytes()).hexdigest()[:16],
     }
     return editor, domain, metadata
+
+
+def load_id_swap(
+    checkpoint: Checkpoint,
+    mapper_file: Path | None,
+    domain_config: str | Path | None,
+    device: torch.device | str,
+    without: Collection[str],
+    weights: str | Path | None,
+) -> tuple[Editor, Domain, dict[str, Any]]:
+    """An identity swap of two files; arguments and results as of `load_editor`.
+
+    Args:
+        checkpoint: the encoder.
+        mapper_file: the mapper; by default the file beside the encoder whose name ends as the encoder's, or `mlp.pt`.
+    Raises:
+        WeightsError: one of the two is missing, or they do not fit each other or the domain.
+        ConfigError: the domain cannot be built.
+    """
+    file = checkpoint.path
+    mapper_file = mapper_beside(file) if mapper_file is None else mapper_file
+    read = {"encoder": network_in(checkpoint, "swap_encoder"), "mapper": load_network(mapper_file, "latent_mapper")}
+    encoder, mapper = read["encoder"].module, read["mapper"].module
+    assert isinstance(encoder, SwapEncoder) and isinstance(mapper, LatentMapper)
+    numbers = encoder.identity_dim + encoder.attribute_dim
+    if mapper.identity_dim + mapper.attribute_dim != numbers:
+        raise WeightsError(
+            f"{displayed(mapper_file)}: this mapper takes {mapper.identity_dim + mapper.attribute_dim} numbers, "
+            f"{displayed(file)} gives {numbers}"
+        )
+    mapper.identity_dim, mapper.attribute_dim = encoder.identity_dim, encoder.attribute_dim
+    domain = _domain(_ID_SWAP_DOMAIN if domain_config is None else domain_config, file, device, weights)
+    if mapper.style_dim != domain.style_dim:
+        raise WeightsError(
+            f"{displayed(mapper_file)}: this mapper makes styles of {mapper.style_dim}, "
+            f"the generator of domain '{domain.name}' has {domain.style_dim}"
+        )
+    for network in (encoder, mapper):
+        freeze(network.to(domain.device))
+    editor = IDSwapEditor(encoder, mapper, domain.styles)
+    networks = {name: {"name": loaded.kind, **loaded.sizes} for name, loaded in read.items()}
+    parts = [part for part in ("generator", "encoder") if domain.has(part) and part not in without]
+    digest = hashlib.sha256(file.read_bytes() + mapper_file.read_bytes())
+    metadata = {
+        **editor_metadata(editor.name, (), domain, networks, parts, {}),
+        "file": f"{displayed(file)} with {displayed(mapper_file)}",
+        "hash": digest.hexdigest()[:16],
+    }
+    return editor, domain, metadata
+
+
+def mapper_beside(file: Path) -> Path:
+    """The mapper that belongs to an encoder's file, for `swap_encoder_19_225000_52.pt` `mlp_19_225000_52.pt`.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    ending = file.stem.removeprefix(_ENCODER_NAME) if file.stem.startswith(_ENCODER_NAME) else ""
+    names = list(dict.fromkeys(f"{_MAPPER_NAME}{end}{file.suffix}" for end in (ending, "")))
+    found = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
+    if found is None:
+        raise WeightsError(
+            f"{displayed(file)}: an encoder of another project, which makes an editor together with its mapper: "
+            f"--checkpoint ENCODER --mapper FILE (beside it there is no {' or '.join(names)})"
+        )
+    return found
 
 
 def _domain(config: str | Path, file: Path, device: torch.device | str, weights: str | Path | None) -> Domain:

@@ -73,9 +73,12 @@ class SwapEncoder(IRSETrunk):
         )
         self.add_module("body", self._modules.pop("body"))  # the published order: the body is last
 
-    def lengths_and_vectors(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Lengths (B,) of the two heads' outputs, and the outputs over their lengths, see `forward`."""
-        features = self.stages(image)[-1]
+    def heads(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Lengths (B,) of the two heads' outputs, and the outputs over their lengths, see `forward`.
+
+        Args:
+            features: the trunk's last map (B, F, S / 16, S / 16).
+        """
         identity, attribute = self.output_layer(features), self.output_layer2(features)
         lengths = identity.norm(dim=1), attribute.norm(dim=1)
         return *lengths, identity / lengths[0][:, None], attribute / lengths[1][:, None]
@@ -91,7 +94,8 @@ class SwapEncoder(IRSETrunk):
                 f"this network takes images of {self.input_side} x {self.input_side}, "
                 f"not {image.shape[2]} x {image.shape[3]}"
             )
-        _, _, identity, attribute = self.lengths_and_vectors(image.contiguous(memory_format=torch.channels_last))
+        features = self.stages(image.contiguous(memory_format=torch.channels_last))[-1]
+        _, _, identity, attribute = self.heads(features)
         return identity, attribute
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from models import NETWORKS
 from models.weight_files.kinds import KINDS, Kind, kind_of, prefix_of_network, unsupported, with_article
 from utils.config import Section
+from utils.weight_files.foreign import whole_model
 from utils.weight_files.formats import Checkpoint
-from utils.weight_files.names import PersistentModule
+from utils.weight_files.names import PersistentModule, WholeModule
 from utils.weight_files.refusal import RefusedFile, shown
 from utils.weight_files.stored_tensor import AnyTensor, StoredTensor, read_tensors
 
@@ -149,6 +150,8 @@ def find_networks(checkpoint: Checkpoint, preferred: str = "") -> tuple[list[Fou
             found.append(Found(kind, where, part, settings=settings or options, arguments=arguments))
             if len(found) > _MOST_NETWORKS:
                 raise RefusedFile(f"holds more than {_MOST_NETWORKS} networks, more than any known file")
+    if not found and isinstance(checkpoint.content, WholeModule):
+        raise RefusedFile(whole_model(checkpoint.content.class_name))
     means = {key.removesuffix(MEAN): others.pop(key) for key in list(others) if f".{key}".endswith(f".{MEAN}")}
     for network in found:
         mean = network.state.pop(MEAN, _nearest(means, network.place))

@@ -13,9 +13,12 @@ from models.adatrans import adatrans_sizes
 from models.classifiers import attribute_classifier_sizes
 from models.encoders.latent_discriminator import latent_discriminator_sizes
 from models.encoders.psp import psp_sizes
+from models.encoders.swap_encoder import swap_encoder_sizes
 from models.flows.cnf import flow_sizes
 from models.flows.realnvp import realnvp_sizes
 from models.identity import iresnet_identity_sizes, irse_identity_sizes
+from models.landmarks import mobilefacenet_sizes
+from models.latent_mapper import latent_mapper_sizes
 from models.latent_transformer import latent_classifier_sizes, latent_transformer_sizes
 from models.parsing.face_parser import face_parser_sizes
 from models.parsing.mask_encoder import mask_encoder_sizes
@@ -99,6 +102,19 @@ def _encoder_summary(sizes: Mapping[str, Any]) -> str:
 def _identity_summary(sizes: Mapping[str, Any]) -> str:
     side, blocks = sizes["input_side"], "-".join(str(n) for n in sizes["layers"])
     return f"{side} x {side} pixels to {sizes['embedding_dim']} numbers, blocks {blocks}"
+
+
+def _swap_encoder_summary(sizes: Mapping[str, Any]) -> str:
+    side, vectors = sizes["input_side"], f"{sizes['identity_dim']} of identity and {sizes['attribute_dim']} of the rest"
+    return f"{side} x {side} pixels to {vectors}, blocks {'-'.join(str(n) for n in sizes['layers'])}"
+
+
+def _latent_mapper_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['identity_dim'] + sizes['attribute_dim']} numbers to one style of {sizes['style_dim']}"
+
+
+def _mobilefacenet_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['input_side']} x {sizes['input_side']} pixels to {sizes['points']} points"
 
 
 def _classifier_summary(sizes: Mapping[str, Any]) -> str:
@@ -205,11 +221,34 @@ KINDS: tuple[Kind, ...] = (
         _encoder_summary,
     ),
     Kind(
+        "swap_encoder",
+        "swap encoder",
+        ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.7.weight", "output_layer2.7.weight"),
+        _by_shape(swap_encoder_sizes),
+        _swap_encoder_summary,
+    ),
+    Kind(
+        "latent_mapper",
+        "swap mapper",
+        ("model.0.weight", "model.2.weight"),
+        _by_shape(latent_mapper_sizes),
+        _latent_mapper_summary,
+        only=r"model\.\d+\.(weight|bias)",
+    ),
+    Kind(
+        "mobilefacenet",
+        "MobileFaceNet",
+        ("conv_23.conv.conv.weight", "conv_6_sep.conv.weight", "output_layer.conv_6_dw.conv.weight"),
+        _by_shape(mobilefacenet_sizes),
+        _mobilefacenet_summary,
+    ),
+    Kind(
         "ir_se_identity",
         "face recognition network (IR-SE)",
         ("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight"),
         _by_shape(irse_identity_sizes),
         _identity_summary,
+        only=r"(?!output_layer2\.).+",  # which the identity swap's encoder has
     ),
     Kind(
         "iresnet_identity",

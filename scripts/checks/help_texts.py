@@ -24,6 +24,7 @@ COMMANDS = (
     *("scripts/inspect_checkpoint.py", "scripts/convert_checkpoint.py", "scripts/build_avatars.py"),
     *("scripts/benchmark.py", "scripts/study_avatars.py", "scripts/check_golden.py", "scripts/page.py"),
     "scripts/generate.py",
+    "scripts/sample_faces.py",
     "scripts/publish.py",
 )
 WIDTH = 120  # characters, whatever the terminal's width

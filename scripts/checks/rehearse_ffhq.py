@@ -3,7 +3,7 @@
 
     python scripts/checks/rehearse_ffhq.py PHOTOS                photographs of faces; results in output/rehearsal
 
-The stand-ins have the formats, the keys and the sizes of the public files and random weights (4 GB; deleted again
+The stand-ins have the formats, the keys and the sizes of the public files and random weights (5 GB; deleted again
 unless --keep), so the pictures show no faces: what is rehearsed is that every file is read, that each command runs to
 its end, how long it takes and how much memory. Each stage is a command of this project in a process of its own:
 
@@ -12,6 +12,9 @@ inspect      inspect_checkpoint.py recognises each
 edit         edit.py on the photographs with the published editor's two files, pasted back; aligned faces are saved
 train        two steps of configs/sdflow/ffhq.yaml, two faces at a time, 16 a step (training.accumulate)
 evaluate     evaluate.py on four of the aligned faces with the editor just trained
+swap         edit.py with the published identity swap's two files: the first aligned face in each photograph
+sample       sample_faces.py, 12 faces of the identity swap's generator
+swap_train   two steps of configs/id_swap/ffhq_256.yaml on these, six faces a step as published
 
 Exit status: 0 all done, 1 a stage failed or took more memory than it may, 2 wrong usage.
 """
@@ -40,7 +43,8 @@ import yaml
 from tqdm import tqdm
 
 from models import NETWORKS
-from scripts.checks.weight_file_samples import prefixed
+from models.domain import PARTS
+from scripts.checks.weight_file_samples import prefixed, save_whole
 from utils.config import Section, load_config
 from utils.failures import explain_failures
 from utils.files import write_atomically, write_text
@@ -49,9 +53,11 @@ from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
 GIGABYTE = 1e9
-NEEDED_SPACE = 8 * GIGABYTE
+NEEDED_SPACE = 9 * GIGABYTE
 DOMAIN = "configs/domains/ffhq.yaml"
-LIMITS = {"edit": 6.0, "train": 14.0}  # GB
+SWAP_DOMAIN, SWAP_CONFIG = "configs/domains/ffhq_256.yaml", "configs/id_swap/ffhq_256.yaml"
+ALEXNET = "alexnet-owt-7be5be79.pth"
+LIMITS = {"edit": 6.0, "train": 14.0, "swap": 6.0, "swap_train": 14.0}  # GB
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,20 @@ def encoder_file(domain: Mapping[str, Any]) -> dict[str, Any]:
     return {"state_dict": state, "opts": options, "latent_avg": mean}
 
 
+def alexnet_file() -> dict[str, Any]:
+    """As torchvision's: the trunk of LPIPS."""
+    from utils.torchvision_operators import torchvision  # takes seconds
+
+    state: dict[str, Any] = torchvision.models.alexnet(weights=None).state_dict()
+    return state
+
+
 def makers() -> dict[str, Callable[[], Any]]:
     """What each public file holds, by its name, made when it is asked for: together they would fill the memory."""
     domain = load_config(ROOT / DOMAIN).plain()
     method = load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"]
     attributes = len(domain["attributes"])
+    swap_domain, swap = (load_config(ROOT / name).plain() for name in (SWAP_DOMAIN, SWAP_CONFIG))
 
     def state(section: Mapping[str, Any], **sizes: Any) -> Callable[[], Any]:
         return lambda: random_network(section, **sizes).state_dict()
@@ -109,10 +124,22 @@ def makers() -> dict[str, Callable[[], Any]]:
         "model_ir_se50.pth": state({"name": "ir_se_identity"}),
         "prior-0010000": state(method["flow"], semantics=attributes, trainable_end_time=True),
         "labeldist-0010000": state(method["semantic_encoder"], attributes=attributes),
+        Path(swap_domain["generator"]["weights"]).name: lambda: {
+            "g_ema": random_network(swap_domain["generator"]).state_dict()
+        },
+        "swap_encoder.pt": lambda: random_network(swap["method"]["encoder"]),
+        "mlp.pt": lambda: random_network(swap["method"]["mapper"]),
+        "mobilefacenet_model_best.pth.tar": lambda: {
+            "state_dict": random_network({"name": "mobilefacenet"}).state_dict()
+        },
+        ALEXNET: alexnet_file,
     }
 
 
 def _save(content: Any, path: Path) -> None:
+    if isinstance(content, torch.nn.Module):  # published so
+        save_whole(path, content)
+        return
     with path.open("wb") as stream:  # given a path, torch.save refuses one without a suffix
         torch.save(content, stream)
 
@@ -127,12 +154,13 @@ def write_stand_ins(folder: Path) -> None:
             write_atomically(folder / name, partial(_save, content))
 
 
-def stand_in_domain(output: Path, weights: Path) -> Path:
-    """The FFHQ domain's config with the stand-ins for its files."""
-    domain = load_config(ROOT / DOMAIN).plain()
-    for part in ("generator", "encoder", "teacher", "judge", "identity"):
-        domain[part]["weights"] = str(weights / Path(domain[part]["weights"]).name)
-    domain["attributes"], path = list(domain["attributes"]), output / "domain.yaml"
+def stand_in_domain(config: str, output: Path, weights: Path) -> Path:
+    """A domain's config with the stand-ins for its files."""
+    domain = load_config(ROOT / config).plain()
+    for part in PARTS:
+        if part in domain:
+            domain[part]["weights"] = str(weights / Path(domain[part]["weights"]).name)
+    domain["attributes"], path = list(domain["attributes"]), output / f"domain-{Path(config).stem}.yaml"
     write_text(path, yaml.safe_dump(domain))
     return path
 
@@ -189,16 +217,17 @@ def rehearse(output: Path, photos: list[str]) -> list[Measured]:
     in_subprocess(write_stand_ins, weights)
     manifest = output / "weights/manifest.yaml"
     shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
-    domain = stand_in_domain(output, weights)
-    for name in ("edits", "run", "evaluation"):
+    domain = stand_in_domain(DOMAIN, output, weights)
+    for name in ("edits", "run", "evaluation", "swaps", "samples", "swap_run"):
         shutil.rmtree(output / name, ignore_errors=True)
     names = sorted(path.name for path in weights.iterdir())
+    networks = [name for name in names if name != ALEXNET]  # LPIPS is none of this project's networks
     entries = yaml.safe_load(manifest.read_text("utf-8"))["files"]
     known = [key for key, entry in entries.items() if Path(entry["destination"]).name in names]
     editor = ("--checkpoint", str(weights / "prior-0010000"), "--semantic-encoder", str(weights / "labeldist-0010000"))
     found = [
         measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest)),
-        measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in names)),
+        measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in networks)),
         measure(
             "edit",
             *("edit.py", *photos, "-o", str(output / "edits"), *editor, "--domain", str(domain)),
@@ -223,7 +252,32 @@ def rehearse(output: Path, photos: list[str]) -> list[Measured]:
             *("-o", str(output / "evaluation")),
         ),
     ]
-    return found
+    return found + rehearse_swap(output, weights, photos)
+
+
+def rehearse_swap(output: Path, weights: Path, photos: list[str]) -> list[Measured]:
+    """The stages of the identity swap."""
+    domain, samples = stand_in_domain(SWAP_DOMAIN, output, weights), output / "samples"
+    first = next(iter(sorted((output / "edits/aligned").glob("*.png"))), output / "edits/aligned")
+    data = json.dumps({"name": "encoded_faces", "folder": str(samples), "first": 0, "count": 12})
+    return [
+        measure(
+            "swap",
+            *("edit.py", *photos, "-o", str(output / "swaps"), "--checkpoint", str(weights / "swap_encoder.pt")),
+            *("--domain", str(domain), "--identity", str(first)),
+        ),
+        measure(
+            "sample",
+            *("scripts/sample_faces.py", "-o", str(samples), "--domain", str(domain), "--count", "12"),
+            *("--mean-of", "4096"),
+        ),
+        measure(
+            "swap_train",
+            *("train.py", "--config", SWAP_CONFIG, "--run", str(output / "swap_run"), f"domain={domain}"),
+            *(f"data={data}", f"validation={data}", f"method.lpips_trunk={weights / ALEXNET}", "training.steps=2"),
+            *("training.workers=0", "training.preview_images=2"),
+        ),
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,6 +42,15 @@ SIZES: dict[str, dict[str, Any]] = {
     "adatrans": {"styles": 6, "style_dim": 8, "layers": 2, "width": 12},
     "realnvp": {"style_dim": 8, "couplings": 2, "width": 4},
     "mask_encoder": {"outputs": 19, "side": 32, "stages": 2, "width": 3},
+    "swap_encoder": {
+        "layers": [1, 2, 1, 1], "widths": [4, 6, 8, 10, 12], "identity_dim": 8, "attribute_dim": 32,
+        "identity_width": 4, "attribute_widths": [6, 10], "input_side": 64,
+    },
+    "latent_mapper": {"identity_dim": 8, "attribute_dim": 32, "hidden": [16, 12], "style_dim": 8},
+    "mobilefacenet": {
+        "points": 20, "widths": [4, 6, 8], "inner": [5, 6, 7], "units": [1, 2, 1], "residual": [3, 4, 5],
+        "input_side": 32,
+    },
     "deeplab_v3": {"width": 2, "depths": [1, 2, 1, 1], "groups": 2, "head_width": 4},
 }  # fmt: skip
 OPTIONS = {"stylegan_size": 16, "start_from_latent_avg": True, "learning_rate": 1e-4, "exp_dir": "/home/a/b", "w": None}
@@ -235,6 +244,38 @@ def write_tuned(path: Path, state: Mapping[str, Tensor], source: str, place: str
     with nvlabs_modules():
         generator = persistent_tree(state, source, "Generator", _init_kwargs=EasyDict(z_dim=8), img_resolution=16)
         return save(path, {place: generator} if place else generator, legacy)
+
+
+SWAP_CLASSES = {  # of the identity swap's public code
+    "SwapEncoder": "Models.Encoders.Swap_Encoder.Encoder_Swap",
+    "IRSEUnit": "Models.UtilModels.encoders.helpers.bottleneck_IR_SE",
+    "SqueezeExcitation": "Models.UtilModels.encoders.helpers.SEModule",
+    "LatentMapper": "Models.LatentMapper.LatentMapper",
+}
+
+
+def save_whole(path: Path, module: nn.Module, legacy: bool = False, names: Mapping[str, str] = SWAP_CLASSES) -> Path:
+    """`torch.save` of a whole module, whose classes are those of another project and gone afterwards.
+
+    Args:
+        names: name of a class of ours → full name of that which its modules get.
+    """
+    before = dict(sys.modules)
+    try:
+        for part in module.modules():
+            if (full := names.get(type(part).__name__)) is not None:
+                home, _, name = full.rpartition(".")
+                words = home.split(".")
+                for package in (".".join(words[:count]) for count in range(1, len(words) + 1)):
+                    place = sys.modules.setdefault(package, types.ModuleType(package))
+                    place.__path__ = []
+                if not hasattr(place, name):
+                    setattr(place, name, type(name, (nn.Module,), {"__module__": home}))
+                part.__class__ = getattr(place, name)
+        return save(path, module, legacy)
+    finally:
+        for added in sys.modules.keys() - before.keys():
+            del sys.modules[added]
 
 
 def save(path: Path, content: Any, legacy: bool = False) -> Path:

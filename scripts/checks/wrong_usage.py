@@ -178,6 +178,15 @@ def usages() -> Iterator[Usage]:
         (SAMPLES, "-o", "SHARDS", *AVATARS), ("~no-such-user/x", "-o", "OUT/s"), ("x" * 300, "-o", "OUT/s"),
     ):  # fmt: skip
         yield encode(words)
+    sample = partial(Usage, "scripts/sample_faces.py")
+    for words in (
+        (), ("-o", ""), ("-o", "FILE"), ("-o", "LOOP"), ("-o", "OUT/f", "--count", "0"),
+        ("-o", "OUT/f", "--psi", "nan"), ("-o", "OUT/f", "--psi", "3"), ("-o", "OUT/f", "--seed", "-1"),
+        ("-o", "OUT/f", "--mean-of", "0"),
+        ("-o", "OUT/f", "--pairs", "FILE"), ("-o", "OUT/f", "--shard-size", "x"), ("-o", "OUT/f", "--domain", "TORN"),
+        ("-o", "OUT/f", "--domain", CONFIG), ("-o", "SHARDS", "--count", "2", "--mean-of", "2"),
+    ):  # fmt: skip
+        yield sample(words)
     download = partial(Usage, "scripts/download.py")
     for words in (
         ("nothing",), ("",), ("ffhq", "nothing"), ("--from", "nowhere", "ffhq"), ("--from", "", "ffhq"),

@@ -144,6 +144,9 @@ def test_errors_that_are_no_numbers_do_not_pass():
 
 def test_a_case_cannot_run_code():
     assert evaluate("np.clip(0.4 * x[::2], -1, 1)", x=np.full(4, 9.0)).tolist() == [1.0, 1.0]
-    for expression in ("__import__('os')", "x.__class__", "np.load('x')", "(lambda: 1)()", "[i for i in x]", "open(1)"):
+    assert evaluate("(lambda b: b + b)(2 * x)", x=np.full(2, 3.0)).tolist() == [12.0, 12.0]
+    named = ("(lambda b: b.__class__)(x)", "(lambda open: open)(y)", "(lambda b=open: b)(x)")
+    others = ("[i for i in x]", "open(1)")
+    for expression in (*named, *others, "__import__('os')", "x.__class__", "np.load('x')", "(lambda: 1)()"):
         with pytest.raises(CaseError):
             evaluate(expression, x=np.zeros(1))

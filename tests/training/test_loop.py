@@ -133,6 +133,33 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_that_depends_on_seed_and_s
     assert batch_indices(2, 37, 8, 5) != order[40:48]
 
 
+def test_without_shuffling_every_epoch_has_the_same_whole_batches() -> None:
+    order = [batch_indices(1, 20, 6, step, shuffle=False) for step in range(7)]
+    assert order[:3] == [list(range(first, first + 6)) for first in (0, 6, 12)] and order[3:6] == order[:3]
+    assert order == [batch_indices(2, 20, 6, step, shuffle=False) for step in range(7)]
+    assert batch_indices(0, 3, 8, 5, shuffle=False) == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_an_unshuffled_run_resumes_bit_for_bit(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", 11, shuffle=False)
+    whole.run()
+    size = len(ToyData()) // 8 * 8
+    assert whole.method.seen[: 2 * size] == 2 * list(range(size))  # type: ignore[index]
+    first = make(tmp_path / "parts", 11, shuffle=False)
+    first.method.after_step = lambda step, original=first.method.after_step: (  # type: ignore[method-assign]
+        original(step),
+        os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None,
+    )
+    with pytest.raises(Interrupted, match="after step 5 of 11"):
+        first.run()
+    second = make(tmp_path / "parts", 11, seed=99, shuffle=False)
+    second.resume()
+    second.run()
+    expected, got = everything(whole), everything(second)
+    assert expected.keys() == got.keys() and all(torch.equal(expected[key], got[key]) for key in expected)
+    assert first.method.seen + second.method.seen == whole.method.seen  # type: ignore[operator]
+
+
 class Mean(Method):
     """Learns at once."""
 

@@ -41,7 +41,8 @@ def manifest(folder: Path, files: object = None, groups: object = None) -> Manif
 
 
 @pytest.mark.parametrize(
-    ("name", "files"), [("ffhq", ["ffhq"]), ("ffhq_3", ["ffhq"]), ("ffhq_s2flow", ["ffhq", "s2flow-parser"])]
+    ("name", "files"), [("ffhq", ["ffhq"]), ("ffhq_3", ["ffhq"]), ("ffhq_s2flow", ["ffhq", "s2flow-parser"]),
+     ("ffhq_256", ["stylegan2-ffhq-256", "classifier-r34", "classifier-r50", "ir-se50"])],
 )
 def test_the_domain_finds_what_the_manifest_brings(name: str, files: list[str]) -> None:
     domain = Domain.from_file(f"configs/domains/{name}.yaml")
@@ -98,6 +99,9 @@ def test_reading_weights_loads_no_download_machinery(tmp_path: Path) -> None:
         ("ir-se50", "arcface_ir_se50"),
         ("s2flow-checkpoint", "s2flow_edits"),
         ("s2flow-parser", "s2flow_segmentor"),
+        ("id-swap-encoder", "id_swap_encoder"),
+        ("id-swap-mapper", "id_swap_mapper"),
+        ("mobilefacenet", "id_swap_landmarks"),
     ],
 )
 def test_sizes_are_those_of_the_published_shapes(name: str, case: str) -> None:

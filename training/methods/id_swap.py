@@ -19,6 +19,7 @@ from models.editors.stored import build_network
 from models.encoders.swap_encoder import SwapEncoder
 from models.latent_mapper import LatentMapper
 from training.editing import EditorMethod, check_terms
+from training.landmark_distance import LandmarkDistance
 from training.method import Batch, Items, Phase
 from training.picture_distance import PictureDistance
 from utils.config import ConfigError, as_section
@@ -27,6 +28,7 @@ from utils.paths import resolve
 from utils.ranges import Ascending, Betas, Between, Count, FileName, Fraction, Positive, Size, Whole
 
 TERMS = ("pixel", "mixed", "perceptual", "identity_1", "identity_2", "attribute")
+LANDMARK = "landmark"
 _Shares = Annotated[tuple[Annotated[float, Between(0, 1, above=True)], Fraction], Ascending()]
 
 
@@ -40,7 +42,9 @@ class IDSwapMethod(EditorMethod):
       perceptual  distance of features of x1 and A;
       identity_1  1 − cos(R(x1), R(A));
       identity_2  1 − cos(R(h(x2)), R(h(A))) with the high-frequency picture h;
-      attribute   distance of features of the same random squares of x2 and B.
+      attribute   distance of features of the same random squares of x2 and B;
+      landmark    mean squared difference of the inner landmarks of x2 and B, in pixels of a face of 112 × 112; off
+                  unless `terms` name it, as published.
     Gradients flow through the frozen networks to E and M, and to nothing frozen. E sees A and B in two calls, each of
     which updates its running statistics, as published.
 
@@ -52,19 +56,20 @@ class IDSwapMethod(EditorMethod):
         share: of MS-SSIM in `mixed`.
         features: in which `perceptual` and `attribute` compare pictures, see `training.picture_distance`.
         lpips_trunk: file of torchvision's AlexNet, where `features` name LPIPS.
+        landmarks: file of MobileFaceNet, read where `terms` name `landmark`.
         kernel: side of the window of h's Gaussian; 0: the pictures themselves in place of h.
         crops: squares a step.
         crop_shares: sides of the smallest and of the largest square as shares of the picture's.
         crop_side: to which squares are resized.
-        pairs: `random`, or `published`: both halves change roles in odd epochs. With `training.shuffle` off the pairs
-            are the same in all epochs then.
+        pairs: `random`, or `published`: both halves change roles in odd epochs. With `training.shuffle` off and no
+            `training.accumulate`, the pairs are the same in all epochs then.
         freeze_statistics_after: steps after which E's batch normalisation stays as it is, as in the published training,
             where it happens after 200; 0: never.
     Raises:
         ConfigError: an unknown term, or one whose network is missing.
     """
 
-    term_names = TERMS
+    term_names = (*TERMS, LANDMARK)
     needs = ("image",)
 
     def __init__(
@@ -78,6 +83,7 @@ class IDSwapMethod(EditorMethod):
         share: Fraction = 0.9,
         features: tuple[str, ...] = ("lpips",),
         lpips_trunk: FileName = "pretrained/ffhq/alexnet-owt-7be5be79.pth",
+        landmarks: FileName = "pretrained/ffhq/mobilefacenet_model_best.pth.tar",
         kernel: Annotated[int, Between(0, 1001)] = 21,
         crops: Count = 8,
         crop_shares: _Shares = (1 / 8, 1 / 4),
@@ -86,7 +92,7 @@ class IDSwapMethod(EditorMethod):
         freeze_statistics_after: Whole = 0,
     ) -> None:
         super().__init__(domain)
-        check_terms("id_swap", terms, TERMS)
+        check_terms("id_swap", terms, self.term_names)
         if kernel % 2 == 0 and kernel:
             raise ConfigError(f"method.kernel: must be odd, not {kernel}")
         self.terms = terms
@@ -99,6 +105,8 @@ class IDSwapMethod(EditorMethod):
         self.parts = tuple(part for part in ("generator", "encoder") if domain.has(part))
         self.sections = {"encoder": encoder, "mapper": mapper}
         self.distance = PictureDistance(domain, features, resolve(lpips_trunk))
+        named = LANDMARK in terms
+        self.landmarks = LandmarkDistance.of_file(resolve(landmarks), domain.device) if named else None
         self.learning_rate, self.betas = learning_rate, betas
         self.share, self.kernel = share, kernel
         self.crops, self.crop_shares, self.crop_side = crops, crop_shares, crop_side
@@ -127,7 +135,7 @@ class IDSwapMethod(EditorMethod):
         if len(image) % 2 or len(image) < 4:
             raise ConfigError(f"training.batch_size: pairs need an even number of faces, at least 4, not {len(image)}")
         first, second = image.chunk(2)
-        odd_epoch = self._step * len(image) // self._faces % 2
+        odd_epoch = self._step // max(self._faces // len(image), 1) % 2
         return (second, first) if self.pairs == "published" and odd_epoch else (first, second)
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
@@ -163,6 +171,10 @@ class IDSwapMethod(EditorMethod):
     def _attribute(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         crops = draw_crops(b.shape[-1], self.crops, self.crop_shares)
         return self.distance(*(patches(image, crops, self.crop_side) for image in (hybrid, b)))
+
+    def _landmark(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        assert self.landmarks is not None
+        return self.landmarks(_unit(hybrid), _unit(b))
 
     def editor(self) -> IDSwapEditor:
         return IDSwapEditor(self.encoder, self.mapper, self.domain.styles)

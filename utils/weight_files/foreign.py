@@ -25,6 +25,7 @@ TORCHSCRIPT = f"is a TorchScript program, not weights, and no program is run her
 _TENSORFLOW_NAMES = ("dnnlib.tflib.", "tfutil.")
 _NUMPY_ARRAYS = re.compile(r"numpy\.(ndarray|(core|_core)\.(multiarray|numeric)\._(reconstruct|frombuffer))")
 _STYLEGAN3 = re.compile(rb"SynthesisInput|magnitude_ema")  # a class of its, and what each of its layers keeps
+_PUBLISHED_WHOLE = ("Encoder_Swap", "LatentMapper")  # classes of networks that are published as whole modules
 _NEAR = 400  # bytes from a module's class to `_parameters`, which comes first or second in its state
 # Operations of pickles (`pickletools` describes each): a name, what remembers it, an object of the class of that name,
 # and the beginning of a module's state. Legacy files of torch.save name a module's class behind the word 'module'.
@@ -68,7 +69,8 @@ def other_pickle(beginning: bytes) -> str | None:
     if _STYLEGAN3.search(beginning):
         return STYLEGAN3
     found = _MODEL.search(beginning)
-    return _whole_model(".".join(word.decode() for word in found.groups() if word)) if found else None
+    name = ".".join(word.decode() for word in found.groups() if word) if found else ""
+    return None if not name or name.rpartition(".")[2] in _PUBLISHED_WHOLE else whole_model(name)
 
 
 def unknown_name(name: str, data: memoryview, position: int, is_module: bool) -> str:
@@ -78,20 +80,18 @@ def unknown_name(name: str, data: memoryview, position: int, is_module: bool) ->
         data, position: the pickle, and where it goes on behind the name.
         is_module: the file records the name as the class of a network.
     """
-    following = bytes(data[position : position + _NEAR])
     if name.startswith(_TENSORFLOW_NAMES):
         return TENSORFLOW
     if _STYLEGAN3.search(data[:position]):
         return STYLEGAN3
-    is_object = _INSTANCE.match(following) is not None
-    if is_module or (is_object and (b"_parameters" in following or name.startswith("torch.nn."))):
-        return _whole_model(name)
+    if is_network(name, data, position, is_module):
+        return whole_model(name)
     if _NUMPY_ARRAYS.fullmatch(name):
         return (
             "holds NumPy arrays in its pickle, from which only PyTorch's tensors are read; nothing in it was run: "
             "save them as tensors where the file was made"
         )
-    if is_object:
+    if makes_object(data, position):
         return (
             f"holds an object of class '{shown(name)}', which is not read here; nothing in it was run: if it lies "
             f"beside a network, {_SAVE_WEIGHTS}"
@@ -102,5 +102,17 @@ def unknown_name(name: str, data: memoryview, position: int, is_module: bool) ->
     )
 
 
-def _whole_model(name: str) -> str:
+def is_network(name: str, data: memoryview, position: int, is_module: bool) -> bool:
+    """Whether a name in a pickle is the class of a network; arguments as of `unknown_name`."""
+    near = bytes(data[position : position + _NEAR])
+    return is_module or (makes_object(data, position) and (b"_parameters" in near or name.startswith("torch.nn.")))
+
+
+def makes_object(data: memoryview, position: int) -> bool:
+    """Whether an object of the class is made whose name ends here."""
+    return _INSTANCE.match(bytes(data[position : position + _NEAR])) is not None
+
+
+def whole_model(name: str) -> str:
+    """Why a pickled module of a class is not read, as the end of a sentence."""
     return f"holds a whole pickled model of class '{shown(name)}', whose program is not run here: {_SAVE_WEIGHTS}"

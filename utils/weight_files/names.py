@@ -62,6 +62,20 @@ class PersistentModule:
     attributes: dict[Any, Any] = field(default_factory=dict)
 
 
+class WholeModule(PersistentModule, Restored):
+    """A module as Python pickles it: its class's name and its attributes. Its program is neither needed nor here."""
+
+    def set_state(self, state: Any) -> None:
+        if not isinstance(state, dict) or "_parameters" not in state:
+            raise RefusedFile(f"holds an object of class '{self.class_name}', which is no network and not read here")
+        self.attributes = state
+
+
+def network_class(name: str) -> Builder:
+    """What stands for the class of a module."""
+    return Builder(lambda: WholeModule(shown(name)))
+
+
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
     """Empty, or filled as Python 2 wrote it."""
     if not isinstance(pairs, list | tuple) or any(not isinstance(pair, list | tuple) for pair in pairs):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from utils.weight_files.foreign import unknown_name
+from utils.weight_files.foreign import is_network, makes_object, unknown_name
 from utils.weight_files.refusal import RefusedFile, shown
 
 # Ten times what the largest public file takes (a classifier of 1,558 tensors: 60,000); about two seconds at most.
@@ -67,6 +67,8 @@ class PickleReader:
         names: `module.name` → a `Builder`, or any other value that may be passed on but not called.
         persistent: makes what a persistent id stands for (tensor storages).
         budget: shared with other pickles of the same file.
+        network: makes what stands for a network's class, where the whole pickle is one network, of whatever class;
+            without it, such a pickle is refused.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class PickleReader:
         names: Mapping[str, Any] | None = None,
         persistent: Callable[[Any], Any] | None = None,
         budget: Budget | None = None,
+        network: Callable[[str], Builder] | None = None,
     ) -> None:
         self.data, self.position = data, position
+        self.network, self._in_network = network, False
         self.names = names or {}
         self.persistent = persistent
         self.budget = budget or Budget()
@@ -212,7 +216,13 @@ class PickleReader:
         if full not in self.names:
             before = self._stack[-1] if self._stack else None
             is_module = isinstance(before, str) and before == "module"
-            raise RefusedFile(unknown_name(full, self.data, self.position, is_module))
+            where = full, self.data, self.position, is_module
+            outermost = len(self._stack) <= 2 * is_module
+            self._in_network |= outermost and is_network(*where)
+            if self.network is None or not self._in_network or not (is_module or makes_object(*where[1:3])):
+                raise RefusedFile(unknown_name(*where))
+            self._push(self.network(full))
+            return
         self._push(self.names[full])
 
     def _stack_global(self) -> None:

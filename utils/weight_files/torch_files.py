@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from utils.weight_files.names import STORAGE_NAMES, TORCH_NAMES, nvlabs_names
+from utils.weight_files.names import STORAGE_NAMES, TORCH_NAMES, network_class, nvlabs_names
 from utils.weight_files.refusal import RefusedFile, shown
-from utils.weight_files.restricted_pickle import Budget, PickleReader
+from utils.weight_files.restricted_pickle import Budget, Builder, PickleReader
 from utils.weight_files.stored_tensor import Storage
 from utils.weight_files.zip_archive import Entry, zip_entries
 
@@ -20,7 +20,8 @@ _LEGACY_VERSION = 1001
 
 
 def read_zip(data: memoryview) -> Any:
-    """Content of a zip file of `torch.save`; its tensors as `StoredTensor`, NVlabs' modules as `PersistentModule`.
+    """Content of a zip file of `torch.save`; its tensors as `StoredTensor`, NVlabs' modules as `PersistentModule`, a
+    whole network as `WholeModule`.
 
     Raises:
         RefusedFile: damaged, no weight file, or not safe to read.
@@ -39,7 +40,8 @@ def read_zip(data: memoryview) -> Any:
             storages[key] = Storage(dtype, count, entry.data, entry.checksum)
         return _same(storages[key], dtype, count)
 
-    return PickleReader(entries[f"{root}/data.pkl"].checked(), 0, TORCH_NAMES, persistent).read()
+    pickled = entries[f"{root}/data.pkl"].checked()
+    return PickleReader(pickled, 0, TORCH_NAMES, persistent, network=network_class).read()
 
 
 def read_legacy(data: memoryview, budget: Budget | None = None, storage_only: bool = False) -> Any:
@@ -53,14 +55,17 @@ def read_legacy(data: memoryview, budget: Budget | None = None, storage_only: bo
     budget = budget or Budget()
     storages: dict[str, Storage] = {}
 
-    def persistent(record: Any) -> Storage:
+    def persistent(record: Any) -> Any:
+        if isinstance(record, tuple) and len(record) == 4 and isinstance(record[1], Builder):
+            return record[1]  # ('module', class, file, program): torch.save keeps the program of a network's class
         dtype, key, count = _storage_record(record)
         if key not in storages:
             storages[key] = Storage(dtype, count)
         return _same(storages[key], dtype, count)
 
     def pickle(position: int, names: Any = None) -> tuple[Any, int]:
-        reader = PickleReader(data, position, names, persistent if names else None, budget)
+        whole = network_class if names is TORCH_NAMES else None
+        reader = PickleReader(data, position, names, persistent if names else None, budget, whole)
         return reader.read(), reader.position
 
     magic, position = pickle(0)

@@ -27,7 +27,7 @@ Builder = Callable[["GoldenCase"], Mapping[str, Any]]
 _EXPRESSION_NODES = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Compare, ast.cmpop, ast.Call, ast.keyword,
     ast.Attribute, ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.BoolOp,
-    ast.boolop, ast.IfExp,
+    ast.boolop, ast.IfExp, ast.Lambda, ast.arguments, ast.arg,
 )  # fmt: skip
 _FORBIDDEN_FUNCTIONS = re.compile(r"load|save|file|memmap|lib|ctypes|text|test|distutils|f2py|eval|compile|source")
 
@@ -71,12 +71,18 @@ def fill_one(key: str, shape: Iterable[int], salt: int = 0, gains: Iterable[tupl
 
 
 def evaluate(expression: str, **names: Any) -> Any:
-    """Value of a NumPy expression in the given names; anything beyond arithmetic, indexing and np calls is refused."""
+    """Value of a NumPy expression in the given names; anything beyond arithmetic, indexing and np calls is refused.
+
+    A part that is used more than once may be named by a lambda.
+    """
     tree = ast.parse(expression.strip(), mode="eval")
+    parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for node in ast.walk(tree):
         if not isinstance(node, _EXPRESSION_NODES):
             raise CaseError(f"{expression!r}: {type(node).__name__} is not allowed here")
-        if isinstance(node, ast.Name) and node.id not in (*names, "np"):
+        if isinstance(node, ast.Lambda) and not node.args.args:
+            raise CaseError(f"{expression!r}: a lambda without arguments is not allowed here")
+        if isinstance(node, ast.Name) and node.id not in (*names, *parameters, "np"):
             raise CaseError(f"{expression!r}: unknown name {node.id!r}")
         if isinstance(node, ast.Attribute) and (node.attr.startswith("_") or _FORBIDDEN_FUNCTIONS.search(node.attr)):
             raise CaseError(f"{expression!r}: attribute {node.attr!r} is not allowed here")

@@ -106,6 +106,15 @@ FILES: dict[str, tuple[str, Any, Callable[[], State]]] = {
         "continuous_flow", lambda: s2flow_file("module."), lambda: state_of("continuous_flow", semantics=19)
     ),
     "deeplab_model.pth": ("deeplab_v3", deeplab_file, lambda: state_of("deeplab_v3")),
+    "mobilefacenet_model_best.pth.tar": (
+        "mobilefacenet",
+        lambda: {"epoch": 7, "arch": "MobileFaceNet", "state_dict": state_of("mobilefacenet"), "best_acc": 0.1},
+        lambda: state_of("mobilefacenet"),
+    ),
+    "swap encoder, weights alone": (
+        "swap_encoder", lambda: state_of("swap_encoder"), lambda: state_of("swap_encoder")
+    ),
+    "mapper, weights alone": ("latent_mapper", lambda: state_of("latent_mapper"), lambda: state_of("latent_mapper")),
     "discriminator": (
         "stylegan2_discriminator",
         lambda: {"d": state_of("stylegan2_discriminator")},
