@@ -31,7 +31,7 @@ import training.methods
 from models.domain import PARTS, Domain
 from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
-from tests.masks import drawn, save_mask, save_mask_editor
+from tests.masks import drawn, save_mask
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
 from tests.words import replaced
 from training.settings import TrainingSettings
@@ -47,7 +47,6 @@ README = TEXTS["README.md"]
 
 SAMPLES = ROOT / "pretrained/avatars/samples"
 EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
-AVATARS = ROOT / "configs/domains/avatars.yaml"
 QUIET = ("--quiet", "--device", "cpu")
 NO_PARSER = {"scripts/checks/help_texts.py"}
 
@@ -170,9 +169,6 @@ def placed(word: str, folder: Path) -> str:
         return str(folder / "faces")
     if word.startswith(("configs/", "pretrained/")):
         return str(ROOT / word)
-    if word == "runs/s2flow-avatars":
-        path = folder / "s2flow.safetensors"
-        return str(path if path.is_file() else save_mask_editor(Domain.from_file(AVATARS), path))
     if word == "MASK.png":
         return str(save_mask(folder / word, drawn()))
     if style := re.fullmatch(r"(FACES|OTHER\.png)(:[\d.]+)?", word):

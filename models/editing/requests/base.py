@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from models.editing.inversion import Inversion
@@ -60,6 +61,15 @@ class Request(ABC):
     def resolve(self, faces: Inversion, editor: Editor) -> Goal:
         """The target condition of each face, and the rest of the face: its own unless the request is for another."""
 
+    def pictured(self, unedited: Tensor, face: str, editor: Editor) -> tuple[Image.Image, Image.Image] | None:
+        """What it changes of a face, before and after, as pictures for a sheet; None where words say it.
+
+        Args:
+            unedited: the generator's picture (1, 3, R, R) of the face.
+            face: its name, see `Inversion.names`.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class JointRequest(Request):
@@ -91,6 +101,9 @@ class JointRequest(Request):
             told = zip(remarks, goal.remarks or [""] * len(faces), strict=True)
             remarks = ["; ".join(filter(None, pair)) for pair in told]
         return Goal(faces.rest, faces.condition, failures, remarks)
+
+    def pictured(self, unedited: Tensor, face: str, editor: Editor) -> tuple[Image.Image, Image.Image] | None:
+        return next(filter(None, (part.pictured(unedited, face, editor) for part in self.parts)), None)
 
 
 def as_label(text: str) -> str:
