@@ -6,9 +6,9 @@
     python evaluate.py --checkpoint runs/sdflow-ffhq --faces data/ffhq-test
     python evaluate.py --strengths -0.3 0 0.2 0.5          other points of the curves
     python evaluate.py --compare runs/sdflow-0 runs/sdflow-1 runs/adatrans-0 Ours=runs/mine
-    python evaluate.py --checkpoint runs/s2flow-avatars    an editor of masks, on 500 faces with independent attributes
-    python evaluate.py --checkpoint pretrained/avatars/id_swap.safetensors    an identity swap, on 500 pairs
-    python evaluate.py --compare runs/s2flow-avatars NLL=runs/s2flow-nll pretrained/avatars/editor.safetensors
+    python evaluate.py --checkpoint pretrained/avatars/s2flow.safetensors     masks, on 500 faces
+    python evaluate.py --checkpoint pretrained/avatars/id_swap.safetensors    identities, on 500 pairs
+    python evaluate.py --compare S2FLOW NLL=runs/s2flow-nll pretrained/avatars/editor.safetensors
 
 Each attribute of each face is edited towards the opposite of the judge's decision with increasing strength d (a
 present attribute is set to -d, an absent one to 1 + d) until 99 % of the decisions change. Results go to -o: report.md,

@@ -42,6 +42,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 
+import numpy as np
 import PIL.Image
 import torch
 from IPython.display import Image, Markdown, display
@@ -109,6 +110,33 @@ show(row({"inversion": face.inversion, "edited": smile.picture, "true answer": t
 print("before:", {name: round(value, 2) for name, value in face.attributes.items()})
 print("after: ", {name: round(value, 2) for name, value in smile.attributes.items()})
 print(f"identity: {smile.identity:.2f} (cosine; 1 is the same person)")
+
+# %% [markdown]
+# ## Another mask, another style
+#
+# The flow can be conditioned on something else than attributes. S²-Flow takes the face's *mask*, which says what each
+# pixel belongs to; what the mask does not say, it calls the *style*. Here the hair of another face is put on the mask,
+# and in the second row the style goes half of the way to that of this face as well. Masks can be painted by hand, too
+# ([how to edit them](../models/editing/README.md#masks-and-styles)).
+
+# %%
+from models.parsing.mask_edits import edit_mask
+from models.parsing.masks import enlarged
+
+
+def coloured(mask: np.ndarray) -> PIL.Image.Image:
+    """A mask in the colours of its classes."""
+    return enlarged(torch.from_numpy(mask), 128)
+
+
+masks = Studio.open("pretrained/avatars/s2flow.safetensors")
+[source], [other] = (masks.find(drawn[number]["image"]) for number in (NUMBER, NUMBER - 1))
+wanted = edit_mask("hair", source.mask, other.mask)
+masked = {"edited mask": coloured(wanted), "result": source.edit(mask=wanted).picture}
+show(row({"source": source.inversion, "mask": coloured(source.mask), **masked}), "mask.png")
+both = source.edit(mask=wanted, style=(other, 0.5)).picture
+styled = {"half of its style": source.edit(style=(other, 0.5)).picture, "mask and style": both}
+show(row({"source": source.inversion, "other face": other.inversion, **styled}), "style.png")
 
 # %% [markdown]
 # ## The parts behind it

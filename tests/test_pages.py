@@ -31,7 +31,7 @@ import training.methods
 from models.domain import PARTS, Domain
 from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
-from tests.masks import drawn, save_mask, save_mask_editor
+from tests.masks import drawn, save_mask
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
 from tests.words import replaced
 from training.settings import TrainingSettings
@@ -47,7 +47,6 @@ README = TEXTS["README.md"]
 
 SAMPLES = ROOT / "pretrained/avatars/samples"
 EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
-AVATARS = ROOT / "configs/domains/avatars.yaml"
 QUIET = ("--quiet", "--device", "cpu")
 NO_PARSER = {"scripts/checks/help_texts.py"}
 
@@ -102,7 +101,7 @@ def test_commands_are_what_the_parsers_accept(
     assert (ROOT / words[0]).is_file()
     for name in ("FOLDER", "PHOTOS", "FACES", "MASKS"):  # parsers that look whether a file is there find one
         (tmp_path / name).mkdir()
-    for name in ("FILE", "PHOTO", "IN.safetensors"):
+    for name in ("FILE", "PHOTO", "IN.safetensors", "LATENTS", "RECORDS", "all_latents.pickle", "all_att.pickle"):
         (tmp_path / name).touch()
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
@@ -132,7 +131,7 @@ def train_words(words: list[str], folder: Path) -> list[str] | None:
 
 def edit_words(words: list[str], folder: Path) -> list[str] | None:
     """Edits of one sample face with an editor that is here."""
-    return None if any("pretrained/ffhq" in word for word in words) else replaced(words, *QUIET)
+    return None if any("prior-" in word or "pretrained/ffhq" in word for word in words) else replaced(words, *QUIET)
 
 
 def evaluate_words(words: list[str], folder: Path) -> list[str]:
@@ -171,9 +170,6 @@ def placed(word: str, folder: Path) -> str:
         return str(folder / "faces")
     if word.startswith(("configs/", "pretrained/")):
         return str(ROOT / word)
-    if word == "runs/s2flow-avatars":
-        path = folder / "s2flow.safetensors"
-        return str(path if path.is_file() else save_mask_editor(Domain.from_file(AVATARS), path))
     if word == "MASK.png":
         return str(save_mask(folder / word, drawn()))
     if style := re.fullmatch(r"(FACES|OTHER\.png)(:[\d.]+)?", word):
@@ -262,7 +258,7 @@ def test_the_editor_of_the_page_is_an_editor(
 
 def test_every_command_is_on_a_page() -> None:
     shown = {words[0] for words in ALL}
-    folders = [ROOT / "scripts" / name for name in ("", "avatars", "benchmarks", "checks")]
+    folders = [ROOT / "scripts" / name for name in ("", "avatars", "benchmarks", "checks", "s2flow")]
     scripts = [path for folder in folders for path in folder.glob("*.py")]
     called = {str(path.relative_to(ROOT)) for path in scripts if '__name__ == "__main__"' in path.read_text("utf-8")}
     assert {"train.py", "edit.py", "evaluate.py"} | called <= shown

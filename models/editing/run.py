@@ -21,6 +21,7 @@ from models.editing.records import INPUT, INVERSION, Face, Job, Settings
 from models.editing.requests.base import Request
 from models.editing.studio import Studio
 from utils.failures import unwritable
+from utils.images import to_tensor
 from utils.photos import Photo, PhotoError, open_photograph, printable
 from utils.sheets import SheetWriter
 from utils.weights import WeightsError
@@ -201,9 +202,19 @@ class EditRun:
         labels = [INVERSION if job.is_latent else INPUT, INVERSION, *self.outputs.edits]
         try:
             pictures = [Image.open(face.outputs[label]).convert("RGB") for label in labels]
-            self.sheet.add(name, pictures)
+            if above := self._pictured(face, pictures[1]):
+                self.sheet.add(name, above)
+            self.sheet.add("" if above else name, pictures)
         except OSError as error:
             raise OutputFull(error.errno, error.strerror or str(error), error.filename or "the sheet") from error
+
+    def _pictured(self, face: Face, inversion: Image.Image) -> list[Image.Image]:
+        """What the requests change of a face, as pictures above the columns of the sheet; none where words say it."""
+        pipeline, blank = self.studio.pipeline, Image.new("RGB", inversion.size, "white")
+        unedited = to_tensor(inversion)[None].to(pipeline.domain.device)
+        found = [request.pictured(unedited, face.name, pipeline.editor) for request in self.requests]
+        first = next(filter(None, found), None)
+        return [] if first is None else [blank, first[0], *(pair[1] if pair else blank for pair in found)]
 
 
 _Item = TypeVar("_Item")

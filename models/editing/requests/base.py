@@ -70,6 +70,15 @@ class Request(ABC):
         overridden."""
         return {}
 
+    def pictured(self, unedited: Tensor, face: str, editor: Editor) -> tuple[Image.Image, Image.Image] | None:
+        """What it changes of a face, before and after, as pictures for a sheet; None where words say it.
+
+        Args:
+            unedited: the generator's picture (1, 3, R, R) of the face.
+            face: its name, see `Inversion.names`.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class JointRequest(Request):
@@ -101,6 +110,9 @@ class JointRequest(Request):
             told = zip(remarks, goal.remarks or [""] * len(faces), strict=True)
             remarks = ["; ".join(filter(None, pair)) for pair in told]
         return Goal(faces.rest, faces.condition, failures, remarks)
+
+    def pictured(self, unedited: Tensor, face: str, editor: Editor) -> tuple[Image.Image, Image.Image] | None:
+        return next(filter(None, (part.pictured(unedited, face, editor) for part in self.parts)), None)
 
 
 def as_label(text: str) -> str:

@@ -13,6 +13,10 @@ from models.editing.requests.kind import RequestKind
 from utils.options import not_empty
 
 if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+    from torch import Tensor
+
     from models.editing.given_masks import GivenMasks
     from models.editing.inversion import Inversion
     from models.editing.mask_donors import MaskDonors
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 EDITS = (
     "smile", "nose", "brows", "hair", "remove_glasses", "add_glasses", "add_reading_glasses", "add_other_glasses",
 )  # fmt: skip
+_SHOWN = 128  # smallest side of a mask on a sheet
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,31 @@ class MaskRequest(Request):
         failures, remarks = [""] * len(faces), [""] * len(faces)
         for index, name in enumerate(faces.names):
             try:
-                mask = self.given.of(name) if self.given is not None else masks[index].cpu().numpy().astype("uint8")
+                mask, impossible = self.target(masks[index], name)
             except PhotoError as error:
                 failures[index] = str(error)
                 continue
-            if self.donors is not None:
-                mask, impossible = self.donors.edited(self.edits, mask, name)
-                remarks[index] = "; ".join(impossible)
+            remarks[index] = "; ".join(impossible)
             masks[index] = torch.from_numpy(mask).to(masks)
         return Goal(faces.rest, parser.condition_of(masks), failures, remarks)
+
+    def pictured(self, unedited: Tensor, face: str, editor: Editor) -> tuple[Image.Image, Image.Image]:
+        import torch
+
+        from models.editors.base import mask_editor
+        from models.parsing.masks import enlarged
+
+        own = mask_editor(editor).mask_of(unedited)[0]
+        return enlarged(own, _SHOWN), enlarged(torch.from_numpy(self.target(own, face)[0]), _SHOWN)
+
+    def target(self, own: Tensor, face: str) -> tuple[np.ndarray, list[str]]:
+        """The mask (side, side) uint8 that a face with this mask gets, and a sentence for each edit that is impossible.
+
+        Raises:
+            PhotoError: it has no given mask that can be used.
+        """
+        mask = self.given.of(face) if self.given is not None else own.cpu().numpy().astype("uint8")
+        return (mask, []) if self.donors is None else self.donors.edited(self.edits, mask, face)
 
 
 class MaskRequests(RequestKind):
@@ -90,7 +111,7 @@ class MaskRequests(RequestKind):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(
             "masks",
-            "for editors of face masks; all of these together are one edit, with --style as well",
+            "for editors of face masks; all of these together are one edit, with --style as well; the sheet shows them",
         )
         group.add_argument(
             "--mask",
@@ -106,6 +127,11 @@ class MaskRequests(RequestKind):
             choices=EDITS,
             metavar="NAME",
             help=f"put a part of a donor's mask on the face's: {', '.join(EDITS)}; may be given several times",
+        )
+        group.add_argument(
+            "--mask-steps",
+            action="store_true",
+            help="an edit for each step on the way: the first --mask-edit, the first two, and so on",
         )
         group.add_argument(
             "--donors",
@@ -128,6 +154,8 @@ class MaskRequests(RequestKind):
             )
         if place is not None and not options.mask_edit:
             raise RequestError(f"{option}: --mask-edit must say what is taken: {', '.join(EDITS)}")
+        if options.mask_steps and len(options.mask_edit) < 2:
+            raise RequestError("--mask-steps: are those between several --mask-edit, and there are none")
         if not 0 <= options.donor_seed < 1 << 32:
             raise RequestError(f"--donor-seed {options.donor_seed}: must be a whole number from 0 to {(1 << 32) - 1}")
         if options.donor_seed and options.donors is None:
@@ -136,12 +164,15 @@ class MaskRequests(RequestKind):
             return []
         given = None if options.mask is None else _given_masks(Path(options.mask), pipeline)
         donors = None if place is None else _donors(option, Path(place), options, pipeline)
-        return [MaskRequest(given, tuple(options.mask_edit), donors)]
+        edits = tuple(options.mask_edit)
+        steps = range(1, len(edits) + 1) if options.mask_steps else (len(edits),)
+        return [MaskRequest(given, edits[:step], donors) for step in steps]
 
     def settings(self, options: argparse.Namespace) -> dict[str, Any]:
         places = {"mask": options.mask, "donors": options.donors, "donor": options.donor}
         named = {name: place for name, place in places.items() if place is not None}
-        return named | ({"donor_seed": options.donor_seed} if options.donors is not None else {})
+        seed = {"donor_seed": options.donor_seed} if options.donors is not None else {}
+        return named | seed | ({"mask_steps": True} if options.mask_steps else {})
 
 
 KIND = MaskRequests()

@@ -50,6 +50,11 @@ class StyleRequest(Request):
         named = "-".join(filter(None, ("style", as_name(name), digest)))
         return StyleRequest(as_label(f"{named}={step or format(share, 'g')}"), style, share)
 
+    @property
+    def title(self) -> str:
+        named, _, value = self.label.rpartition("=")
+        return f"style {named.removeprefix('style-').rpartition('-')[0]}".rstrip() + f",{value}"
+
     def described(self) -> dict[str, str]:
         return {"style": self.label.rpartition("=")[0].removeprefix("style-"), "style share": f"{self.share:.4g}"}
 
@@ -73,8 +78,8 @@ class StyleRequests(RequestKind):
             action="append",
             default=[],
             metavar="FILE|FOLDER:SHARE",
-            help="move the style towards that of a face, or the mean style of a folder's faces: 0 keeps the face's "
-            f"own, 1 takes the other, up to {SHARE_LIMIT:g} goes beyond it",
+            help="move the style towards that of a face, or the mean style of those in a folder, or in a file of codes "
+            f"(.npy, .npz, .pt): 0 keeps the face's own, 1 takes the other, up to {SHARE_LIMIT:g} goes beyond it",
         )
         group.add_argument(
             "--style-walk",
@@ -144,18 +149,29 @@ def _walk(style: Tensor, share: float, name: str, steps: int) -> list[StyleReque
 
 
 def _style(place: Path, options: argparse.Namespace, pipeline: EditingPipeline) -> Tensor:
-    """The rest (L, D) of the face in a picture, or the mean of those in a folder.
+    """The rest (L, D) of the face in a picture, or the mean of those in a folder or in a file of codes.
 
     Raises:
-        RequestError: a picture that cannot be read, or that shows no face of the domain.
+        RequestError: a picture that cannot be read, or that shows no face of the domain; a file without codes.
     """
     import torch
 
+    from models.editing.foreign_latents import as_saved, read_codes
+    from models.editing.saved_latents import LATENT_SUFFIXES, SUFFIX
     from models.editing.sources import source_of
     from utils.images import to_tensor
     from utils.photo_files import find_photos
     from utils.photos import printable
 
+    if place.suffix.lower() in LATENT_SUFFIXES - {SUFFIX} and not place.is_dir():
+        try:
+            codes = read_codes(place, pipeline.domain)
+        except ValueError as error:
+            raise RequestError(f"--style {error}") from None
+        portions = [[as_saved(code, pipeline.domain) for code in some] for some in codes.split(options.batch_size)]
+        return torch.cat([pipeline.restore(some, "").rest.sum(0, keepdim=True) for some in portions]).sum(0) / len(
+            codes
+        )
     paths = [photo.path for photo in find_photos([str(place)]).photos] if place.is_dir() else [place]
     if not paths:
         raise RequestError(f"--style {place}: no pictures in this folder")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from models.editing.mask_donors import MaskDonors, read_donors
@@ -13,10 +14,12 @@ from models.editing.requests.base import RequestError
 from models.editing.requests.mask import EDITS
 from models.editing.studio import Face, Studio
 from models.parsing import donors, mask_edits
+from models.parsing.agreement import confusion, mean_iou
 from models.parsing.masks import indexed
 from models.parsing.palette import CLASSES, MaskError, painted
 from tests.masks import SIDE, difference, drawn, noise, report, run, save_mask, shown
 from tests.photographs import couple
+from utils.paths import ROOT
 from utils.weights import load_weights, save_weights
 
 
@@ -204,6 +207,46 @@ def test_edits_of_the_faces_own_masks_with_neighbours(
         assert difference(shown(out, entry, label), shown(out, entry, "inversion")) <= 2
 
 
+def test_the_sheet_shows_masks_above_the_steps_of_a_sequence(
+    photos: Path, faces: list[Face], tiny_mask_editor: Path, tmp_path: Path
+) -> None:
+    """As S²-Flow's grid of sequential edits; each step is the edit of the mask after all edits so far."""
+    out, donor = tmp_path / "out", drawn(glasses=True, eyes=False, teeth=True, hair=12)
+    edits = ("--mask-edit", "smile", "--mask-edit", "hair", "--donor", save_mask(tmp_path / "d.png", donor))
+    common = (photos, "-o", out, "--checkpoint", tiny_mask_editor, *edits, "--mask-steps")
+    assert run(*common) == 0
+    said = report(out)
+    assert [entry["mask edits"] for entry in said["edits"].values()] == ["smile", "smile, hair"] and said["mask_steps"]
+    sheet, left, step = Image.open(out / "sheet.png").convert("RGB"), 6, 134  # cells of 128 and gaps of 6
+    rows = [6 + 2 * 19 + 19 + number * (19 + 128 + 6) for number in range(6)]
+    for number, (face, entry) in enumerate(zip(faces, said["faces"], strict=True)):
+        smiling = mask_edits.edit_mask("smile", face.mask, donor)
+        masks = [face.mask, smiling, mask_edits.edit_mask("hair", smiling, donor)]
+        for column, (label, mask) in enumerate(zip(("inversion", *said["edits"]), masks, strict=True), start=1):
+            cells = [sheet.crop((left + column * step, top, left + column * step + 128, top + 128)) for top in rows]
+            above, below = cells[2 * number : 2 * number + 2]
+            agree = (np.asarray(above) == painted(mask).repeat(4, 0).repeat(4, 1)).all(-1).mean()
+            assert agree > 0.97, label  # of the written picture, which is rounded, and noise parses as noise
+            assert difference(shown(out, entry, label), face.edit(mask=mask).picture) <= 1
+            assert difference(below, Image.fromarray(shown(out, entry, label).astype(np.uint8)).resize((128, 128))) <= 1
+    before = (out / "sheet.png").read_bytes()
+    assert run(*common) == 0 and report(out)["counts"] == {"kept": 3} and (out / "sheet.png").read_bytes() == before
+
+
+def test_a_mask_of_another_person_is_followed() -> None:
+    """By the shipped editor: the edited face has the other's mask rather than its own."""
+    studio = Studio.open(ROOT / "pretrained/avatars/s2flow.safetensors", device="cpu")
+    samples = ROOT / "pretrained/avatars/samples"
+    faces = [studio.find(samples / f"face-{number:02d}.png")[0] for number in (1, 3, 5, 7)]
+    for face, other in zip(faces, faces[1:] + faces[:1], strict=True):
+        edited = face.edit(mask=other.mask)
+        agreement = [
+            mean_iou(confusion(torch.from_numpy(other.mask), torch.from_numpy(mask)))
+            for mask in (face.mask, edited.mask)
+        ]
+        assert agreement[0] < 0.5 < 0.6 < agreement[1], agreement
+
+
 def test_whose_part_is_taken() -> None:
     """The most similar ones that are fit; a face is not its own donor; the choice depends on the seed alone."""
     masks = {f"m{hair:02}": drawn(teeth=True, hair=hair) for hair in range(2, 26)}
@@ -254,6 +297,8 @@ def test_whose_part_is_taken() -> None:
         (["--mask", "void"], "--mask void: no pictures in this folder"),
         (["--donor", "d.png", "--mask-edit", "nose", "--donor-seed", "-1"], "--donor-seed -1: must be a whole number"),
         (["--donor", "d.png", "--mask-edit", "nose", "--donor-seed", "1"], "--donor-seed: is of the choice among"),
+        (["--donor", "d.png", "--mask-edit", "nose", "--mask-steps"], "--mask-steps: are those between several"),
+        (["--mask", "d.png", "--mask-steps"], "--mask-steps: are those between several --mask-edit"),
         (["--mask", "d.png", "--donor-seed", "1"], "--donor-seed: is of the choice among --donors, and none are given"),
         (["--donor", "void", "--mask-edit", "nose"], "--donor void: this is a folder; --donors FOLDER chooses"),
         (["--donor", "empty.png", "--mask-edit", "nose"], "--donor empty.png: this mask is background alone"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.editing.requests.base import RequestError
+from models.editing.requests.style import StyleRequest
 from models.editing.studio import Face
 from models.editors.s2flow import style_walk
 from tests.masks import difference, drawn, noise, report, run, save_mask, shown
@@ -51,6 +52,22 @@ def test_a_joint_edit_is_the_mask_and_then_the_style_or_the_other_way(faces: lis
     torch.testing.assert_close(editor.move(after_style, own.condition, target), joint.result.latent, rtol=0, atol=1e-3)
     with pytest.raises(RequestError, match="a request and mask at once; choose one"):
         faces[0].edit(joint.request, mask=mask)
+
+
+def test_the_mean_style_of_codes_in_a_file_is_that_of_their_pictures(
+    photos: Path, faces: list[Face], tiny_mask_editor: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "codes.npy", torch.stack([face.inverted.latent[0] for face in faces]).cpu().numpy())
+    styles = ("--style", f"{photos}:0.5", "--style", f"{tmp_path / 'codes.npy'}:0.5", "--batch-size", 2)
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", tiny_mask_editor, *styles) == 0
+    said = report(tmp_path / "out")
+    for entry in said["faces"]:
+        by_pictures, by_codes = (shown(tmp_path / "out", entry, label) for label in said["edits"])
+        assert difference(by_pictures, by_codes) <= 1
+        assert difference(by_codes, shown(tmp_path / "out", entry, "inversion")) > 2
+    np.save(tmp_path / "codes.npy", np.zeros((2, 3), np.float32))
+    assert run(photos, "-o", tmp_path / "out", "--checkpoint", tiny_mask_editor, *styles) == 2
+    assert "codes.npy: holds an array of shape (2, 3)" in (told := capsys.readouterr().err) and told.count("\n") == 1
 
 
 def test_each_style_with_the_mask_is_an_edit_of_the_command(
@@ -137,3 +154,10 @@ def test_a_style_of_no_face_of_the_domain_needs_force(
     assert run(*words) == 2 and "face-0.png: no face (--force takes it anyway)" in capsys.readouterr().err
     assert run(*words, "--force") == 0
     assert np.isfinite(report(tmp_path / "out")["faces"][0]["identity_of_inversion"])
+
+
+def test_titles_are_short_and_in_two_lines() -> None:
+    style = torch.zeros(2, 2)
+    assert StyleRequest.of(style, 0.5, "black-hair").title == "style black-hair,0.5"
+    assert StyleRequest.of(style, 0.5, "faces", "step3of100").title == "style faces,step3of100"
+    assert StyleRequest.of(style, 1).title == "style,1"
