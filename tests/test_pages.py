@@ -376,7 +376,7 @@ def test_the_table_of_speed_is_that_of_the_benchmark() -> None:
 
 def test_the_table_of_the_rehearsal_is_that_of_its_file() -> None:
     page, measured = TEXTS["models/editing/README.md"], json.loads((ROOT / "results/rehearsal.json").read_text())
-    rows = re.findall(r"^\| (\w+)[^|]* \| ([\d.]+) GB \| (\d*)", page, re.MULTILINE)
+    rows = re.findall(r"^\| ((?:mask )?\w+)[^|]* \| ([\d.]+) GB \| (\d*)", page, re.MULTILINE)
     stages = [(one["stage"], f"{one['gigabytes']:.1f}", f"{one['allowed'] or 0:.0f}") for one in measured["stages"]]
     assert [(stage, memory, allowed or "0") for stage, memory, allowed in rows] == stages
     assert f"with {measured['faces']} faces, {measured['machine']}." in page

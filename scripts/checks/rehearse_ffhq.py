@@ -3,17 +3,20 @@
 
     python scripts/checks/rehearse_ffhq.py PHOTOS                photographs of faces; results in output/rehearsal
 
-The stand-ins have the formats, the keys and the sizes of the public files and random weights (4 GB; deleted again
+The stand-ins have the formats, the keys and the sizes of the public files and random weights (5 GB; deleted again
 unless --keep), so the pictures show no faces: what is rehearsed is that every file is read, that each command runs to
 its end, how long it takes and how much memory. Each stage is a command of this project in a process of its own:
 
 download     download.py --check finds the files whole
 inspect      inspect_checkpoint.py recognises each
 edit         edit.py on the photographs with the published editor's two files, pasted back; aligned faces are saved
-train        two steps of configs/sdflow/ffhq.yaml, two faces at a time, 16 a step (training.accumulate)
+train        two steps of configs/sdflow/ffhq.yaml, two faces a step, one at a time (training.accumulate)
+mask edit    edit.py on the aligned faces with S²-Flow's two files: one mask and a style, which is one edit
+mask train   two steps of configs/s2flow/ffhq.yaml with its DeepLabv3, two faces a step, one at a time
 evaluate     evaluate.py on four of the aligned faces with the editor just trained
 
-Exit status: 0 all done, 1 a stage failed or took more memory than it may, 2 wrong usage.
+The measurements are written after each stage. Exit status: 0 all done, 1 a stage failed or took more memory than it
+may, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +42,9 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from datasets.avatars import AvatarFaces
 from models import NETWORKS
+from models.parsing.masks import indexed
 from scripts.checks.weight_file_samples import prefixed
 from utils.config import Section, load_config
 from utils.failures import explain_failures
@@ -50,8 +55,8 @@ from utils.processes import in_subprocess
 
 GIGABYTE = 1e9
 NEEDED_SPACE = 8 * GIGABYTE
-DOMAIN = "configs/domains/ffhq.yaml"
-LIMITS = {"edit": 6.0, "train": 14.0}  # GB
+DOMAIN, MASK_DOMAIN = "configs/domains/ffhq.yaml", "configs/domains/ffhq_s2flow.yaml"
+LIMITS = {"edit": 6.0, "train": 14.0, "mask edit": 6.0, "mask train": 14.0}  # GB
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,18 @@ def encoder_file(domain: Mapping[str, Any]) -> dict[str, Any]:
     return {"state_dict": state, "opts": options, "latent_avg": mean}
 
 
+def s2flow_file(method: Mapping[str, Any]) -> dict[str, Any]:
+    """As S²-Flow's `last_checkpoint.pt`: flow and mask encoder."""
+    encoder = random_network(method["mask_encoder"])
+    flow = random_network(method["flow"], semantics=encoder.outputs)
+    return {"prior_ntwk": flow.state_dict(), "cnd_ntwk": encoder.state_dict(), "epoch": 100}
+
+
 def makers() -> dict[str, Callable[[], Any]]:
     """What each public file holds, by its name, made when it is asked for: together they would fill the memory."""
-    domain = load_config(ROOT / DOMAIN).plain()
+    domain = load_config(ROOT / MASK_DOMAIN).plain()
     method = load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"]
+    masks = load_config(ROOT / "configs/s2flow/ffhq.yaml").plain()["method"]
     attributes = len(domain["attributes"])
 
     def state(section: Mapping[str, Any], **sizes: Any) -> Callable[[], Any]:
@@ -109,6 +122,8 @@ def makers() -> dict[str, Callable[[], Any]]:
         "model_ir_se50.pth": state({"name": "ir_se_identity"}),
         "prior-0010000": state(method["flow"], semantics=attributes, trainable_end_time=True),
         "labeldist-0010000": state(method["semantic_encoder"], attributes=attributes),
+        "s2flow_last_checkpoint.pt": lambda: s2flow_file(masks),
+        weights("parser"): lambda: {"state_dict": prefixed(state(domain["parser"])(), "module.")},
     }
 
 
@@ -127,12 +142,13 @@ def write_stand_ins(folder: Path) -> None:
             write_atomically(folder / name, partial(_save, content))
 
 
-def stand_in_domain(output: Path, weights: Path) -> Path:
-    """The FFHQ domain's config with the stand-ins for its files."""
-    domain = load_config(ROOT / DOMAIN).plain()
-    for part in ("generator", "encoder", "teacher", "judge", "identity"):
-        domain[part]["weights"] = str(weights / Path(domain[part]["weights"]).name)
-    domain["attributes"], path = list(domain["attributes"]), output / "domain.yaml"
+def stand_in_domain(config: str, output: Path, weights: Path) -> Path:
+    """A domain's config with the stand-ins for its files."""
+    domain = load_config(ROOT / config).plain()
+    for section in domain.values():
+        if isinstance(section, dict) and "weights" in section:
+            section["weights"] = str(weights / Path(section["weights"]).name)
+    domain["attributes"], path = list(domain["attributes"]), output / Path(config).name
     write_text(path, yaml.safe_dump(domain))
     return path
 
@@ -182,61 +198,74 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def rehearse(output: Path, photos: list[str]) -> list[Measured]:
-    """All stages; those that need what a failed one makes fail too, and say so."""
+def rehearse(output: Path, photos: list[str]) -> Iterator[Measured]:
+    """All stages, one by one; those that need what a failed one makes fail too, and say so."""
     weights = output / "weights/ffhq"
     # the peak memory of a process is passed on to those that it starts
     in_subprocess(write_stand_ins, weights)
     manifest = output / "weights/manifest.yaml"
     shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
-    domain = stand_in_domain(output, weights)
-    for name in ("edits", "run", "evaluation"):
+    domain, mask_domain = (stand_in_domain(config, output, weights) for config in (DOMAIN, MASK_DOMAIN))
+    for name in ("edits", "run", "masked", "mask-run", "evaluation"):
         shutil.rmtree(output / name, ignore_errors=True)
     names = sorted(path.name for path in weights.iterdir())
     entries = yaml.safe_load(manifest.read_text("utf-8"))["files"]
     known = [key for key, entry in entries.items() if Path(entry["destination"]).name in names]
     editor = ("--checkpoint", str(weights / "prior-0010000"), "--semantic-encoder", str(weights / "labeldist-0010000"))
-    found = [
-        measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest)),
-        measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in names)),
-        measure(
-            "edit",
-            *("edit.py", *photos, "-o", str(output / "edits"), *editor, "--domain", str(domain)),
-            *("--flip", "Smiling", "--save-aligned"),
-        ),
-    ]
+    yield measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest))
+    yield measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in names))
+    yield measure(
+        "edit",
+        *("edit.py", *photos, "-o", str(output / "edits"), *editor, "--domain", str(domain)),
+        *("--flip", "Smiling", "--save-aligned"),
+    )
     aligned = output / "edits/aligned"
     count = len(list(aligned.glob("*.png")))
     faces = {"name": "image_folder", "folder": str(aligned), "side": 256, "first": 0, "count": count}
-    data = json.dumps({"name": "latent_cache", "batch_size": 2, "cache": str(output / "cache"), "faces": faces})
-    found += [
-        measure(
-            "train",
-            *("train.py", "--config", "configs/sdflow/ffhq.yaml", "--run", str(output / "run"), f"domain={domain}"),
-            *(f"data={data}", f"validation={data}", "training.steps=2", "training.batch_size=2", "training.workers=0"),
-            "training.accumulate=2",
-        ),
-        measure(
-            "evaluate",
-            *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
-            *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--no-linear"),
-            *("-o", str(output / "evaluation")),
-        ),
-    ]
-    return found
+    few = ("training.steps=2", "training.batch_size=2", "training.accumulate=2", "training.workers=0")
+
+    def data(name: str, **settings: Any) -> list[str]:
+        values = {"name": name, "batch_size": 2, "cache": str(output / "cache"), "faces": faces, **settings}
+        return [f"{key}={json.dumps(values)}" for key in ("data", "validation")]
+
+    yield measure(
+        "train",
+        *("train.py", "--config", "configs/sdflow/ffhq.yaml", "--run", str(output / "run"), f"domain={domain}"),
+        *(*data("latent_cache"), *few),
+    )
+    mask, mask_editor = output / "mask.png", weights / "s2flow_last_checkpoint.pt"
+    indexed(AvatarFaces(1, "samples", masks=True)[0]["mask"]).save(mask)
+    yield measure(
+        "mask edit",
+        *("edit.py", str(aligned), "-o", str(output / "masked"), "--checkpoint", str(mask_editor)),
+        *("--domain", str(mask_domain), "--mask", str(mask), "--style", f"{aligned}:0.5", "--save-masks"),
+    )
+    yield measure(
+        "mask train",
+        *("train.py", "--config", "configs/s2flow/ffhq.yaml", "--run", str(output / "mask-run")),
+        *(f"domain={mask_domain}", *data("mask_targets", nearest=3, side=512), *few),
+    )
+    yield measure(
+        "evaluate",
+        *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
+        *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--no-linear"),
+        *("-o", str(output / "evaluation")),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command."""
     options = parse_arguments(arguments)
-    found = rehearse(options.output, [str(path.resolve()) for path in options.photos])
-    count = len(list((options.output / "edits/aligned").glob("*")))
-    text = table(found, count)
-    write_text(options.output / "table.md", text)
-    if options.json:
-        stages = [{**asdict(item), "allowed": LIMITS.get(item.stage)} for item in found]
-        content = {"faces": count, "machine": machine(), "stages": stages}
-        write_text(options.json, json.dumps(content, indent=1) + "\n")
+    found = []
+    for measured in rehearse(options.output, [str(path.resolve()) for path in options.photos]):
+        found.append(measured)
+        count = len(list((options.output / "edits/aligned").glob("*")))
+        text = table(found, count)
+        write_text(options.output / "table.md", text)
+        if options.json:
+            stages = [{**asdict(item), "allowed": LIMITS.get(item.stage)} for item in found]
+            content = {"faces": count, "machine": machine(), "stages": stages}
+            write_text(options.json, json.dumps(content, indent=1) + "\n")
     print(f"\n{text}\n{displayed(options.output / 'table.md')}")
     if not options.keep:
         shutil.rmtree(options.output / "weights")
