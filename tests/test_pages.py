@@ -101,7 +101,8 @@ def test_commands_are_what_the_parsers_accept(
     assert (ROOT / words[0]).is_file()
     for name in ("FOLDER", "PHOTOS", "FACES", "MASKS"):  # parsers that look whether a file is there find one
         (tmp_path / name).mkdir()
-    for name in ("FILE", "PHOTO", "IN.safetensors", "LATENTS", "RECORDS", "all_latents.pickle", "all_att.pickle"):
+    published = ("LATENTS", "RECORDS", "DATABASE", "all_latents.pickle", "all_att.pickle", "ffhq_lmdb.db")
+    for name in ("FILE", "PHOTO", "IN.safetensors", *published):
         (tmp_path / name).touch()
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
