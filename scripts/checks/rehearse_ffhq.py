@@ -10,13 +10,16 @@ its end, how long it takes and how much memory. Each stage is a command of this 
 download     download.py --check finds the files whole
 inspect      inspect_checkpoint.py recognises each
 edit         edit.py on the photographs with the published editor's two files, pasted back; aligned faces are saved
-train        two steps of configs/sdflow/ffhq.yaml, two faces at a time, 16 a step (training.accumulate)
+train        two steps of configs/sdflow/ffhq.yaml, two faces a step, one at a time (training.accumulate)
+mask edit    edit.py on the aligned faces with S²-Flow's two files: one mask and a style, which is one edit
+mask train   two steps of configs/s2flow/ffhq.yaml with its DeepLabv3, two faces a step, one at a time
 evaluate     evaluate.py on four of the aligned faces with the editor just trained
 swap         edit.py with the published identity swap's two files: the first aligned face in each photograph
 sample       sample_faces.py, 12 faces of the identity swap's generator
-swap_train   two steps of configs/id_swap/ffhq_256.yaml on these, six faces a step as published
+swap train   two steps of configs/id_swap/ffhq_256.yaml on these, six faces a step as published
 
-Exit status: 0 all done, 1 a stage failed or took more memory than it may, 2 wrong usage.
+The measurements are written after each stage. Exit status: 0 all done, 1 a stage failed or took more memory than it
+may, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -42,8 +45,9 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from datasets.avatars import AvatarFaces
 from models import NETWORKS
-from models.domain import PARTS
+from models.parsing.masks import indexed
 from scripts.checks.weight_file_samples import prefixed, save_whole
 from utils.config import Section, load_config
 from utils.failures import explain_failures
@@ -53,11 +57,11 @@ from utils.paths import ROOT, displayed
 from utils.processes import in_subprocess
 
 GIGABYTE = 1e9
-NEEDED_SPACE = 9 * GIGABYTE
-DOMAIN = "configs/domains/ffhq.yaml"
+NEEDED_SPACE = 10 * GIGABYTE
+DOMAIN, MASK_DOMAIN = "configs/domains/ffhq.yaml", "configs/domains/ffhq_s2flow.yaml"
 SWAP_DOMAIN, SWAP_CONFIG = "configs/domains/ffhq_256.yaml", "configs/id_swap/ffhq_256.yaml"
 ALEXNET = "alexnet-owt-7be5be79.pth"
-LIMITS = {"edit": 6.0, "train": 14.0, "swap": 6.0, "swap_train": 14.0}  # GB
+LIMITS = {"edit": 6.0, "train": 14.0, "mask edit": 6.0, "mask train": 14.0, "swap": 6.0, "swap train": 14.0}  # GB
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,18 @@ def alexnet_file() -> dict[str, Any]:
     return state
 
 
+def s2flow_file(method: Mapping[str, Any]) -> dict[str, Any]:
+    """As S²-Flow's `last_checkpoint.pt`: flow and mask encoder."""
+    encoder = random_network(method["mask_encoder"])
+    flow = random_network(method["flow"], semantics=encoder.outputs)
+    return {"prior_ntwk": flow.state_dict(), "cnd_ntwk": encoder.state_dict(), "epoch": 100}
+
+
 def makers() -> dict[str, Callable[[], Any]]:
     """What each public file holds, by its name, made when it is asked for: together they would fill the memory."""
-    domain = load_config(ROOT / DOMAIN).plain()
+    domain = load_config(ROOT / MASK_DOMAIN).plain()
     method = load_config(ROOT / "configs/sdflow/ffhq.yaml").plain()["method"]
+    masks = load_config(ROOT / "configs/s2flow/ffhq.yaml").plain()["method"]
     attributes = len(domain["attributes"])
     swap_domain, swap = (load_config(ROOT / name).plain() for name in (SWAP_DOMAIN, SWAP_CONFIG))
 
@@ -133,6 +145,8 @@ def makers() -> dict[str, Callable[[], Any]]:
             "state_dict": random_network({"name": "mobilefacenet"}).state_dict()
         },
         ALEXNET: alexnet_file,
+        "s2flow_last_checkpoint.pt": lambda: s2flow_file(masks),
+        weights("parser"): lambda: {"state_dict": prefixed(state(domain["parser"])(), "module.")},
     }
 
 
@@ -157,10 +171,10 @@ def write_stand_ins(folder: Path) -> None:
 def stand_in_domain(config: str, output: Path, weights: Path) -> Path:
     """A domain's config with the stand-ins for its files."""
     domain = load_config(ROOT / config).plain()
-    for part in PARTS:
-        if part in domain:
-            domain[part]["weights"] = str(weights / Path(domain[part]["weights"]).name)
-    domain["attributes"], path = list(domain["attributes"]), output / f"domain-{Path(config).stem}.yaml"
+    for section in domain.values():
+        if isinstance(section, dict) and "weights" in section:
+            section["weights"] = str(weights / Path(section["weights"]).name)
+    domain["attributes"], path = list(domain["attributes"]), output / Path(config).name
     write_text(path, yaml.safe_dump(domain))
     return path
 
@@ -210,87 +224,100 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def rehearse(output: Path, photos: list[str]) -> list[Measured]:
-    """All stages; those that need what a failed one makes fail too, and say so."""
+def rehearse(output: Path, photos: list[str]) -> Iterator[Measured]:
+    """All stages, one by one; those that need what a failed one makes fail too, and say so."""
     weights = output / "weights/ffhq"
     # the peak memory of a process is passed on to those that it starts
     in_subprocess(write_stand_ins, weights)
     manifest = output / "weights/manifest.yaml"
     shutil.copy(ROOT / "pretrained/manifest.yaml", manifest)
-    domain = stand_in_domain(DOMAIN, output, weights)
-    for name in ("edits", "run", "evaluation", "swaps", "samples", "swap_run"):
+    domain, mask_domain = (stand_in_domain(config, output, weights) for config in (DOMAIN, MASK_DOMAIN))
+    for name in ("edits", "run", "masked", "mask-run", "evaluation", "swaps", "samples", "swap-run"):
         shutil.rmtree(output / name, ignore_errors=True)
     names = sorted(path.name for path in weights.iterdir())
     networks = [name for name in names if name != ALEXNET]  # LPIPS is none of this project's networks
     entries = yaml.safe_load(manifest.read_text("utf-8"))["files"]
     known = [key for key, entry in entries.items() if Path(entry["destination"]).name in names]
     editor = ("--checkpoint", str(weights / "prior-0010000"), "--semantic-encoder", str(weights / "labeldist-0010000"))
-    found = [
-        measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest)),
-        measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in networks)),
-        measure(
-            "edit",
-            *("edit.py", *photos, "-o", str(output / "edits"), *editor, "--domain", str(domain)),
-            *("--flip", "Smiling", "--save-aligned"),
-        ),
-    ]
+    yield measure("download", "scripts/download.py", *known, "--check", "--manifest", str(manifest))
+    yield measure("inspect", "scripts/inspect_checkpoint.py", *(str(weights / name) for name in networks))
+    yield measure(
+        "edit",
+        *("edit.py", *photos, "-o", str(output / "edits"), *editor, "--domain", str(domain)),
+        *("--flip", "Smiling", "--save-aligned"),
+    )
     aligned = output / "edits/aligned"
     count = len(list(aligned.glob("*.png")))
     faces = {"name": "image_folder", "folder": str(aligned), "side": 256, "first": 0, "count": count}
-    data = json.dumps({"name": "latent_cache", "batch_size": 2, "cache": str(output / "cache"), "faces": faces})
-    found += [
-        measure(
-            "train",
-            *("train.py", "--config", "configs/sdflow/ffhq.yaml", "--run", str(output / "run"), f"domain={domain}"),
-            *(f"data={data}", f"validation={data}", "training.steps=2", "training.batch_size=2", "training.workers=0"),
-            "training.accumulate=2",
-        ),
-        measure(
-            "evaluate",
-            *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
-            *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--no-linear"),
-            *("-o", str(output / "evaluation")),
-        ),
-    ]
-    return found + rehearse_swap(output, weights, photos)
+    few = ("training.steps=2", "training.batch_size=2", "training.accumulate=2", "training.workers=0")
+
+    def data(name: str, **settings: Any) -> list[str]:
+        values = {"name": name, "batch_size": 2, "cache": str(output / "cache"), "faces": faces, **settings}
+        return [f"{key}={json.dumps(values)}" for key in ("data", "validation")]
+
+    yield measure(
+        "train",
+        *("train.py", "--config", "configs/sdflow/ffhq.yaml", "--run", str(output / "run"), f"domain={domain}"),
+        *(*data("latent_cache"), *few),
+    )
+    mask, mask_editor = output / "mask.png", weights / "s2flow_last_checkpoint.pt"
+    indexed(AvatarFaces(1, "samples", masks=True)[0]["mask"]).save(mask)
+    yield measure(
+        "mask edit",
+        *("edit.py", str(aligned), "-o", str(output / "masked"), "--checkpoint", str(mask_editor)),
+        *("--domain", str(mask_domain), "--mask", str(mask), "--style", f"{aligned}:0.5", "--save-masks"),
+    )
+    yield measure(
+        "mask train",
+        *("train.py", "--config", "configs/s2flow/ffhq.yaml", "--run", str(output / "mask-run")),
+        *(f"domain={mask_domain}", *data("mask_targets", nearest=3, side=512), *few),
+        f"method.lpips_trunk={weights / ALEXNET}",
+    )
+    yield measure(
+        "evaluate",
+        *("evaluate.py", "--checkpoint", str(output / "run"), "--faces", str(aligned)),
+        *("--count", "4", "--strengths", "0", "0.5", "--no-latents", "--no-linear"),
+        *("-o", str(output / "evaluation")),
+    )
+    yield from rehearse_swap(output, weights, photos)
 
 
-def rehearse_swap(output: Path, weights: Path, photos: list[str]) -> list[Measured]:
+def rehearse_swap(output: Path, weights: Path, photos: list[str]) -> Iterator[Measured]:
     """The stages of the identity swap."""
     domain, samples = stand_in_domain(SWAP_DOMAIN, output, weights), output / "samples"
     first = next(iter(sorted((output / "edits/aligned").glob("*.png"))), output / "edits/aligned")
     data = json.dumps({"name": "encoded_faces", "folder": str(samples), "first": 0, "count": 12})
-    return [
-        measure(
-            "swap",
-            *("edit.py", *photos, "-o", str(output / "swaps"), "--checkpoint", str(weights / "swap_encoder.pt")),
-            *("--domain", str(domain), "--identity", str(first)),
-        ),
-        measure(
-            "sample",
-            *("scripts/sample_faces.py", "-o", str(samples), "--domain", str(domain), "--count", "12"),
-            *("--mean-of", "4096"),
-        ),
-        measure(
-            "swap_train",
-            *("train.py", "--config", SWAP_CONFIG, "--run", str(output / "swap_run"), f"domain={domain}"),
-            *(f"data={data}", f"validation={data}", f"method.lpips_trunk={weights / ALEXNET}", "training.steps=2"),
-            *("training.workers=0", "training.preview_images=2"),
-        ),
-    ]
+    yield measure(
+        "swap",
+        *("edit.py", *photos, "-o", str(output / "swaps"), "--checkpoint", str(weights / "swap_encoder.pt")),
+        *("--domain", str(domain), "--identity", str(first)),
+    )
+    yield measure(
+        "sample",
+        *("scripts/sample_faces.py", "-o", str(samples), "--domain", str(domain), "--count", "12"),
+        *("--mean-of", "4096"),
+    )
+    yield measure(
+        "swap train",
+        *("train.py", "--config", SWAP_CONFIG, "--run", str(output / "swap-run"), f"domain={domain}"),
+        *(f"data={data}", f"validation={data}", f"method.lpips_trunk={weights / ALEXNET}", "training.steps=2"),
+        *("training.workers=0", "training.preview_images=2"),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command."""
     options = parse_arguments(arguments)
-    found = rehearse(options.output, [str(path.resolve()) for path in options.photos])
-    count = len(list((options.output / "edits/aligned").glob("*")))
-    text = table(found, count)
-    write_text(options.output / "table.md", text)
-    if options.json:
-        stages = [{**asdict(item), "allowed": LIMITS.get(item.stage)} for item in found]
-        content = {"faces": count, "machine": machine(), "stages": stages}
-        write_text(options.json, json.dumps(content, indent=1) + "\n")
+    found = []
+    for measured in rehearse(options.output, [str(path.resolve()) for path in options.photos]):
+        found.append(measured)
+        count = len(list((options.output / "edits/aligned").glob("*")))
+        text = table(found, count)
+        write_text(options.output / "table.md", text)
+        if options.json:
+            stages = [{**asdict(item), "allowed": LIMITS.get(item.stage)} for item in found]
+            content = {"faces": count, "machine": machine(), "stages": stages}
+            write_text(options.json, json.dumps(content, indent=1) + "\n")
     print(f"\n{text}\n{displayed(options.output / 'table.md')}")
     if not options.keep:
         shutil.rmtree(options.output / "weights")

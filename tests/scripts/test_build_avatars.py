@@ -37,7 +37,7 @@ for suffix in ("safetensors", "state.pt"):
     (folder / "checkpoints" / ("step-0000001." + suffix)).write_text("")
 if (root / "interrupt").exists():
     sys.exit(1)
-part = "editor" if config["run"].endswith("flow-avatars") else config["run"].removeprefix("avatars-").split("_")[0]
+part = "editor" if config["run"].endswith("-avatars") else config["run"].removeprefix("avatars-").split("_")[0]
 header = {{"sdflow": json.dumps({{"config": config.plain()}})}}
 safetensors.numpy.save_file({{"w": numpy.random.rand(1)}}, folder / (part + ".safetensors"), metadata=header)
 '''

@@ -21,7 +21,7 @@ from models.latent_mapper import LatentMapper
 from training.editing import EditorMethod, check_terms
 from training.landmark_distance import LandmarkDistance
 from training.method import Batch, Items, Phase
-from training.picture_distance import PictureDistance
+from training.picture_distance import LPIPS_TRUNK, PictureDistance
 from utils.config import ConfigError, as_section
 from utils.images import at_side, grid
 from utils.paths import resolve
@@ -82,7 +82,7 @@ class IDSwapMethod(EditorMethod):
         betas: Betas = (0.9, 0.999),
         share: Fraction = 0.9,
         features: tuple[str, ...] = ("lpips",),
-        lpips_trunk: FileName = "pretrained/ffhq/alexnet-owt-7be5be79.pth",
+        lpips_trunk: FileName = LPIPS_TRUNK,
         landmarks: FileName = "pretrained/ffhq/mobilefacenet_model_best.pth.tar",
         kernel: Annotated[int, Between(0, 1001)] = 21,
         crops: Count = 8,

@@ -13,7 +13,6 @@ from torch import Tensor
 from criteria.identity import identity_loss
 from criteria.likelihood import negative_log_likelihood
 from criteria.mask_agreement import mask_agreement
-from criteria.perceptual import output_and_features, perceptual_distance
 from criteria.unchanged_pixels import unchanged_pixels
 from models.domain import Domain
 from models.editors.s2flow import S2FlowEditor
@@ -25,9 +24,11 @@ from models.parsing.masks import as_image
 from training.editing import EditorMethod, check_terms
 from training.method import Batch, Phase
 from training.methods.e4e import FEATURE_LAYERS
+from training.picture_distance import LPIPS_TRUNK, PictureDistance
 from utils.config import as_section
 from utils.images import at_side, grid
-from utils.ranges import Betas, Fraction, Positive, Whole
+from utils.paths import resolve
+from utils.ranges import Betas, FileName, Fraction, Positive, Whole
 
 PUBLISHED = ("nll", "mask", "pixels", "perceptual")
 TERMS = (*PUBLISHED, "identity")
@@ -41,8 +42,7 @@ class S2FlowMethod(EditorMethod):
       nll         −log p(w | m), nats per dimension;
       mask        cross-entropy of the parser's logits on x' and m';
       pixels      mean |x' − x| where m = m';
-      perceptual  distance of the teacher's features on x' and x (published: LPIPS, whose weights are no part of a
-                  domain);
+      perceptual  distance of x' and x in the features of frozen networks (published: LPIPS);
       identity    1 − cosine of the face embeddings of x' and x (the published experiment has it, with the weight 0).
     Gradients flow through the frozen networks to w', and to nothing frozen. With `nll` alone no picture is edited.
 
@@ -53,7 +53,9 @@ class S2FlowMethod(EditorMethod):
         learning_rate, betas: of Adam (published: 3e-4).
         level_steps: steps until the next level of targets joins: easy ones alone, with medium, all. 0: all at once.
         balance: how much small parts of a mask count, see `criteria.mask_agreement`.
-        feature_layers: the teacher's layers that `perceptual` compares.
+        features: in which `perceptual` compares pictures, see `training.picture_distance`.
+        feature_layers: the teacher's layers, where `features` name it.
+        lpips_trunk: file of torchvision's AlexNet, where they name LPIPS.
     Raises:
         ConfigError: an unknown term.
     """
@@ -71,18 +73,22 @@ class S2FlowMethod(EditorMethod):
         betas: Betas = (0.9, 0.999),
         level_steps: Whole = 0,
         balance: Fraction = 0.0,
+        features: tuple[str, ...] = ("teacher",),
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
+        lpips_trunk: FileName = LPIPS_TRUNK,
     ) -> None:
         super().__init__(domain)
         check_terms("s2flow", terms, TERMS)
         self.terms = terms
+        if "perceptual" in terms:
+            self.distance = PictureDistance(domain, features, resolve(lpips_trunk), feature_layers)
         self.mask_encoder = build_network(as_section(mask_encoder, "method.mask_encoder"), domain, MaskEncoder)
         outputs = self.mask_encoder.outputs
         self.flow = build_network(as_section(flow, "method.flow"), domain, ContinuousFlow, semantics=outputs)
         self.sections = {"flow": dict(flow), "mask_encoder": dict(mask_encoder)}
         self.parts = (*self.parts, "parser")
         self.learning_rate, self.betas, self.level_steps = learning_rate, betas, level_steps
-        self.balance, self.feature_layers = balance, feature_layers
+        self.balance = balance
         self._step = 0
         self._evaluations = 0
 
@@ -125,18 +131,12 @@ class S2FlowMethod(EditorMethod):
         if "pixels" in self.terms:
             values["pixels"] = unchanged_pixels(edited_seen, seen, source == target)
         if "perceptual" in self.terms:
-            values["perceptual"] = self._perceptual(edited, picture)
+            values["perceptual"] = self.distance(edited, picture)
         if "identity" in self.terms:
             with torch.no_grad():
                 embedding = self.domain.identity_embedding(picture)
             values["identity"] = identity_loss(self.domain.identity_embedding(edited), embedding)
         return {name: values[name] for name in self.terms}
-
-    def _perceptual(self, edited: Tensor, picture: Tensor) -> Tensor:
-        with torch.no_grad():
-            _, expected = output_and_features(self.domain.teacher, self.feature_layers, picture)
-        _, features = output_and_features(self.domain.teacher, self.feature_layers, edited)
-        return perceptual_distance(features, expected)
 
     def after_step(self, step: int) -> None:
         self.flow.update_statistics()
