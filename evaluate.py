@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure editors: of attributes as in Figure 4 of the paper, of masks by the masks that their edits should have.
+"""Measure editors: of attributes as in Figure 4 of the paper, of masks and identities by what edits should show.
 
     python evaluate.py                                     the shipped avatar editor on 1,000 held-out drawn faces
     python evaluate.py --faces decorrelated --count 200    faces with statistically independent attributes
@@ -7,6 +7,7 @@
     python evaluate.py --strengths -0.3 0 0.2 0.5          other points of the curves
     python evaluate.py --compare runs/sdflow-0 runs/sdflow-1 runs/adatrans-0 Ours=runs/mine
     python evaluate.py --checkpoint runs/s2flow-avatars    an editor of masks, on 500 faces with independent attributes
+    python evaluate.py --checkpoint pretrained/avatars/id_swap.safetensors    an identity swap, on 500 pairs
     python evaluate.py --compare runs/s2flow-avatars NLL=runs/s2flow-nll pretrained/avatars/editor.safetensors
 
 Each attribute of each face is edited towards the opposite of the judge's decision with increasing strength d (a
@@ -22,6 +23,10 @@ feature, a turned head) and those of other faces. How well the pictures follow t
 faces from random z and what z keeps stand in report.md and report.json, with kinds.png, identity.png and sheet.png,
 beside the shipped editor of attributes where a request is one of an attribute. Of a folder of pictures nobody knows
 true edits: they get each other's masks. --compare takes several such editors, and editors of attributes beside them.
+
+An editor of identities gives each face the identity of another: who is seen, what else is the first one's, and how far
+it is from the face drawn so. report.md and report.json hold that beside both faces and their codes mixed at each layer,
+with sheet.png. --compare takes several such editors.
 """
 
 from __future__ import annotations
@@ -49,11 +54,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--faces", type=not_empty, metavar="SET",
         help="correlated or decorrelated (drawn faces), or a folder of aligned faces (default: correlated; for editors "
-        "of masks decorrelated)",
+        "of masks or identities decorrelated)",
     )  # fmt: skip
     parser.add_argument(
         "--count", type=value_of(Annotated[int, Between(2, 10_000_000)]), metavar="N",
-        help="number of faces (default: 1000; for editors of masks 500)",
+        help="number of faces (default: 1000; for editors of masks or identities 500)",
     )  # fmt: skip
     parser.add_argument(
         "--strengths", type=value_of(Annotated[float, Between(-100, 100)]), nargs="+", metavar="D",
@@ -123,6 +128,7 @@ from models.editors.sdflow import SDFlowEditor
 from models.evaluation.comparing import choose_baseline, compare
 from models.evaluation.contestants import (
     Contestant,
+    edits_identities,
     edits_masks,
     evaluated_editor,
     load_contestants,
@@ -130,8 +136,10 @@ from models.evaluation.contestants import (
     same_space,
 )
 from models.evaluation.faces import faces_of, images_of
+from models.evaluation.identities.protocol import evaluate_identities
 from models.evaluation.masks.protocol import evaluate_masks
 from models.evaluation.single import evaluate
+from scripts.avatars.identity_test_sets import drawn_swap_set, photographed_swap_set
 from scripts.avatars.mask_test_sets import drawn_test_set, photographed_test_set
 from utils.config import ConfigError, Section
 from utils.devices import keep_freed_memory, pick_device
@@ -195,8 +203,11 @@ def evaluate_one(options: argparse.Namespace) -> None:
         options.checkpoint, device, options.semantic_encoder, options.domain, weights=options.weights
     )
     domain.precision = options.precision or domain.precision
-    if edits_masks(evaluated_editor(loaded, metadata["file"])):
-        contestants = [Contestant(loaded.title, loaded, domain, metadata)]
+    contestants = [Contestant(loaded.title, loaded, domain, metadata)]
+    if edits_identities(evaluated_editor(loaded, metadata["file"])):
+        evaluate_identity_editors(options, contestants)
+        return
+    if edits_masks(loaded):
         evaluate_mask_editors(options, contestants if options.no_linear else [*contestants, *shipped(contestants[0])])
         return
     editor = attribute_editor(loaded)
@@ -223,6 +234,9 @@ def evaluate_one(options: argparse.Namespace) -> None:
 def evaluate_several(options: argparse.Namespace) -> None:
     """Measure several editors of one domain on the same faces."""
     contestants = load_contestants([named_run(text) for text in options.compare], pick_device(options.device))
+    if any(edits_identities(one.editor) for one in contestants):
+        evaluate_identity_editors(options, contestants)
+        return
     if any(edits_masks(one.editor) for one in contestants):
         evaluate_mask_editors(options, sorted(contestants, key=lambda one: not edits_masks(one.editor)))
         return
@@ -287,6 +301,37 @@ def evaluate_mask_editors(options: argparse.Namespace, contestants: list[Contest
         "n": len(test.faces), "seed": options.seed, "step": contestants[0].metadata.get("step"), **aligned,
     }  # fmt: skip
     evaluate_masks(contestants, domain, test, record, options.output)
+
+
+def evaluate_identity_editors(options: argparse.Namespace, contestants: list[Contestant]) -> None:
+    """Measure editors of identities.
+
+    Raises:
+        ConfigError: an option that says nothing of identities, or an editor of something else.
+    """
+    for name in ("strengths", "baseline", "anchors", "no_linear"):
+        if getattr(options, name):
+            file = contestants[0].metadata["file"]
+            raise ConfigError(f"--{name.replace('_', '-')}: of other edits; {file} exchanges identities")
+    for one in contestants:
+        if not edits_identities(one.editor):
+            raise ConfigError(f"{one.metadata['file']}: edits no identities; compare it with editors of its own kind")
+    with_defaults(options, "decorrelated", 500)
+    domain = contestants[0].domain
+    domain.precision = options.precision or domain.precision
+    others, aligned = 0 if options.no_latents else options.fit_count, {}
+    if options.faces in DRAWN:
+        test = drawn_swap_set(domain, options.count, DRAWN[options.faces], others, options.seed, "cache/avatars")
+    else:
+        data = test_data(options, domain)
+        check_pictures(data)
+        aligned = alignment(options, domain, data)
+        test = photographed_swap_set(images_of(data, min(options.count, len(data))), options.seed)
+    record = {
+        "checkpoint": contestants[0].metadata["hash"], "domain": domain.name, "faces": options.faces, "n": len(test),
+        "seed": options.seed, "step": contestants[0].metadata.get("step"), **aligned,
+    }  # fmt: skip
+    evaluate_identities(contestants, domain, test, record, options.output)
 
 
 def main(arguments: list[str] | None = None) -> int:

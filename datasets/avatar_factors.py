@@ -203,6 +203,13 @@ def redraw(factors: Factors, seed: int, identity: int, view: int, correlation: f
     return replace(factors, **attributes, **_circumstances(rng))
 
 
+def in_scene_of(person: Factors, scene: Factors) -> Factors:
+    """The true hybrid of an identity swap: geometry, colour of skin and eyes and natural colour of the hair are the
+    person's, everything else is the scene's."""
+    own = {name: getattr(person, name) for name in ("geometry", "skin", "eye_colour", "hair_colour")}
+    return replace(scene, **own)
+
+
 def annotate(factors: Factors, rng: np.random.Generator) -> np.ndarray:
     """Binary labels (5,) float32 as annotators give them.
 

@@ -22,6 +22,7 @@ encoder          configs/avatars/encoder.yaml          generator, teacher, ident
 parser           configs/avatars/parser.yaml           generator, encoder
 sdflow           configs/sdflow/avatars_balanced.yaml  generator, encoder, teacher
 s2flow           configs/s2flow/avatars.yaml           generator, encoder, teacher, identity, parser
+id_swap          configs/id_swap/avatars.yaml          generator, encoder, teacher, identity
 
 The result of generator_start stays in its run folder; it is trained only when the generator is.
 """
@@ -86,6 +87,10 @@ STAGES = (
     Stage(
         "s2flow", "configs/s2flow/avatars.yaml", "editor", ("generator", "encoder", "teacher", "identity", "parser"),
         half=True, ships_as="s2flow",
+    ),  # fmt: skip
+    Stage(
+        "id_swap", "configs/id_swap/avatars.yaml", "editor", ("generator", "encoder", "teacher", "identity"),
+        half=True, ships_as="id_swap",
     ),  # fmt: skip
 )
 BY_NAME = {stage.name: stage for stage in STAGES}

@@ -16,7 +16,7 @@ from models.editors.loading import load_editor
 from utils.config import ConfigError
 from utils.paths import expanded
 
-MEASURED = ("attributes", "mask")  # kinds of request that there is an evaluation for
+MEASURED = ("attributes", "mask", "identity")  # kinds of request that there is an evaluation for
 
 
 def evaluated_editor(editor: Editor, source: str) -> Editor:
@@ -28,7 +28,7 @@ def evaluated_editor(editor: Editor, source: str) -> Editor:
     if not set(editor.requests) & set(MEASURED):
         raise ConfigError(
             f"{source}: {editor.title} takes requests of other kinds ({', '.join(editor.requests)}) than "
-            f"{' and '.join(MEASURED)}, and there is no evaluation for these"
+            f"{', '.join(MEASURED)}, and there is no evaluation for these"
         )
     return editor
 
@@ -36,6 +36,11 @@ def evaluated_editor(editor: Editor, source: str) -> Editor:
 def edits_masks(editor: Editor) -> bool:
     """Whether the evaluation of masks and styles measures it, rather than that of attributes."""
     return "mask" in editor.requests
+
+
+def edits_identities(editor: Editor) -> bool:
+    """Whether the evaluation of exchanged identities measures it."""
+    return "identity" in editor.requests
 
 
 @dataclass
@@ -101,7 +106,7 @@ def same_space(one: Contestant, other: Contestant) -> bool:
 
 def _place(one: Contestant) -> tuple[Any, ...]:
     prints = one.metadata["fingerprints"]
-    return prints["generator"], prints["encoder"], one.domain.attributes
+    return prints["generator"], prints.get("encoder"), one.domain.attributes
 
 
 def _settings(one: Contestant) -> Any:

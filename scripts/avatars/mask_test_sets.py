@@ -13,8 +13,8 @@ from datasets.avatar_edits import AvatarEdits, pairs
 from datasets.avatars import ATTRIBUTES, AvatarFaces
 from models.domain import Domain
 from models.evaluation.faces import images_of, in_batches
+from models.evaluation.factor_reader import FactorReader
 from models.evaluation.masks.faces import (
-    FactorReader,
     MaskTestSet,
     OtherFaces,
     donated,

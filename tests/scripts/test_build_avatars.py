@@ -127,7 +127,8 @@ def test_what_was_trained_with_an_earlier_network_is_trained_again(root: Path) -
     assert reason(root, "encoder") == "trained with an earlier generator"
     assert reason(root, "judge") is None
     status, calls = build(root)
-    users = [f"--config {Path(BY_NAME[name].config).name}" for name in ("encoder", "parser", "sdflow", "s2flow")]
+    later = ("encoder", "parser", "sdflow", "s2flow", "id_swap")
+    users = [f"--config {Path(BY_NAME[name].config).name}" for name in later]
     assert (status, calls) == (0, users)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.domain import Domain
 from models.evaluation.faces import in_batches
+from models.evaluation.factor_reader import FactorReader
 from utils.images import at_side
 
 
@@ -84,19 +85,6 @@ class OtherFaces:
     truth: Tensor
     own_truth: Tensor
     names: Mapping[str, str]
-
-
-@dataclass
-class FactorReader:
-    """Reads colours off pictures.
-
-    Attributes:
-        names: (F) of the factors.
-        read: pictures (B, 3, S, S) → factors (B, F).
-    """
-
-    names: tuple[str, ...]
-    read: Callable[[Tensor], Tensor]
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from models.evaluation.estimates import Estimate, Resamples
 from models.evaluation.information import PROBES
-from models.evaluation.masks.estimates import Estimate, Resamples
 from models.evaluation.masks.faces import MaskRequest, MaskTestSet
 from models.evaluation.masks.readings import Measured
 from models.evaluation.masks.style import SHARES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.evaluation.masks.estimates import Estimate, Resamples, mean_iou
+from models.evaluation.estimates import Estimate, Resamples, mean_iou
 from models.parsing.agreement import confusion, confusions
 from models.parsing.agreement import mean_iou as mean_iou_of_all_classes
 

@@ -1,0 +1,1 @@
+"""Evaluation of editors that exchange identities."""
