@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
+from utils.excerpts import excerpt
 from utils.paths import displayed
 from utils.torchvision_operators import torchvision  # noqa: F401 (lpips imports it)
 from utils.weight_files.formats import read_checkpoint
+from utils.weight_files.refusal import RefusedFile
+from utils.weight_files.stored_tensor import StoredTensor, read_tensors
 from utils.weights import WeightsError, freeze
 
 # isort: split
@@ -45,11 +47,18 @@ class LPIPS(nn.Module):
         Raises:
             WeightsError: no such file, or no AlexNet in it.
         """
-        state = read_checkpoint(path, hint).content
-        missing = [key for key in (f"features.{layer}.weight" for layer in _LAYERS) if key not in state]
+        checkpoint = read_checkpoint(path, hint)
+        keys = [f"features.{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias")]
+        held = checkpoint.content if isinstance(checkpoint.content, dict) else {}
+        missing = [key for key in keys if not isinstance(held.get(key), Tensor | StoredTensor)]
         if missing:
             raise WeightsError(f"{displayed(path)}: no AlexNet of torchvision ('{missing[0]}' is missing)")
-        return cls(state)
+        try:
+            return cls(read_tensors({key: held[key] for key in keys}, checkpoint.size))
+        except RefusedFile as error:
+            raise WeightsError(f"{displayed(path)}: {error}") from None
+        except RuntimeError as error:
+            raise WeightsError(f"{displayed(path)}: no AlexNet of torchvision ({excerpt(str(error))})") from None
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """Distances (B,) of pictures (B, 3, H, W) in [−1, 1]; differentiable."""
@@ -59,7 +68,7 @@ class LPIPS(nn.Module):
 
 def _as_slices(trunk: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
-        f"net.slice{number}.{layer}.{kind}": torch.as_tensor(trunk[f"features.{layer}.{kind}"])
+        f"net.slice{number}.{layer}.{kind}": trunk[f"features.{layer}.{kind}"]
         for number, layer in enumerate(_LAYERS, 1)
         for kind in ("weight", "bias")
     }

@@ -150,7 +150,10 @@ def load_id_swap(
     for network in (encoder, mapper):
         freeze(network.to(domain.device))
     editor = IDSwapEditor(encoder, mapper, domain.styles)
-    networks = {name: {"name": loaded.kind, **loaded.sizes} for name, loaded in read.items()}
+    networks = {  # of the mapper, what neither encoder nor domain tells
+        "encoder": {"name": "swap_encoder", **read["encoder"].sizes},
+        "mapper": {"name": "latent_mapper", "hidden": read["mapper"].sizes["hidden"]},
+    }
     parts = [part for part in ("generator", "encoder") if domain.has(part) and part not in without]
     digest = hashlib.sha256(file.read_bytes() + mapper_file.read_bytes())
     metadata = {

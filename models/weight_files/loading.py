@@ -60,9 +60,9 @@ def load_network(path: str | Path, expect: str | Sequence[str] | None = None, hi
     """The network in a weight file, built and loaded; its sizes are derived from the tensors.
 
     The file may be this project's safetensors or a public one, under any name: StyleGAN2 of rosinality, e4e, pSp,
-    SDFlow and NVlabs, encoders of e4e and pSp, IR-SE and iresnet recognition networks, the
-    semantic encoders and flows of SDFlow and StyleFlow, the networks of AdaTrans and Latent Transformer. Nothing in
-    the file is executed.
+    SDFlow and NVlabs, encoders of e4e and pSp, IR-SE and iresnet recognition networks, the semantic encoders and flows
+    of SDFlow and StyleFlow, the networks of AdaTrans, Latent Transformer and the identity swap (whole pickled modules).
+    Nothing in the file is executed.
 
     Args:
         expect: expected kind of network, named as in configs (`stylegan2_generator`), or several kinds; default:

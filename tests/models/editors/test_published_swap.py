@@ -15,7 +15,7 @@ from models.editors.loading import load_editor
 from scripts.checks.weight_file_samples import flow_file, network, save, save_whole, state_of
 from utils.config import load_config
 from utils.paths import ROOT
-from utils.weights import WeightsError
+from utils.weights import WeightsError, save_weights
 
 
 @pytest.fixture
@@ -58,6 +58,23 @@ def test_the_mapper_beside_the_encoder_is_taken(ending: str, beside: str, domain
     (tmp_path / "pair/mlp_1_5000_60.pt").write_bytes(b"of another step")
     editor, _, metadata = load_editor(encoder, domain_config=domain)
     assert isinstance(editor, IDSwapEditor) and metadata["file"].endswith(f"mlp{beside}.pt")
+
+
+def test_it_is_kept_in_a_file_of_this_project(domain: Path, tmp_path: Path) -> None:
+    """Of a domain without an encoder, which the file does not ask for."""
+    encoder, _ = write_pair(tmp_path / "pair")
+    editor, loaded, metadata = load_editor(encoder, domain_config=domain)
+    assert isinstance(editor, IDSwapEditor)
+    kept = {key: metadata[key] for key in ("method", "domain", "attributes", "networks", "settings", "fingerprints")}
+    save_weights(tmp_path / "editor.safetensors", editor.state_dict(), kept)
+    again, _, about = load_editor(tmp_path / "editor.safetensors")
+    assert isinstance(again, IDSwapEditor) and about["fingerprints"] == metadata["fingerprints"]
+    faces = torch.rand(2, 3, loaded.image_side, loaded.image_side) * 2 - 1
+    results = []
+    for one in (editor, again):
+        identity = one.read(faces, faces)
+        results.append(one.move(one.prepare(faces, identity, faces), identity, identity.roll(1, 0)))
+    assert torch.equal(*results)
 
 
 def test_what_does_not_fit_is_said(domain: Path, tmp_path: Path) -> None:
