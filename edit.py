@@ -233,7 +233,10 @@ def open_studio(options: argparse.Namespace, photos: Sequence[Photo]) -> Studio:
         ValueError: an option, a weight file or a config that cannot be used.
     """
     only_latents = all(photo.path.suffix.lower() in LATENT_SUFFIXES for photo in photos)
-    same = ("semantic_encoder", "domain", "weights", "device", "precision", "detector", "smallest_face", "batch_size")
+    same = (
+        "semantic_encoder", "mapper", "domain", "weights", "device", "precision", "detector", "smallest_face",
+        "batch_size",
+    )  # fmt: skip
     return Studio.open(
         options.checkpoint,
         without=("encoder",) if only_latents else (),

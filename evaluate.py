@@ -94,7 +94,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add_device_option(parser)
     options = parser.parse_args(arguments)
-    one = ("checkpoint", "semantic_encoder", "domain", "weights", "no_linear")
+    one = ("checkpoint", "semantic_encoder", "mapper", "domain", "weights", "no_linear")
     several = ("baseline", "anchors")
     for name in one if options.compare else several:
         if getattr(options, name):
@@ -200,7 +200,8 @@ def evaluate_one(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     device = pick_device(options.device)
     loaded, domain, metadata = load_editor(
-        options.checkpoint, device, options.semantic_encoder, options.domain, weights=options.weights
+        options.checkpoint, device, options.semantic_encoder, options.domain, weights=options.weights,
+        mapper=options.mapper,
     )
     domain.precision = options.precision or domain.precision
     contestants = [Contestant(loaded.title, loaded, domain, metadata)]

@@ -132,7 +132,7 @@ class Wanted:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 all done, 1 some failed, 2 wrong usage."""
     options = parse_arguments(arguments)
-    same = ("semantic_encoder", "domain", "weights", "device", "precision")
+    same = ("semantic_encoder", "mapper", "domain", "weights", "device", "precision")
     try:
         checkpoint = options.checkpoint or SHIPPED
         studio = Studio.open(checkpoint, without=("encoder",), **{name: getattr(options, name) for name in same})

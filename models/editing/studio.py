@@ -73,6 +73,7 @@ class Studio:
         checkpoint: str | Path | None = None,
         *,
         semantic_encoder: str | Path | None = None,
+        mapper: str | Path | None = None,
         domain: str | Path | None = None,
         device: str = "auto",
         precision: Precision | None = None,
@@ -91,6 +92,7 @@ class Studio:
             checkpoint: run folder, editor file or `hf:OWNER/NAME[/FILE][@REVISION]`; by default the shipped editor of
                 drawn faces.
             semantic_encoder, domain: for a checkpoint that is a flow alone, as SDFlow publishes it.
+            mapper: for one that is a swap encoder alone; by default the one beside it.
             device: `auto`, `cuda`, `cuda:1`, `cpu` or `mps`.
             precision: of generator and encoder; by default the domain's.
             detector: that searches photographs for faces; by default the domain's.
@@ -101,14 +103,17 @@ class Studio:
             WeightsError: missing or damaged file, or one of another domain.
             ValueError: an argument that does not fit, among them a detector where pictures are not searched.
         """
-        places = {"checkpoint": checkpoint, "semantic_encoder": semantic_encoder, "domain": domain, "weights": weights}
+        places = {
+            "checkpoint": checkpoint, "semantic_encoder": semantic_encoder, "mapper": mapper, "domain": domain,
+            "weights": weights,
+        }  # fmt: skip
         for name, place in places.items():
             _check_type(name, place, (str, Path, type(None)), "the name of a file or folder")
         _check_type("device", device, str, "the name of a device")
         if not isinstance(without, list | tuple | set | frozenset) or not set(without) <= set(PARTS):
             raise ValueError(f"without: must be a collection of {', '.join(PARTS)}, not {without!r:.60}")
         editor, built, metadata = load_editor(
-            checkpoint, pick_device(device), semantic_encoder, domain, without, weights
+            checkpoint, pick_device(device), semantic_encoder, domain, without, weights, mapper
         )
         if precision not in (None, *PRECISIONS):
             raise ValueError(f"precision: must be one of {', '.join(PRECISIONS)}, not {precision!r:.60}")

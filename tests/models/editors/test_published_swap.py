@@ -13,6 +13,7 @@ from models.domain import Domain
 from models.editors.id_swap import IDSwapEditor
 from models.editors.loading import load_editor
 from scripts.checks.weight_file_samples import flow_file, network, save, save_whole, state_of
+from tests.masks import noise, report, run
 from utils.config import load_config
 from utils.paths import ROOT
 from utils.weights import WeightsError, save_weights
@@ -103,3 +104,12 @@ def test_what_does_not_fit_is_said(domain: Path, tmp_path: Path) -> None:
 def test_its_domain_has_no_encoder() -> None:
     domain = Domain.from_file("configs/domains/ffhq_256.yaml")
     assert not domain.has("encoder") and domain.image_side == 256 and domain.config.section("generator")["size"] == 256
+
+
+def test_edit_py_takes_both_files(domain: Path, tmp_path: Path) -> None:
+    encoder, mapper = write_pair(tmp_path / "pair")
+    elsewhere = Path(shutil.move(mapper, tmp_path / "another.pt"))
+    noise(1).save(tmp_path / "face.png")
+    files = ("--checkpoint", encoder, "--mapper", elsewhere, "--domain", domain)
+    assert run(tmp_path / "face.png", "-o", tmp_path / "out", *files, "--identity", "random:1") == 0
+    assert report(tmp_path / "out")["editor"]["file"].endswith("another.pt")
