@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from criteria.high_frequency import high_frequency
 from criteria.identity import identity_loss
@@ -29,6 +30,7 @@ from utils.ranges import Ascending, Betas, Between, Count, FileName, Fraction, P
 
 TERMS = ("pixel", "mixed", "perceptual", "identity_1", "identity_2", "attribute")
 LANDMARK = "landmark"
+TEACHER = "teacher"
 _Shares = Annotated[tuple[Annotated[float, Between(0, 1, above=True)], Fraction], Ascending()]
 
 
@@ -44,7 +46,9 @@ class IDSwapMethod(EditorMethod):
       identity_2  1 − cos(R(h(x2)), R(h(A))) with the high-frequency picture h;
       attribute   distance of features of the same random squares of x2 and B;
       landmark    mean squared difference of the inner landmarks of x2 and B, in pixels of a face of 112 × 112; off
-                  unless `terms` name it, as published.
+                  unless `terms` name it, as published;
+      teacher     1 − cosine of the features from which the domain's teacher decides on x2 and on B; off unless `terms`
+                  name it. Not published: what the enlarged squares of a small picture tell the teacher is no smile.
     Gradients flow through the frozen networks to E and M, and to nothing frozen. E sees A and B in two calls, each of
     which updates its running statistics, as published.
 
@@ -69,7 +73,7 @@ class IDSwapMethod(EditorMethod):
         ConfigError: an unknown term, or one whose network is missing.
     """
 
-    term_names = (*TERMS, LANDMARK)
+    term_names = (*TERMS, LANDMARK, TEACHER)
     needs = ("image",)
 
     def __init__(
@@ -171,6 +175,11 @@ class IDSwapMethod(EditorMethod):
     def _attribute(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         crops = draw_crops(b.shape[-1], self.crops, self.crop_shares)
         return self.distance(*(patches(image, crops, self.crop_side) for image in (hybrid, b)))
+
+    def _teacher(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        with torch.no_grad():
+            expected = F.normalize(self.domain.teacher.features(b))
+        return identity_loss(F.normalize(self.domain.teacher.features(hybrid)), expected)
 
     def _landmark(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         assert self.landmarks is not None
