@@ -47,8 +47,8 @@ class IDSwapMethod(EditorMethod):
       attribute   distance of features of the same random squares of x2 and B;
       landmark    mean squared difference of the inner landmarks of x2 and B, in pixels of a face of 112 × 112; off
                   unless `terms` name it, as published;
-      teacher     1 − cosine of the features from which the domain's teacher decides on x2 and on B; off unless `terms`
-                  name it. Not published: what the enlarged squares of a small picture tell the teacher is no smile.
+      teacher     cross-entropy of what the domain's teacher says of x2 with what it says of B; off unless `terms` name
+                  it. Not published: enlarged squares of a small picture do not tell a network of a smile.
     Gradients flow through the frozen networks to E and M, and to nothing frozen. E sees A and B in two calls, each of
     which updates its running statistics, as published.
 
@@ -178,8 +178,8 @@ class IDSwapMethod(EditorMethod):
 
     def _teacher(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         with torch.no_grad():
-            expected = F.normalize(self.domain.teacher.features(b))
-        return identity_loss(F.normalize(self.domain.teacher.features(hybrid)), expected)
+            expected = self.domain.teacher_probabilities(b)
+        return F.binary_cross_entropy(self.domain.teacher_probabilities(hybrid), expected)
 
     def _landmark(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         assert self.landmarks is not None
