@@ -81,12 +81,18 @@ def test_what_the_terms_are(domain: Domain) -> None:
     }
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+    taught = make(domain, terms=("teacher",)).losses("editor", {"image": image})["teacher"]
+    said, wanted = domain.teacher_probabilities(hybrid), domain.teacher_probabilities(b)
+    torch.testing.assert_close(taught, -(wanted * said.log() + (1 - wanted) * (1 - said).log()).mean())
     plain = make(domain, kernel=0, terms=("identity_2",)).losses("editor", {"image": image})["identity_2"]
     torch.testing.assert_close(plain, 1 - (of(hybrid) * of(a)).sum(1).mean(), rtol=1e-4, atol=1e-5)
     assert 0 < float(found["identity_2"]) < float(plain)  # h enters as 2h − 1, of which −1 is the larger part
 
 
-@pytest.mark.parametrize(("term", "reaches"), [("pixel", "rebuilt"), ("identity_2", "hybrid"), ("attribute", "hybrid")])
+_LOOKS_AT = {"pixel": "rebuilt", "identity_2": "hybrid", "attribute": "hybrid", "teacher": "hybrid"}
+
+
+@pytest.mark.parametrize(("term", "reaches"), _LOOKS_AT.items(), ids=_LOOKS_AT)
 def test_which_picture_a_term_looks_at(domain: Domain, term: str, reaches: str) -> None:
     method = make(domain)
     a, b = batch()["image"].chunk(2)
