@@ -49,7 +49,7 @@ class Second:
 
     bench: int
     pick: gr.HTML
-    upload: gr.UploadButton
+    upload: gr.Image
 
 
 class Page:
@@ -97,16 +97,7 @@ class Page:
         return blocks
 
     def _photo_column(self) -> None:
-        self.photo = gr.Image(
-            label="Photograph",
-            placeholder="Drop, paste or choose a photograph",
-            sources=["upload", "clipboard", "webcam"],
-            type="filepath",
-            image_mode=None,
-            height=200,
-            buttons=[],
-            elem_id="photo",
-        )
+        self.photo = _picture("Photograph", "Drop, paste or choose a photograph", 200, "photo")
         self.sample = gr.HTML(show.samples(self._pictures()), elem_id="samples", js_on_load=PICK)
         self.overview = gr.HTML("", elem_id="overview", js_on_load=PICK)
 
@@ -140,11 +131,10 @@ class Page:
     def _second_face(self, number: int) -> None:
         """A second face: by default the second sample, as another one has the first glance."""
         pictures = self._pictures()
-        with gr.Row(elem_classes="sd-buttons"):
-            self.shown_seconds.append(gr.HTML(show.second(pictures[_SECOND % len(pictures)] if pictures else None)))
-            upload = gr.UploadButton("Upload another", size="sm", file_types=["image"], min_width=80)
+        self.shown_seconds.append(gr.HTML(show.second(pictures[_SECOND % len(pictures)] if pictures else None)))
         strip = show.samples(pictures, "Second face")
         pick = gr.HTML(strip, elem_id=f"second-{number}", elem_classes="sd-seconds", js_on_load=PICK)
+        upload = _picture("Another second face", "Drop, paste or choose a second face", 120, f"second-photo-{number}")
         self.seconds.append(Second(number, pick, upload))
 
     def _wire(self, blocks: gr.Blocks) -> None:
@@ -195,11 +185,17 @@ class Page:
                 progress = {**compute, "show_progress": "full", "show_progress_on": [self.saved]}
                 controls.series.press(self._series(room), inputs, [self.message, self.saved], **progress)
         for second in self.seconds:
-            company, changed = self._joining(second.bench), [*pictures, *self.shown_seconds]
+            company = self._of_second(second.bench)
             inputs, given = _inputs(company), [second.upload, *_inputs(company)]
+            changed = [*pictures, second.upload, *inputs, *self.shown_seconds]
             picked = second.pick.pick(self._second_picker(company), inputs, changed, **load)
             picked.then(self._opinions, [self.bench], [self.bars], **quiet)
-            uploaded = second.upload.upload(self._second_uploader(company), given, changed, preprocess=False, **load)
+            uploaded = second.upload.input(
+                *(self._second_uploader(company), given, changed),
+                preprocess=False,
+                trigger_mode="always_last",
+                **load,
+            )
             uploaded.then(self._opinions, [self.bench], [self.bars], **quiet)
         self.save.click(self._save, [self.everyone], [self.message, self.saved], **compute)
         self.compare.click(self._compare, None, [self.message, self.compared], **compute)
@@ -208,6 +204,12 @@ class Page:
     def _joining(self, bench: int) -> list[Room]:
         """The rooms of an editor whose requests together are one edit, in the order of the editor."""
         return [room for room in self.rooms if room.bench == bench and room.joins]
+
+    def _of_second(self, bench: int) -> list[Room]:
+        """The rooms of an editor that a new second face changes: those that join, or one of its own."""
+        return self._joining(bench) or [
+            room for room in self.rooms if room.bench == bench and room.controls.with_second
+        ]
 
     # Events. Each takes a `gr.Request`, whose session hash tells one tab from another.
 
@@ -347,6 +349,9 @@ class Page:
 
     def _second_uploader(self, company: Sequence[Room]) -> Callable[..., list[Any]]:
         def upload_second(request: gr.Request, upload: object, *values: Any) -> list[Any]:
+            if upload is None:  # camera or clipboard was chosen, and has given nothing yet
+                return [gr.skip() for _ in range(4 + 1 + len(values) + len(self.shown_seconds))]
+
             def photo() -> Photo:
                 return self.workbench.photo(*self._uploaded_file(upload))
 
@@ -367,9 +372,17 @@ class Page:
                 session.second = before
                 raise
             shown = [show.second(face.picture) for _ in self.shown_seconds]
-            return [*self._edit(session, company, values), *shown]
+            now: list[Any] = []
+            new: list[Any] = []
+            rest = list(values)
+            for room in company:
+                count, change = len(room.controls.inputs), room.controls.with_second
+                own, rest = rest[:count], rest[count:]
+                now += change(*own) if change else own
+                new += now[-count:] if change else [gr.skip()] * count
+            return [*self._edit(session, company, now), None, *new, *shown]
 
-        return self._edited(request, work, len(self.shown_seconds))
+        return self._edited(request, work, 1 + len(values) + len(self.shown_seconds))
 
     def _edited(self, request: gr.Request, work: Callable[[Session], list[Any]], more: int) -> list[Any]:
         """What the work gives, or why it fails.
@@ -405,8 +418,8 @@ class Page:
         face = self.workbench.face(session, bench)
         if session.second is None and self.samples:
             session.second = self._sample_photo(_SECOND)
-        path = session.second.path if session.second else ""
-        return Faces(face, lambda: self.workbench.second(session, bench), path)
+        path, data = (session.second.path, session.second.data) if session.second else ("", b"")
+        return Faces(face, lambda: self.workbench.second(session, bench), path, data)
 
     def _opinions(self, bench: int, request: gr.Request) -> Any:
         session = self.sessions.of(_key(request))
@@ -464,6 +477,20 @@ class Page:
 
     def _closed(self, request: gr.Request) -> None:
         self.sessions.close(_key(request))
+
+
+def _picture(label: str, hint: str, height: int, name: str) -> gr.Image:
+    """Takes a picture from a file, the clipboard or the camera."""
+    return gr.Image(
+        label=label,
+        placeholder=hint,
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        image_mode=None,
+        height=height,
+        buttons=[],
+        elem_id=name,
+    )
 
 
 def _inputs(rooms: Sequence[Room]) -> list[Component]:

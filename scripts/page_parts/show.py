@@ -76,7 +76,7 @@ def samples(pictures: Sequence[Image.Image], what: str = "Sample face") -> str:
 
 
 def second(picture: Image.Image | None) -> str:
-    """The face whose parts or style are taken."""
+    """The face whose parts, style or identity are taken."""
     if picture is None:
         return "<p class='sd-note'>No second face is chosen.</p>"
     return f"<p class='sd-second'><img alt='The second face' src='{data_uri(picture, 96)}'> is the second face.</p>"
@@ -99,6 +99,9 @@ def facts(face: Face, edit: Edit | None) -> str:
         )
     edited = f", the edited face <b>{edit.identity:.2f}</b>" if edit else ""
     identity = f"Same person as in the photo (1 = surely): the reconstruction <b>{face.identity:.2f}</b>{edited}."
+    other = edit.request.measured(edit.result.embedding[0]).get("identity_to_other") if edit else None
+    if other is not None:
+        identity += f" Same person as the second face: the edited face <b>{other:.2f}</b>."
     head = "".join(f"<th scope='col'>{title}</th>" for title in ("", "photo", "reconstruction", "edited", "change"))
     if not rows:
         return f"<p class='sd-identity'>{identity}</p>"
