@@ -115,8 +115,8 @@ class Workbench:
             raise PageError(sentence(f"cannot be computed: {error}")) from error
 
     def take(self, session: Session, data: bytes, given: object = "", path: str = "") -> Photo:
-        """Find the faces of a photograph, which becomes the session's; as `photo`."""
-        session.take(None)
+        """Find the faces of a photograph, which becomes the session's; as `photo`. One that cannot be used changes
+        nothing."""
         photo = self.photo(data, given, path)
         self.faces(photo, 0)
         session.take(photo)

@@ -107,11 +107,13 @@ class Panel(ABC):
     Attributes:
         kind: as editors name it in `Editor.requests`.
         title: of the tab.
+        purpose: what an editor with it is for, in a few words; may be empty.
         takes_second: whether a second face can be chosen for it.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
+    purpose: ClassVar[str] = ""
     takes_second: ClassVar[bool] = False
 
     @abstractmethod

@@ -30,6 +30,7 @@ class IdentityPanel(Panel):
 
     kind: ClassVar[str] = "identity"
     title: ClassVar[str] = "Identity"
+    purpose: ClassVar[str] = "another person's identity"
     takes_second: ClassVar[bool] = True
 
     def build(self, studio: Studio, prefix: str) -> Controls:

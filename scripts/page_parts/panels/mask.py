@@ -37,6 +37,7 @@ class MaskPanel(Panel):
 
     kind: ClassVar[str] = "mask"
     title: ClassVar[str] = "Mask"
+    purpose: ClassVar[str] = "painted masks"
     takes_second: ClassVar[bool] = True
 
     def build(self, studio: Studio, prefix: str) -> Controls:
