@@ -125,8 +125,8 @@ from utils.paths import ROOT, displayed
 
 def shipped_editors() -> list[str | None]:
     """The editors of drawn faces that stand here: None is the default one."""
-    masks = ROOT / "pretrained/avatars/s2flow.safetensors"
-    return [None, *([displayed(masks)] if masks.exists() else [])]
+    files = [ROOT / f"pretrained/avatars/{name}.safetensors" for name in ("s2flow", "id_swap")]
+    return [None, *(displayed(file) for file in files if file.exists())]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

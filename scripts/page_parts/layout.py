@@ -19,13 +19,17 @@ from scripts.page_parts.gate import Uploads
 from scripts.page_parts.panels import panels
 from scripts.page_parts.panels.base import Action, Asked, Controls, Faces
 from scripts.page_parts.sessions import Photo, Session, Sessions
-from scripts.page_parts.style import CUT, PICK
+from scripts.page_parts.style import NEEDS_FACE, PICK, VIEW
 from scripts.page_parts.workbench import PageError, Workbench, sentence
 from utils.paths import displayed
 
 TITLE = "SDFlow: edit a face"
 _HEAD = """# Edit a face
-Choose a photograph or a sample face, change it at the right, and save the result. Everything stays on this machine."""
+{domain}Choose a picture or a sample face, change it with the controls, and save the result. Everything stays on this \
+machine."""
+_CHANGED_EDITOR = "Another editor starts with the face unedited: what was set with the one before is not taken over."
+_KEPT = "The face before stays; choose another picture."
+_REFUSED = "The controls are off until you choose another picture or press “Edit it anyway”."
 _SECOND = 1  # number of the sample face that is the second face until another is chosen
 _INTERNAL = {"api_visibility": "private", "concurrency_id": "compute"}
 
@@ -49,7 +53,7 @@ class Second:
 
     bench: int
     pick: gr.HTML
-    upload: gr.UploadButton
+    upload: gr.Image
 
 
 class Page:
@@ -71,19 +75,19 @@ class Page:
         """The page, not yet served."""
         limits = self.workbench.limits
         with gr.Blocks(analytics_enabled=False, title=TITLE, fill_width=True, delete_cache=(60, 600)) as blocks:
-            gr.Markdown(_HEAD, elem_id="head")
+            gr.Markdown(_HEAD.format(domain=self._domain()), elem_id="head")
             with gr.Row():
-                with gr.Column(scale=3, min_width=280):
+                with gr.Column(scale=3, min_width=280, elem_id="photos"):
                     self._photo_column()
-                with gr.Column(scale=5, min_width=300):
+                with gr.Column(scale=5, min_width=300, elem_id="face"):
                     self.message = gr.HTML("", elem_id="message")
                     self.anyway = gr.Button("Edit it anyway", visible=False, elem_id="anyway", size="sm")
-                    self.viewer = gr.HTML(show.viewer(None), elem_id="viewer", js_on_load=CUT)
+                    self.viewer = gr.HTML(show.viewer(None), elem_id="viewer", js_on_load=VIEW)
                     self.everyone = gr.Checkbox(label="All faces of the photograph", value=False, visible=False)
-                    self.save = gr.Button("Save", variant="primary", elem_id="save")
+                    self.save = gr.Button("Save", variant="primary", elem_id="save", elem_classes=NEEDS_FACE)
                     self.saved = gr.HTML("", elem_id="saved")
                     self.facts = gr.HTML("", elem_id="facts")
-                with gr.Column(scale=5, min_width=280):
+                with gr.Column(scale=5, min_width=280, elem_id="controls"):
                     self._control_column()
             with gr.Tabs():
                 with gr.Tab("What the classifier says", elem_id="tab-bars"):
@@ -96,17 +100,14 @@ class Page:
         blocks.queue(max_size=limits.waiting, api_open=False, default_concurrency_limit=limits.at_once)
         return blocks
 
+    def _domain(self) -> str:
+        """What the first editor's domain says of other pictures, unless it asks only after having seen one."""
+        hint = self.workbench.benches[0].studio.pipeline.domain.foreign_face_hint
+        first, *more = sentence(hint).split(";", 1)
+        return "" if not hint or hint.endswith("?") else f"**{first}**{';'.join(['', *more])} "
+
     def _photo_column(self) -> None:
-        self.photo = gr.Image(
-            label="Photograph",
-            placeholder="Drop, paste or choose a photograph",
-            sources=["upload", "clipboard", "webcam"],
-            type="filepath",
-            image_mode=None,
-            height=200,
-            buttons=[],
-            elem_id="photo",
-        )
+        self.photo = _picture("Photograph", "Drop, paste or choose a picture", 200, "photo")
         self.sample = gr.HTML(show.samples(self._pictures()), elem_id="samples", js_on_load=PICK)
         self.overview = gr.HTML("", elem_id="overview", js_on_load=PICK)
 
@@ -117,15 +118,18 @@ class Page:
         benches = self.workbench.benches
         choices = [(bench.title, number) for number, bench in enumerate(benches)]
         self.bench = gr.Radio(choices, value=0, label="Editor", visible=len(benches) > 1, elem_id="editor")
+        if len(benches) > 1:
+            gr.HTML(show.purposes({bench.studio.pipeline.editor.title: _purpose(bench.studio) for bench in benches}))
         self.columns = []
-        for number, bench in enumerate(benches):
-            with gr.Column(visible=number == 0, elem_id=f"editor-{number}") as column:
-                self.columns.append(column)
-                with gr.Tabs():
-                    for kind in bench.studio.requests:
-                        self._tab(number, bench.studio, kind)
-                if any(kind in panels() and panels()[kind].takes_second for kind in bench.studio.requests):
-                    self._second_face(number)
+        with gr.Column(elem_classes=NEEDS_FACE):
+            for number, bench in enumerate(benches):
+                with gr.Column(visible=number == 0, elem_id=f"editor-{number}") as column:
+                    self.columns.append(column)
+                    with gr.Tabs():
+                        for kind in bench.studio.requests:
+                            self._tab(number, bench.studio, kind)
+                    if any(kind in panels() and panels()[kind].takes_second for kind in bench.studio.requests):
+                        self._second_face(number)
 
     def _tab(self, number: int, studio: Studio, kind: str) -> None:
         panel = panels().get(kind)
@@ -140,11 +144,10 @@ class Page:
     def _second_face(self, number: int) -> None:
         """A second face: by default the second sample, as another one has the first glance."""
         pictures = self._pictures()
-        with gr.Row(elem_classes="sd-buttons"):
-            self.shown_seconds.append(gr.HTML(show.second(pictures[_SECOND % len(pictures)] if pictures else None)))
-            upload = gr.UploadButton("Upload another", size="sm", file_types=["image"], min_width=80)
+        self.shown_seconds.append(gr.HTML(show.second(pictures[_SECOND % len(pictures)] if pictures else None)))
         strip = show.samples(pictures, "Second face")
         pick = gr.HTML(strip, elem_id=f"second-{number}", elem_classes="sd-seconds", js_on_load=PICK)
+        upload = _picture("Another second face", "Drop, paste or choose a picture", 120, f"second-photo-{number}")
         self.seconds.append(Second(number, pick, upload))
 
     def _wire(self, blocks: gr.Blocks) -> None:
@@ -195,11 +198,17 @@ class Page:
                 progress = {**compute, "show_progress": "full", "show_progress_on": [self.saved]}
                 controls.series.press(self._series(room), inputs, [self.message, self.saved], **progress)
         for second in self.seconds:
-            company, changed = self._joining(second.bench), [*pictures, *self.shown_seconds]
+            company = self._of_second(second.bench)
             inputs, given = _inputs(company), [second.upload, *_inputs(company)]
+            changed = [*pictures, second.upload, *inputs, *self.shown_seconds]
             picked = second.pick.pick(self._second_picker(company), inputs, changed, **load)
             picked.then(self._opinions, [self.bench], [self.bars], **quiet)
-            uploaded = second.upload.upload(self._second_uploader(company), given, changed, preprocess=False, **load)
+            uploaded = second.upload.input(
+                *(self._second_uploader(company), given, changed),
+                preprocess=False,
+                trigger_mode="always_last",
+                **load,
+            )
             uploaded.then(self._opinions, [self.bench], [self.bars], **quiet)
         self.save.click(self._save, [self.everyone], [self.message, self.saved], **compute)
         self.compare.click(self._compare, None, [self.message, self.compared], **compute)
@@ -208,6 +217,12 @@ class Page:
     def _joining(self, bench: int) -> list[Room]:
         """The rooms of an editor whose requests together are one edit, in the order of the editor."""
         return [room for room in self.rooms if room.bench == bench and room.joins]
+
+    def _of_second(self, bench: int) -> list[Room]:
+        """The rooms of an editor that a new second face changes: those that join, or one of its own."""
+        return self._joining(bench) or [
+            room for room in self.rooms if room.bench == bench and room.controls.with_second
+        ]
 
     # Events. Each takes a `gr.Request`, whose session hash tells one tab from another.
 
@@ -261,7 +276,9 @@ class Page:
 
     def _switched(self, bench: int, request: gr.Request) -> list[Any]:
         columns = [gr.update(visible=number == bench) for number in range(len(self.columns))]
-        return [*columns, *self._resetter()(bench, request)]
+        edited = self.sessions.of(_key(request)).wanted is not None
+        message, *rest = self._resetter()(bench, request)
+        return [*columns, message or show.message(_CHANGED_EDITOR if edited else ""), *rest]
 
     def _resetter(self) -> Callable[..., list[Any]]:
         def reset(bench: int, request: gr.Request) -> list[Any]:
@@ -284,15 +301,15 @@ class Page:
                     return self._blank("")
                 face, photo = self.workbench.face(session, bench), session.photo
                 foreign = face.foreign
-                warning = sentence(f"this {foreign}") if foreign else ""
                 blocked = bool(foreign) and not photo.forced
+                warning = sentence(f"this {foreign}") + (f" {_REFUSED}" if blocked else "") if foreign else ""
                 opinions = self._opinions_of(face, None)
                 several = gr.update(visible=photo.count > 1, value=False)
                 fixed = [
                     *(show.message(warning), gr.update(visible=blocked)),
                     *(
                         show.overview(face, self.workbench.faces(photo, bench), photo.chosen),
-                        show.viewer(face.inversion),
+                        show.viewer(face.inversion, blocked=blocked),
                     ),
                     *(show.facts(face, None), opinions, "", "", several),
                 ]
@@ -301,7 +318,9 @@ class Page:
         try:
             return self.workbench.within_time(work)
         except PageError as error:
-            return self._blank(str(error))
+            if session.photo is None:
+                return self._blank(str(error))
+            return [show.message(f"{error} {_KEPT}"), *(gr.skip() for _ in self.face_outputs[1:])]
 
     def _blank(self, text: str) -> list[Any]:
         """No face, and why."""
@@ -347,6 +366,9 @@ class Page:
 
     def _second_uploader(self, company: Sequence[Room]) -> Callable[..., list[Any]]:
         def upload_second(request: gr.Request, upload: object, *values: Any) -> list[Any]:
+            if upload is None:  # camera or clipboard was chosen, and has given nothing yet
+                return [gr.skip() for _ in range(4 + 1 + len(values) + len(self.shown_seconds))]
+
             def photo() -> Photo:
                 return self.workbench.photo(*self._uploaded_file(upload))
 
@@ -367,9 +389,17 @@ class Page:
                 session.second = before
                 raise
             shown = [show.second(face.picture) for _ in self.shown_seconds]
-            return [*self._edit(session, company, values), *shown]
+            now: list[Any] = []
+            new: list[Any] = []
+            rest = list(values)
+            for room in company:
+                count, change = len(room.controls.inputs), room.controls.with_second
+                own, rest = rest[:count], rest[count:]
+                now += change(*own) if change else own
+                new += now[-count:] if change else [gr.skip()] * count
+            return [*self._edit(session, company, now), None, *new, *shown]
 
-        return self._edited(request, work, len(self.shown_seconds))
+        return self._edited(request, work, 1 + len(values) + len(self.shown_seconds))
 
     def _edited(self, request: gr.Request, work: Callable[[Session], list[Any]], more: int) -> list[Any]:
         """What the work gives, or why it fails.
@@ -405,8 +435,8 @@ class Page:
         face = self.workbench.face(session, bench)
         if session.second is None and self.samples:
             session.second = self._sample_photo(_SECOND)
-        path = session.second.path if session.second else ""
-        return Faces(face, lambda: self.workbench.second(session, bench), path)
+        path, data = (session.second.path, session.second.data) if session.second else ("", b"")
+        return Faces(face, lambda: self.workbench.second(session, bench), path, data)
 
     def _opinions(self, bench: int, request: gr.Request) -> Any:
         session = self.sessions.of(_key(request))
@@ -464,6 +494,24 @@ class Page:
 
     def _closed(self, request: gr.Request) -> None:
         self.sessions.close(_key(request))
+
+
+def _purpose(studio: Studio) -> str:
+    return ", ".join(panels()[kind].purpose for kind in studio.requests if kind in panels() and panels()[kind].purpose)
+
+
+def _picture(label: str, hint: str, height: int, name: str) -> gr.Image:
+    """Takes a picture from a file, the clipboard or the camera."""
+    return gr.Image(
+        label=label,
+        placeholder=hint,
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        image_mode=None,
+        height=height,
+        buttons=[],
+        elem_id=name,
+    )
 
 
 def _inputs(rooms: Sequence[Room]) -> list[Component]:

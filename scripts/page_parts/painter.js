@@ -1,9 +1,10 @@
-// A brush over the classes of a mask. The value is "FACE SIDE CLASS*COUNT CLASS*COUNT …": runs of pixels, row by row.
+// A brush over the classes of a mask. The value is "FACE SIDE CLASS*COUNT CLASS*COUNT … #CHANGES": runs of pixels, row
+// by row, and how often the mask was changed. What the server made of a mask that was changed since is dropped.
 const canvas = element.querySelector('canvas'), cursor = element.querySelector('.sd-brush');
 const undo = element.querySelector('[data-undo]'), width = element.querySelector('[data-width]');
 const buttons = [...element.querySelectorAll('[data-class]')];
 const colours = buttons.map(button => button.dataset.colour.split(',').map(Number));
-let face = '', side = 0, mask = null, past = [], chosen = 1, last = null, told = 0, timer = 0;
+let face = '', side = 0, mask = null, past = [], chosen = 1, last = null, told = 0, timer = 0, changes = 0, own = '';
 
 function draw() {
   const picture = new ImageData(side, side);
@@ -19,8 +20,14 @@ function remember() {
 }
 
 function read() {
-  if (!props.value) return;
+  if (!props.value || props.value === own) return;
   const [owner, given, ...runs] = props.value.split(' ');
+  const number = runs.at(-1).startsWith('#') ? Number(runs.pop().slice(1)) : 0;
+  if (number && owner === face && number !== changes + 1) {
+    timer = setTimeout(tell, 0);
+    return;
+  }
+  changes = number;
   if (owner !== face) past = [];
   else if (mask) remember();
   face = owner;
@@ -42,7 +49,7 @@ function tell() {
     for (end = start; end < mask.length && mask[end] === mask[start];) end++;
     runs.push(mask[start] + '*' + (end - start));
   }
-  props.value = [face, side, ...runs].join(' ');
+  props.value = own = [face, side, ...runs, '#' + changes].join(' ');
   trigger('input');
 }
 
@@ -58,6 +65,7 @@ function paint(x, y) {
     }
   }
   last = {x, y};
+  changes++;
   draw();
 }
 
@@ -105,6 +113,7 @@ canvas.addEventListener('keydown', event => {
 undo.addEventListener('click', () => {
   if (!past.length) return;
   mask = past.pop();
+  changes++;
   draw();
   tell();
 });

@@ -1,7 +1,8 @@
 """A mask under a brush: what the browser draws it with, and how it travels between browser and server.
 
 A mask travels as text, `FACE SIDE CLASS*COUNT CLASS*COUNT …`: a key of the face that it belongs to, and runs of pixels
-of one class, row by row. A brush paints classes, not colours, so that no edge is smoothed.
+of one class, row by row. A brush paints classes, not colours, so that no edge is smoothed. `#NUMBER` may follow: how
+often the mask was changed, with which the browser tells what the server made of an older mask from what is new.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from models.editing.studio import Face
 from models.parsing.palette import CLASSES, PALETTE, MaskError
 
 SCRIPT = (Path(__file__).parent / "painter.js").read_text(encoding="utf-8")
+_NUMBER = re.compile(r" #(\d{1,9})$", re.ASCII)
 _RUN = re.compile(r"(\d{1,2})\*(\d{1,7})")
 
 
@@ -51,13 +53,19 @@ def written(face: Face, mask: np.ndarray) -> str:
     return f"{key(face)} {len(mask)} {runs}"
 
 
+def changed(face: Face, mask: np.ndarray, before: object) -> str:
+    """A mask (H, H) of the face as text, made of the mask that the text `before` holds."""
+    number = _NUMBER.search(before) if isinstance(before, str) else None
+    return f"{written(face, mask)} #{int(number[1]) + 1 if number else 1}"
+
+
 def read(face: Face, text: object) -> np.ndarray | None:
     """The mask (H, H) uint8 of a text; None if it is another face's, or of none.
 
     Raises:
         MaskError: the text is no mask.
     """
-    owner, _, rest = text.partition(" ") if isinstance(text, str) else ("", "", "")
+    owner, _, rest = _NUMBER.sub("", text).partition(" ") if isinstance(text, str) else ("", "", "")
     if owner != key(face):
         return None
     side, *runs = rest.split(" ")

@@ -64,7 +64,7 @@ class Session:
         token: unguessable; names the session in addresses of its results.
         folder: for its files.
         lock: held while something of it is computed.
-        second: photograph of the face whose parts or style are taken; None: a sample face.
+        second: photograph of the face whose parts, style or identity are taken; None: a sample face.
     """
 
     folder: Path

@@ -28,21 +28,26 @@ def data_uri(picture: Image.Image, side: int = _VIEW_SIDE) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def viewer(before: Image.Image | None, after: Image.Image | None = None) -> str:
-    """Two pictures on top of each other, each with its name, and a handle that uncovers the one below."""
+def viewer(before: Image.Image | None, after: Image.Image | None = None, blocked: bool = False) -> str:
+    """Two pictures on top of each other, each with its name, and a handle that uncovers the one below.
+
+    Args:
+        blocked: the face must not be edited.
+    """
     if before is None:
         return "<div class='sd-view sd-empty'>The face appears here.</div>"
     size = f"Saved face: {before.width} × {before.height} pixels."
     if after is None:
         unchanged = f"<img class='sd-after' alt='Face, not edited yet' src='{data_uri(before)}'><b>Not edited yet</b>"
-        return f"<div class='sd-view'><div>{unchanged}</div></div><p class='sd-note sd-under'>{size}</p>"
+        state = " sd-blocked" if blocked else ""
+        return f"<div class='sd-view{state}'><div>{unchanged}</div></div><p class='sd-note sd-under'>{size}</p>"
     return (
         f"<div class='sd-view'><div><img alt='Face before the edit' src='{data_uri(before)}'><b>Before</b></div>"
         f"<div class='sd-over'><img class='sd-after' alt='Face after the edit' src='{data_uri(after)}'>"
         f"<b>After</b></div>"
         f"<input class='sd-cut' type='range' min='0' max='100' step='1' value='0' "
         f"aria-label='Share of the picture that shows the face before the edit'></div>"
-        f"<p class='sd-note sd-under'>Pull ◂▸ to see the face before. {size}</p>"
+        f"<p class='sd-note sd-under'>Pull ◂▸ to compare. Before: the face as the generator reproduces it. {size}</p>"
     )
 
 
@@ -76,10 +81,16 @@ def samples(pictures: Sequence[Image.Image], what: str = "Sample face") -> str:
 
 
 def second(picture: Image.Image | None) -> str:
-    """The face whose parts or style are taken."""
+    """The face whose parts, style or identity are taken."""
     if picture is None:
         return "<p class='sd-note'>No second face is chosen.</p>"
     return f"<p class='sd-second'><img alt='The second face' src='{data_uri(picture, 96)}'> is the second face.</p>"
+
+
+def purposes(editors: Mapping[str, str]) -> str:
+    """What editors are for, by their titles; equal lines once."""
+    lines = [f"<b>{escape(title)}</b>: {escape(purpose)}" for title, purpose in editors.items() if purpose]
+    return f"<p class='sd-note'>{'; '.join(lines)}.</p>" if lines else ""
 
 
 def facts(face: Face, edit: Edit | None) -> str:
@@ -99,6 +110,9 @@ def facts(face: Face, edit: Edit | None) -> str:
         )
     edited = f", the edited face <b>{edit.identity:.2f}</b>" if edit else ""
     identity = f"Same person as in the photo (1 = surely): the reconstruction <b>{face.identity:.2f}</b>{edited}."
+    other = edit.request.measured(edit.result.embedding[0]).get("identity_to_other") if edit else None
+    if other is not None:
+        identity += f" Same person as the second face: the edited face <b>{other:.2f}</b>."
     head = "".join(f"<th scope='col'>{title}</th>" for title in ("", "photo", "reconstruction", "edited", "change"))
     if not rows:
         return f"<p class='sd-identity'>{identity}</p>"
@@ -146,7 +160,8 @@ def downloads(saved: Saved, token: str) -> str:
     )
     problem = message(saved.problem) if saved.problem else ""
     return (
-        f"{problem}<p class='sd-note'>Ready to download:</p><ul class='sd-files'>{links}</ul>"
+        f"{problem}<p class='sd-next'>The files are made. Click one to download it:</p>"
+        f"<ul class='sd-files'>{links}</ul>"
         f"<p class='sd-note'>The same files, byte for byte, from the command line:</p>"
         f"<pre class='sd-command'>{escape(saved.command)}</pre>"
         f"<p class='sd-note'>Each file states in its metadata that it was edited, how and with what.</p>"

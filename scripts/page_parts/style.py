@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CSS = """
+.gradio-container, :root .gradio-container { overflow: clip !important; }
 .gradio-container > main { max-width: 1200px !important; margin: 0 auto !important; }
 .html-container { padding: 0 !important; }
 .sd-note { color: var(--sd-quiet); font-size: var(--text-sm); margin: 2px 0; }
@@ -95,6 +96,10 @@ CSS = """
 .sd-command { white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; padding: 8px 10px; border-radius: 6px;
   border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary);
   color: var(--body-text-color); font-size: var(--text-sm); }
+.sd-next { margin: 4px 0; font-weight: 600; color: var(--body-text-color); }
+.sd-needs-face[inert] { opacity: .4; }
+input[type=range]:focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
+.dark .sd-plain input[type=range] { --neutral-200: var(--sd-beyond); }
 .sd-slider { padding: 6px 12px !important; }
 .sd-slider input[type=range] { --at: calc(9px + var(--estimate, -1) * (100% - 18px));
   --tick: linear-gradient(to right, transparent calc(var(--at) - 2px), var(--sd-estimate) calc(var(--at) - 2px),
@@ -122,6 +127,14 @@ CSS = """
 #message:not(:has(.sd-message)), #overview:not(:has(img)), [id$=-marks] { display: none; }
 .gradio-container .prose { padding: 0; }
 #head h1 { margin: 0 0 4px; }
+@media (max-width: 700px) {
+  #face { display: contents !important; }
+  #face > *, #photos, #controls { flex: 1 1 100% !important; max-width: 100%; }
+  #viewer { position: sticky; top: 0; z-index: 200; overflow: visible; padding: 4px 0 !important;
+    background: var(--body-background-fill); }
+  #viewer .sd-view { max-width: min(100%, 32vh); }
+  #facts { order: 1; }
+}
 #samples, #overview, #facts, #viewer, #bars, #saved, #compared { padding: 0; }
 footer { display: none !important; }
 @media (max-width: 640px) { .sd-table th, .sd-table td { padding: 3px 2px; font-size: 11px; } }
@@ -135,8 +148,17 @@ element.addEventListener('click', event => {
 });
 """
 
-# Where the picture is cut stays, although each edit brings a new picture.
-CUT = """
+NEEDS_FACE = "sd-needs-face"  # class of what can be used only while a face is shown that may be edited
+
+# Where the picture is cut stays, although each edit brings a new picture; without a face, controls are off.
+VIEW = """
+const viewer = document.getElementById('viewer');
+function allow() {
+  const off = !viewer.querySelector('.sd-after') || !!viewer.querySelector('.sd-blocked');
+  document.querySelectorAll('.sd-needs-face').forEach(one => { one.inert = off; });
+}
+new MutationObserver(allow).observe(viewer, {childList: true, subtree: true});
+allow();
 element.addEventListener('input', event => {
   if (event.target.type !== 'range') return;
   element.dataset.cut = event.target.value;

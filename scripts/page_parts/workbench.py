@@ -21,6 +21,7 @@ from models.editing.face_choice import FaceChoice, Only
 from models.editing.records import INVERSION, Settings
 from models.editing.requests.base import Request
 from models.editing.run import EditRun
+from models.editing.sources import source_of
 from models.editing.studio import Edit, Face, Studio
 from models.editors.loading import editor_path
 from scripts.page_parts.limits import Limits
@@ -114,8 +115,8 @@ class Workbench:
             raise PageError(sentence(f"cannot be computed: {error}")) from error
 
     def take(self, session: Session, data: bytes, given: object = "", path: str = "") -> Photo:
-        """Find the faces of a photograph, which becomes the session's; as `photo`."""
-        session.take(None)
+        """Find the faces of a photograph, which becomes the session's; as `photo`. One that cannot be used changes
+        nothing."""
         photo = self.photo(data, given, path)
         self.faces(photo, 0)
         session.take(photo)
@@ -170,7 +171,7 @@ class Workbench:
         return faces[min(session.photo.chosen, len(faces) - 1)]
 
     def second(self, session: Session, number: int) -> Face:
-        """The face whose parts or style are taken: the largest of its photograph.
+        """The face whose parts, style or identity are taken: the largest of its photograph.
 
         Raises:
             PageError: none was chosen, or it does not look like a face of the editor's domain.
@@ -179,7 +180,9 @@ class Workbench:
         if photo is None:
             raise PageError("Choose a second face first.")
         if number not in photo.faces:
-            photo.faces[number] = self.benches[number].studio.find(photo.data, "largest")
+            studio, source = self.benches[number].studio, source_of(photo.data)  # at full size, as edit.py reads it
+            found = studio.pipeline.faces(source.picture, "largest", source.is_aligned)
+            photo.faces[number] = [Face(studio, source, one) for one in found]
         (face,) = photo.faces[number]
         if face.foreign:
             raise PageError(sentence(f"the second face {face.foreign}"))

@@ -293,6 +293,34 @@ def test_painting_in_a_browser(
     assert (pixels(source(page)) == unedited).all() and (classes(canvas) == own).all() and undo.is_disabled()
 
 
+def test_what_comes_of_an_older_mask_is_dropped(
+    server: Server,
+    opened: Callable[..., Page],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Before, a late automatic edit replaced what had been painted since."""
+    page = opened(server)
+    page.get_by_text("Not edited yet").wait_for()
+    canvas = page.locator(".sd-paint canvas")
+    wait_until(page, lambda: len(np.unique(classes(canvas))) > 1)
+    Image.fromarray(painted(drawn())).save(tmp_path / "drawn.png")
+    moved(page, lambda: page.locator("input[type=file]").nth(1).set_input_files(str(tmp_path / "drawn.png")))
+    page.get_by_role("button", name="clothes", exact=True).click()
+    page.get_by_role("slider", name="Brush").fill("8")
+    moved(page, lambda: stroke(page, canvas, (0.2, 0.5), (0.8, 0.5)))
+    session = max(server.sessions._open.values(), key=lambda one: one.used)
+    with session.lock:  # the edit has been asked for, and takes its time
+        page.get_by_role("button", name="Hair", exact=True).click()
+        page.wait_for_timeout(300)
+        stroke(page, canvas, (0.2, 0.8), (0.8, 0.8))
+        painted_since = classes(canvas)
+    page.wait_for_timeout(2000)
+    assert (classes(canvas) == painted_since).all()
+    before = classes(canvas)
+    moved(page, lambda: page.get_by_role("button", name="Hair", exact=True).click())  # of the newest mask
+    assert (classes(canvas) != before).any()
+
+
 def test_a_style_in_a_browser(server: Server, opened: Callable[..., Page], samples: list[Path]) -> None:  # noqa: F811
     page = opened(server)
     page.get_by_text("Not edited yet").wait_for()

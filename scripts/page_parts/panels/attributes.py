@@ -26,6 +26,7 @@ class AttributePanel(Panel):
 
     kind: ClassVar[str] = "attributes"
     title: ClassVar[str] = "Attributes"
+    purpose: ClassVar[str] = "attributes by sliders"
 
     def build(self, studio: Studio, prefix: str) -> Controls:
         names = studio.attributes
@@ -41,7 +42,14 @@ class AttributePanel(Panel):
             )
             for index, name in enumerate(names)
         ]
-        strength = gr.Slider(0, 2, 1, step=0.05, label="Strength of all changes", elem_id=f"{prefix}-all", buttons=[])
+        strength = gr.Slider(
+            *(0, 2, 1),
+            step=0.05,
+            label="Strength of all changes",
+            elem_id=f"{prefix}-all",
+            elem_classes="sd-plain",
+            buttons=[],
+        )
         mark = gr.HTML("", elem_id=f"{prefix}-marks")
         reset = gr.Button("Reset", size="sm", elem_id=f"{prefix}-reset")
         with gr.Accordion("Sweep: one attribute step by step", open=False):

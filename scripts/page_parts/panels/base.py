@@ -34,13 +34,16 @@ class Faces:
 
     Attributes:
         face: that is edited.
-        find_second: gives another face, of which parts or the style may be taken; raises ValueError if there is none.
+        find_second: gives another face, of which parts, style or identity may be taken; raises ValueError if there is
+            none.
         second_path: how a command names its file.
+        second_data: bytes of that file.
     """
 
     face: Face
     find_second: Callable[[], Face]
     second_path: str
+    second_data: bytes
 
 
 @dataclass
@@ -84,6 +87,7 @@ class Controls:
         start: face → values of the inputs with which nothing is asked for, then one value for `mark`.
         mark: shows where the face stands.
         reset: event of a button that brings the inputs back to their start.
+        with_second: values → the values after a second face was chosen, where choosing it asks for something.
     """
 
     inputs: Sequence[Component]
@@ -94,6 +98,7 @@ class Controls:
     reset: Callable[..., Any]
     series: Series | None = None
     actions: Sequence[Action] = ()
+    with_second: Callable[..., Sequence[Any]] | None = None
 
 
 class Panel(ABC):
@@ -102,11 +107,13 @@ class Panel(ABC):
     Attributes:
         kind: as editors name it in `Editor.requests`.
         title: of the tab.
+        purpose: what an editor with it is for, in a few words; may be empty.
         takes_second: whether a second face can be chosen for it.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
+    purpose: ClassVar[str] = ""
     takes_second: ClassVar[bool] = False
 
     @abstractmethod

@@ -37,6 +37,7 @@ class MaskPanel(Panel):
 
     kind: ClassVar[str] = "mask"
     title: ClassVar[str] = "Mask"
+    purpose: ClassVar[str] = "painted masks"
     takes_second: ClassVar[bool] = True
 
     def build(self, studio: Studio, prefix: str) -> Controls:
@@ -82,7 +83,7 @@ def asked(faces: Faces, text: object) -> Asked:
 
 def opened(faces: Faces, data: bytes, text: object) -> list[str]:
     """The mask in a file, in place of the painted one."""
-    return [painter.written(faces.face, as_mask(data, len(faces.face.mask)))]
+    return [painter.changed(faces.face, as_mask(data, len(faces.face.mask)), text)]
 
 
 def _automatic(edit: str) -> Callable[..., list[str]]:
@@ -94,6 +95,6 @@ def _automatic(edit: str) -> Callable[..., list[str]]:
         edited, impossible = donors.edited([edit], face.mask if mask is None else mask)
         if impossible:
             raise RequestError(impossible[0].replace("_", " ").replace("no donor is fit", "the second face is not fit"))
-        return [painter.written(face, edited)]
+        return [painter.changed(face, edited, text)]
 
     return act

@@ -19,6 +19,7 @@ class StylePanel(Panel):
 
     kind: ClassVar[str] = "style"
     title: ClassVar[str] = "Style"
+    purpose: ClassVar[str] = "another face's style"
     takes_second: ClassVar[bool] = True
 
     def build(self, studio: Studio, prefix: str) -> Controls:
@@ -31,6 +32,7 @@ class StylePanel(Panel):
             step=0.05,
             label="Share of the second face's style",
             elem_id=f"{prefix}-share",
+            elem_classes="sd-plain",
             buttons=[],
         )
         mark = gr.HTML("", elem_id=f"{prefix}-marks")
