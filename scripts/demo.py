@@ -19,7 +19,6 @@ from utils.paths import ROOT
 
 SAMPLES = "pretrained/avatars/samples"
 MASKS, OTHER = "pretrained/avatars/s2flow.safetensors", f"{SAMPLES}/face-07.png"
-SWAP = "pretrained/avatars/id_swap.safetensors"
 TERMS = ("nll", "kd", "mi", "reg")
 
 
@@ -67,10 +66,6 @@ def main() -> None:
     masks = ("edit.py", SAMPLES, "--checkpoint", MASKS, "-o")
     run("edit their masks: another's smile", *masks, str(output / "masks"), "--mask-edit", "smile", "--donors", SAMPLES)
     run("edit their style: the colours of another", *masks, str(output / "styles"), "--style", f"{OTHER}:0.6")
-    run(
-        "give them another's identity",
-        *("edit.py", SAMPLES, "--checkpoint", SWAP, "-o", str(output / "identities"), "--identity", OTHER),
-    )
     run(
         "evaluate the shipped editor on 200 held-out faces",
         *("evaluate.py", "--count", "200", "--strengths", "-0.3", "0", "0.3", "0.6", "--no-latents"),

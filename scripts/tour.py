@@ -139,24 +139,6 @@ styled = {"half of its style": source.edit(style=(other, 0.5)).picture, "mask an
 show(row({"source": source.inversion, "other face": other.inversion, **styled}), "style.png")
 
 # %% [markdown]
-# ## Another person
-#
-# The condition can also be *who it is*. The identity swap reads two vectors from a picture, one of the identity and one
-# of everything else, and makes a code of the identity of one face and the rest of another
-# ([models/editing](../models/editing/README.md#identities)). It starts from the picture and not from its code, so that
-# a face with its own identity is not quite itself.
-
-# %%
-swaps = Studio.open("pretrained/avatars/id_swap.safetensors")
-[scene], [person] = (swaps.find(drawn[number]["image"]) for number in (NUMBER, NUMBER - 1))
-swapped = scene.edit(identity=person)
-halfway = scene.edit(identity=(person, 0.5)).picture
-own = scene.edit(identity=scene).picture
-faces_shown = {"scene": scene.picture, "own identity": own, "half way": halfway, "their identity": swapped.picture}
-show(row({**faces_shown, "whose it is": person.picture}), "identity.png")
-print(f"cosine to that person: {swapped.identity_to(person):.2f}, to the one before: {swapped.identity:.2f}")
-
-# %% [markdown]
 # ## The parts behind it
 #
 # | symbol | what it is | where |

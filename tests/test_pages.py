@@ -31,6 +31,7 @@ import training.methods
 from models.domain import PARTS, Domain
 from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
+from tests.identities import save_swap_editor
 from tests.masks import drawn, save_mask
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
 from tests.words import replaced
@@ -175,6 +176,10 @@ def placed(word: str, folder: Path) -> str:
         return str(save_mask(folder / word, drawn()))
     if style := re.fullmatch(r"(FACES|OTHER\.png)(:[\d.]+)?", word):
         return str(folder / "faces" / ("" if style[1] == "FACES" else "face-01.png")) + (style[2] or "")
+    if word == "runs/id-swap-avatars":
+        (folder / word).mkdir(parents=True, exist_ok=True)
+        save_swap_editor(Domain.from_file(ROOT / "configs/domains/avatars.yaml"), folder / word / "editor.safetensors")
+        return word
     if run := re.fullmatch(r"(?:\w+=)?(runs/[\w-]+)", word):
         state, metadata = load_weights(EDITOR)
         save_weights(folder / run[1] / "editor.safetensors", state, {**metadata, "run": run[1]})  # no two are the same
