@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ def read_celeba_attributes(path: Path, attributes: Sequence[str]) -> AttributeTa
 def read_partition(path: Path) -> dict[str, int]:
     """`list_eval_partition.txt` or `.csv`: picture → 0 train, 1 validation, 2 test.
 
+    A CSV may begin with a header; the columns are `image_id` and `partition`, or else the first and the last one.
+
     Raises:
         FileNotFoundError: no such file.
         TableError: another form.
@@ -104,15 +107,17 @@ def read_partition(path: Path) -> dict[str, int]:
     parts: dict[str, int] = {}
     header = [_PICTURE, "partition"]
     for place, (number, cells) in enumerate(_rows(path)):
-        if place == 0 and "partition" in cells[1:]:
+        if place == 0 and len(cells) > 1 and not re.search(r"\d", cells[-1]):
             header = cells if _PICTURE in cells else [_PICTURE, *cells[1:]]
+            header = header if "partition" in header else [*header[:-1], "partition"]
             continue
         row = dict(zip(header, cells, strict=False))
-        if len(cells) != len(header) or row["partition"] not in ("0", "1", "2"):
+        part = row.get("partition", "").removesuffix(".0")  # programs that know empty cells write 0.0
+        if len(cells) != len(header) or part not in ("0", "1", "2"):
             raise TableError(path, number, f"should be a picture and 0, 1 or 2, is {_found(cells)}")
         if row[_PICTURE] in parts:
             raise TableError(path, number, f"the picture {excerpt(row[_PICTURE])} occurs twice")
-        parts[row[_PICTURE]] = int(row["partition"])
+        parts[row[_PICTURE]] = int(part)
     return parts
 
 

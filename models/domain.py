@@ -264,6 +264,7 @@ class Domain:
                 loaded = network_in(checkpoint, section.get("name"), section)
                 network, extra = self._fitting(part, loaded.module), loaded.extra
         self._check_sizes(section, network)
+        _check_mean(path, extra.get(_MEAN), _code_size(network))
         outputs = getattr(network, "attribute_count", len(self.classifier_outputs))
         if outputs != len(self.classifier_outputs):
             raise ConfigError(
@@ -421,6 +422,21 @@ def _code_size(network: object) -> tuple[int, int] | None:
     if isinstance(network, protocols.Generator):
         return network.latent_count, network.style_dim
     return (network.style_count, network.style_dim) if isinstance(network, protocols.Encoder) else None
+
+
+def _check_mean(path: Path, mean: Tensor | None, size: tuple[int, int] | None) -> None:
+    """Check that a file's mean code, if it has one, can be added to its codes (L, D).
+
+    Raises:
+        WeightsError: it cannot.
+    """
+    if mean is None or size is None:
+        return
+    if tuple(mean.shape) not in (size, size[1:], (1, *size), (1, *size[1:])):
+        raise WeightsError(
+            f"{displayed(path)}: its '{_MEAN}' (mean latent code) has the shape {tuple(mean.shape)}; "
+            f"{size} or {size[1:]} fit its codes"
+        )
 
 
 PARTS = Domain.parts

@@ -64,6 +64,8 @@ def _array(path: Path) -> Tensor:
                 if max((entry.file_size for entry in archive.zip.infolist()), default=0) > _MOST_BYTES:
                     raise RefusedFile(f"holds more than {_MOST_BYTES // 10**9} GB: take a part of the codes")
                 array = np.asarray(archive[name])  # the bytes of an entry that is no array
+    except RefusedFile:
+        raise
     except FileNotFoundError:
         raise RefusedFile("there is no such file") from None
     except (OSError, ValueError, EOFError, LookupError, MemoryError, SyntaxError, *_DAMAGED) as error:

@@ -17,9 +17,12 @@ _WORDS = {
     "Blond_Hair": ("blond", "blonde"),
     "Gray_Hair": ("grey", "greyhair"),
     "Bangs": ("fringe",),
-    "Heavy_Makeup": ("cosmetics",),
-    "Wearing_Hat": ("cap",),
-    "Wearing_Necktie": ("tie",),
+    "Heavy_Makeup": ("makeup", "cosmetics"),
+    "Wearing_Earrings": ("earrings",),
+    "Wearing_Hat": ("hat", "cap"),
+    "Wearing_Lipstick": ("lipstick",),
+    "Wearing_Necklace": ("necklace",),
+    "Wearing_Necktie": ("necktie", "tie"),
     "Mustache": ("moustache",),
     "Pale_Skin": ("pale", "skintone", "complexion"),
     "Mouth_Slightly_Open": ("mouth", "openmouth"),
@@ -33,6 +36,7 @@ _OPPOSITES = {
     "No_Beard": ("a beard", ("beard", "bearded", "facialhair")),
     "Smiling": ("no smile", ("sad", "sadness", "serious", "neutral")),
 }
+_NO = ("no", "not", "without")
 _NEAR = 0.8  # similarity of a slip of the pen; at 0.57 'age' is near 'Male'
 _LONGEST = 60  # characters of a name that a message repeats
 
@@ -53,19 +57,31 @@ def unknown_attribute(name: str, attributes: Sequence[str]) -> str:
 def _meant(name: str, attributes: Sequence[str]) -> str:
     """A `; did you mean …` clause; empty where no attribute is meant for sure."""
     word = _plain(name)
-    meanings = {_plain(attribute): [f"'{attribute}'"] for attribute in attributes}
+    meanings: dict[str, list[str]] = {}
+    negations: dict[str, list[str]] = {}  # none for parts of names: who has no hair has none that is not wavy
     for attribute in attributes:
-        for part in attribute.split("_"):  # hair → Wavy_Hair; the negation of No_Beard comes below
+        opposite, antonyms = _OPPOSITES.get(attribute, ("", ()))
+        for synonym in (_plain(attribute), *_WORDS.get(attribute, ())):
+            meanings.setdefault(synonym, []).append(f"'{attribute}'")
+            for no in _NO:
+                negations.setdefault(no + synonym, []).append(_reversed(attribute, f"{no} {synonym}"))
+        for antonym in antonyms:
+            meanings.setdefault(antonym, []).append(_reversed(attribute, opposite))
+            for no in _NO:
+                negations.setdefault(no + antonym, []).append(f"'{attribute}'")
+    for attribute in attributes:
+        for part in attribute.split("_"):  # hair → Wavy_Hair
             if not attribute.startswith("No_") and len(part) > 2:
                 meanings.setdefault(part.lower(), []).append(f"'{attribute}'")
-        for synonym in _WORDS.get(attribute, ()):
-            meanings.setdefault(synonym, []).append(f"'{attribute}'")
-        opposite, words = _OPPOSITES.get(attribute, ("", ()))
-        for antonym in words:
-            meaning = f"'{attribute}', which runs the other way ({attribute}=0 is {opposite})"
-            meanings.setdefault(antonym, []).append(meaning)
-    near = [word] if word in meanings else difflib.get_close_matches(word, meanings, 1, cutoff=_NEAR)
-    return f"; did you mean {' or '.join(dict.fromkeys(meanings[near[0]]))}?" if near else ""
+    exact = meanings.get(word) or negations.get(word)
+    others = [known for known in meanings if word not in {no + known for no in _NO}]
+    near = [] if exact else difflib.get_close_matches(word, others, 1, cutoff=_NEAR)
+    meant = exact or [meaning for known in near for meaning in meanings[known]]
+    return f"; did you mean {' or '.join(dict.fromkeys(meant))}?" if meant else ""
+
+
+def _reversed(attribute: str, opposite: str) -> str:
+    return f"'{attribute}', which runs the other way ({attribute}=0 is {opposite})"
 
 
 def _plain(name: str) -> str:

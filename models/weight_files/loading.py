@@ -97,8 +97,7 @@ def network_in(
     load_strict(module, tensors, checkpoint.path)
     check_finite(tensors, checkpoint.path)
     if found.settings.get("start_from_latent_avg") is False:  # the encoder's codes are no offsets to it
-        mean = extra.get(MEAN, torch.zeros(found.sizes["styles"], found.sizes["style_dim"]))
-        extra = {**extra, MEAN: torch.zeros_like(mean)}
+        extra = {**extra, MEAN: torch.zeros(found.sizes["styles"], found.sizes["style_dim"])}
     metadata = checkpoint.metadata or found.settings
     return LoadedNetwork(module.eval(), found.kind.name, checkpoint.format, found.sizes, metadata, extra)
 

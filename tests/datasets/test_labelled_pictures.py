@@ -159,10 +159,12 @@ def as_csv(path: Path, form: str) -> str:
         rows = [["image_id", *rows[1]], *rows[2:]]
     else:
         rows = [["image_id", "partition"], *rows]
+    renamed = ["file", *("split" if cell == "partition" else cell for cell in rows[0][1:])]
     lines = {
         "kaggle": [",".join(row) for row in rows],
         "quoted": [", ".join(f'"{cell}"' for cell in row) for row in rows],
         "spreadsheet": ["\ufeff" + ";".join(rows[0]), *(";".join(row) for row in rows[1:]), ";" * (len(rows[0]) - 1)],
+        "floats": [",".join(renamed), *(",".join([row[0], *(f"{cell}.0" for cell in row[1:])]) for row in rows[1:])],
         "numbered": [",".join(["" if index == 0 else str(index - 1), *row]) for index, row in enumerate(rows)],
     }[form]
     csv = path.with_suffix(f".{form}.csv")
@@ -170,7 +172,7 @@ def as_csv(path: Path, form: str) -> str:
     return str(csv)
 
 
-@pytest.mark.parametrize("form", ["kaggle", "quoted", "spreadsheet", "numbered"])
+@pytest.mark.parametrize("form", ["kaggle", "quoted", "spreadsheet", "numbered", "floats"])
 @pytest.mark.parametrize("both", [True, False])
 def test_celeba_as_kaggle_has_it_gives_equal_items(tmp_path: Path, form: str, both: bool) -> None:
     celeba_folder(tmp_path, NAMES)

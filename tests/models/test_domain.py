@@ -13,7 +13,7 @@ from models.domain import PARTS, Domain, Part
 from utils.config import ConfigError, load_config
 from utils.options import PRECISIONS
 from utils.paths import ROOT
-from utils.weights import load_weights, save_weights
+from utils.weights import WeightsError, load_weights, save_weights
 
 
 def domain_with(folder: Path, **settings: object) -> Domain:
@@ -194,6 +194,28 @@ def test_a_missing_mean_code_that_the_generators_file_has(tiny_domain_folder: Pa
         generator={"name": generator["name"], "weights": str(tmp_path / "generator.pt")},
     )
     assert given.latent_avg.tolist() == [3.0] * 8
+
+
+@pytest.mark.parametrize(
+    ("mean", "message"),
+    [
+        (torch.zeros(18, 512), r"'latent_avg' \(mean latent code\) has the shape \(18, 512\); \(8, 8\) or \(8,\) fit"),
+        (torch.zeros(4, 8, 8), r"has the shape \(4, 8, 8\)"),
+    ],
+)
+def test_a_mean_code_that_does_not_fit(
+    mean: torch.Tensor, message: str, tiny_domain_folder: Path, tmp_path: Path
+) -> None:
+    """Before, each photograph failed: "The size of tensor a must match the size of tensor b"."""
+    path = tmp_path / "encoder.pt"
+    domain = without_mean(tiny_domain_folder, path, needed=True)
+    content = torch.load(path)
+    torch.save({**content, "latent_avg": mean}, path)
+    with pytest.raises(WeightsError, match=f"encoder.pt: .*{message}"):
+        domain.encode(torch.zeros(1, 3, 32, 32))
+    torch.save({**content, "latent_avg": mean, "opts": {**content["opts"], "start_from_latent_avg": False}}, path)
+    domain.forget("encoder")
+    assert not domain.latent_avg.any()  # it is not added
 
 
 def test_another_part_is_one_entry(tiny_domain_folder: Path) -> None:

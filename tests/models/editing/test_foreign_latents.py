@@ -169,6 +169,9 @@ def test_an_archive_without_arrays_and_one_of_too_many_codes(tmp_path: Path, dom
         archive.writestr("w.txt", "no array")
     with pytest.raises(WeightsError, match="text.npz: holds values of type"):
         read_codes(tmp_path / "text.npz", domain)
+    np.savez(tmp_path / "names.npz", a=np.zeros((1, D)), b=np.zeros(3))  # whole, and said to be damaged before
+    with pytest.raises(WeightsError, match="names.npz: holds 2 arrays, of which none is named w: save the codes alone"):
+        read_codes(tmp_path / "names.npz", domain)
     np.savez_compressed(tmp_path / "many.npz", w=np.zeros((100_001, D), np.float16))
     with pytest.raises(WeightsError, match="many.npz: holds 100,001 codes; at most 100,000 are edited at once"):
         read_codes(tmp_path / "many.npz", domain)
