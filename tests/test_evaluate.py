@@ -133,7 +133,7 @@ def test_an_editor_of_other_requests_is_refused(
     file = str(tiny_domain_folder / "editor.safetensors")
     assert evaluate.main([option, file, "--count", "2", "--device", "cpu"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (voice) than attributes and ")
+    assert error.startswith(f"evaluate.py: {file}: SDFlow takes requests of other kinds (voice) than attributes, ")
     assert error.count("\n") == 1
 
 

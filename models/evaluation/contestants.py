@@ -28,7 +28,7 @@ def evaluated_editor(editor: Editor, source: str) -> Editor:
     if not set(editor.requests) & set(MEASURED):
         raise ConfigError(
             f"{source}: {editor.title} takes requests of other kinds ({', '.join(editor.requests)}) than "
-            f"{', '.join(MEASURED)}, and there is no evaluation for these"
+            f"{', '.join(MEASURED[:-1])} and {MEASURED[-1]}, and there is no evaluation for these"
         )
     return editor
 

@@ -14,6 +14,9 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import utils  # noqa: F401 (before PyTorch, see utils/threads.py)
+
+# isort: split
 import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageDraw, ImageOps

@@ -94,7 +94,7 @@ class _Call:
     ("extra", "words"),
     [
         (_Call(), r"refers to '_?pickle\.loads'"),
-        (print, r"refers to '(__builtin__|builtins)\.print'"),
+        (sorted, r"refers to '(__builtin__|builtins)\.sorted'"),
         (Path("x"), r"refers to 'pathlib.*Path'"),
         (logging.Formatter(), r"holds an object of class 'logging\.\w+', which is no"),
     ],
