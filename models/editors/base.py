@@ -139,7 +139,7 @@ def attribute_editor(editor: Editor) -> AttributeEditor:
         ValueError: its condition is something else.
     """
     if not isinstance(editor, AttributeEditor):
-        raise ValueError(f"this needs an editor of attributes; {editor.title} takes: {', '.join(editor.requests)}")
+        raise _another_is_needed("attributes", editor)
     return editor
 
 
@@ -150,7 +150,7 @@ def mask_editor(editor: Editor) -> MaskEditor:
         ValueError: its condition is something else.
     """
     if not isinstance(editor, MaskEditor):
-        raise ValueError(f"this needs an editor of masks; {editor.title} takes: {', '.join(editor.requests)}")
+        raise _another_is_needed("masks", editor)
     return editor
 
 
@@ -161,5 +161,9 @@ def identity_editor(editor: Editor) -> IdentityEditor:
         ValueError: its condition is something else.
     """
     if not isinstance(editor, IdentityEditor):
-        raise ValueError(f"this needs an editor of identities; {editor.title} takes: {', '.join(editor.requests)}")
+        raise _another_is_needed("identities", editor)
     return editor
+
+
+def _another_is_needed(of: str, editor: Editor) -> ValueError:
+    return ValueError(f"this needs an editor of {of}; {editor.title} takes: {', '.join(editor.requests)}")

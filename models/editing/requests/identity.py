@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from models.editing.requests.attributes import sweep_values
 from models.editing.requests.base import Goal, Request, RequestError, as_label, as_name
 from models.editing.requests.kind import RequestKind
+from models.editing.requests.other_faces import other_faces
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -219,44 +220,13 @@ def _others(place: str, options: argparse.Namespace, pipeline: EditingPipeline) 
     Raises:
         RequestError: a picture that cannot be read, or that shows no face of the domain.
     """
-    from utils.photo_files import find_photos
+    from models.editors.base import identity_editor
     from utils.photos import printable
 
     if place.startswith(RANDOM):
-        from models.editors.base import identity_editor
-
         return [Other.random(place, identity_editor(pipeline.editor).identity_dim)]
-    path = Path(place)
-    paths = [photo.path for photo in find_photos([place]).photos] if path.is_dir() else [path]
-    if not paths:
-        raise RequestError(f"--identity {printable(path)}: no pictures in this folder")
-    found: list[Other] = []
-    for start in range(0, len(paths), options.batch_size):
-        found += _of_pictures(paths[start : start + options.batch_size], options, pipeline)
-    return found
-
-
-def _of_pictures(paths: Sequence[Path], options: argparse.Namespace, pipeline: EditingPipeline) -> list[Other]:
-    import torch
-
-    from models.editing.sources import source_of
-    from utils.images import to_tensor
-    from utils.photos import printable, read_file
-
-    pictures, sources = [], []
-    for path in paths:
-        try:
-            digest = hashlib.sha256(read_file(path)).hexdigest()[:16]
-            source = source_of(path)
-            found = pipeline.faces(source.picture, "largest", options.aligned or source.is_aligned)
-        except ValueError as error:  # of the picture and of the aligner
-            raise RequestError(f"--identity {printable(path)}: {error}") from None
-        pictures.append(found[0].picture)
-        sources.append(f"{printable(path.name)} ({digest})")
-    faces = pipeline.invert(torch.stack([to_tensor(picture) for picture in pictures]))
-    for path, distance in zip(paths, faces.distance.tolist(), strict=True):
-        foreign = pipeline.foreign(distance)
-        if foreign and not options.force:
-            raise RequestError(f"--identity {printable(path)}: {foreign} (--force takes it anyway)")
-    rows = zip(faces.condition, paths, sources, faces.embedding, pictures, strict=True)
-    return [Other(identity, path.stem, *rest) for identity, path, *rest in rows]
+    return [
+        Other(identity, one.path.stem, f"{printable(one.path.name)} ({one.digest})", embedding, one.picture)
+        for found, faces in other_faces("--identity", Path(place), options, pipeline)
+        for one, identity, embedding in zip(found, faces.condition, faces.embedding, strict=True)
+    ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.editing.requests.base import Goal, Request, RequestError, as_label, as_name
 from models.editing.requests.kind import RequestKind
+from models.editing.requests.other_faces import other_faces
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,10 +159,6 @@ def _style(place: Path, options: argparse.Namespace, pipeline: EditingPipeline) 
 
     from models.editing.foreign_latents import as_saved, read_codes
     from models.editing.saved_latents import LATENT_SUFFIXES, SUFFIX
-    from models.editing.sources import source_of
-    from utils.images import to_tensor
-    from utils.photo_files import find_photos
-    from utils.photos import printable
 
     if place.suffix.lower() in LATENT_SUFFIXES - {SUFFIX} and not place.is_dir():
         try:
@@ -172,23 +169,7 @@ def _style(place: Path, options: argparse.Namespace, pipeline: EditingPipeline) 
         return torch.cat([pipeline.restore(some, "").rest.sum(0, keepdim=True) for some in portions]).sum(0) / len(
             codes
         )
-    paths = [photo.path for photo in find_photos([str(place)]).photos] if place.is_dir() else [place]
-    if not paths:
-        raise RequestError(f"--style {place}: no pictures in this folder")
-    total, size = torch.zeros((), device=pipeline.domain.device), options.batch_size
-    for start in range(0, len(paths), size):
-        images = []
-        for path in paths[start : start + size]:
-            try:
-                source = source_of(path)
-                found = pipeline.faces(source.picture, "largest", options.aligned or source.is_aligned)
-            except ValueError as error:  # of the picture and of the aligner
-                raise RequestError(f"--style {printable(path)}: {error}") from None
-            images.append(to_tensor(found[0].picture))
-        faces = pipeline.invert(torch.stack(images))
-        for path, distance in zip(paths[start:], faces.distance.tolist(), strict=False):
-            foreign = pipeline.foreign(distance)
-            if foreign and not options.force:
-                raise RequestError(f"--style {printable(path)}: {foreign} (--force takes it anyway)")
-        total = total + faces.rest.sum(0)
-    return total / len(paths)
+    total, count = torch.zeros((), device=pipeline.domain.device), 0
+    for found, faces in other_faces("--style", place, options, pipeline):
+        total, count = total + faces.rest.sum(0), count + len(found)
+    return total / count

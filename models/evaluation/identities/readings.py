@@ -48,11 +48,12 @@ def inverted(domain: Domain, image: Tensor) -> Tensor:
     return in_batches(lambda some: domain.synthesise(domain.encode(some)), image, device=domain.device)
 
 
-def read_pictures(domain: Domain, test: SwapTestSet, image: Tensor, people: Tensor) -> Measured:
+def read_pictures(domain: Domain, test: SwapTestSet, image: Tensor, people: Tensor, decided: Tensor) -> Measured:
     """Of pictures (N, 3, S, S) that should show the other person in each scene.
 
     Args:
         people: embeddings (N, E) of the scenes.
+        decided: the judge's decisions (N, A) on them.
     Returns:
         to_person, to_scene, to_stranger (N,): cosines to A, to B and to somebody else; rank (N,): how many of all
         people are nearer than A; agrees (N, A): whether the judge decides as on B; error (N, F): of the numbers read,
@@ -66,7 +67,7 @@ def read_pictures(domain: Domain, test: SwapTestSet, image: Tensor, people: Tens
         "to_scene": cosines[rows, rows].numpy(),
         "to_stranger": cosines[rows, others.roll(1)].numpy(),
         "rank": (cosines > wanted[:, None]).sum(1).numpy(),
-        "agrees": (decisions_of(domain, image) == decisions_of(domain, test.scene)).numpy(),
+        "agrees": (decisions_of(domain, image) == decided).numpy(),
     }
     if test.reader is not None and test.asked is not None:
         read = in_batches(test.reader.read, image, device=domain.device).numpy()
@@ -78,7 +79,7 @@ def read_pictures(domain: Domain, test: SwapTestSet, image: Tensor, people: Tens
 
 def references(domain: Domain, test: SwapTestSet, step: Callable[[], object]) -> dict[str, Measured]:
     """The same of what an editor is held against: the truth, both faces, and their codes mixed at every layer."""
-    people = embeddings(domain, test.scene)
+    people, decided = embeddings(domain, test.scene), decisions_of(domain, test.scene)
     pictures: dict[str, Callable[[], Tensor]] = {}
     if test.truth is not None:
         pictures[TRUE] = partial(torch.clone, test.truth)
@@ -99,7 +100,7 @@ def references(domain: Domain, test: SwapTestSet, step: Callable[[], object]) ->
         pictures[NEAREST] = partial(_nearest, test.truth, test.probed.image)
     found = {}
     for name, picture in pictures.items():
-        found[name] = read_pictures(domain, test, picture(), people)
+        found[name] = read_pictures(domain, test, picture(), people, decided)
         step()
     return found
 
@@ -122,9 +123,9 @@ def of_editor(editor: Editor, domain: Domain, test: SwapTestSet, step: Callable[
     """
     identity, attribute = vectors(editor, domain, test.scene)
     step()
-    people = embeddings(domain, test.scene)
+    people, decided = embeddings(domain, test.scene), decisions_of(domain, test.scene)
     hybrid = joined(editor, domain, identity[test.others], attribute)
-    measured = read_pictures(domain, test, hybrid, people)
+    measured = read_pictures(domain, test, hybrid, people, decided)
     step()
     rebuilt = joined(editor, domain, identity, attribute)
     measured["rebuilt.identity"] = (embeddings(domain, rebuilt) * people).sum(1).numpy()
