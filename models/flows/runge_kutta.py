@@ -114,6 +114,20 @@ def integrate(field: Field, start: Tensor, begin: float, finish: float, toleranc
     return solution
 
 
+def equal_steps(
+    rate: Callable[[float, Tensor], Tensor], start: Tensor, begin: float, finish: float, count: int
+) -> Tensor:
+    """End point (B, L, D) of so many equal steps, none of which is checked; `start` is kept."""
+    length = (finish - begin) / count
+    for index in range(count):
+        rates: list[Tensor] = []
+        for node, weights in zip(NODES, STAGES, strict=False):  # the seventh node is the next step's first
+            at = combine(start, rates, weights, length) if rates else start
+            rates.append(rate(begin + (index + node) * length, at))
+        start = combine(start, rates, SOLUTION, length)
+    return start
+
+
 def pull_back(field: Field, steps: list[Step], end: Tensor, integral: Tensor | None) -> tuple[Tensor, Tensor]:
     """Gradient of the start from those of end and integral; what the field depends on, it gathers itself.
 

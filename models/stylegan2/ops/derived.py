@@ -13,8 +13,9 @@ _values: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def frozen(weight: Tensor) -> bool:
-    """Whether the weight needs no gradient and PyTorch counts its changes."""
-    return not (torch.is_grad_enabled() and weight.requires_grad) and not weight.is_inference()
+    """Whether the weight needs no gradient and PyTorch counts its changes; a graph that is traced computes with it."""
+    needed = torch.is_grad_enabled() and weight.requires_grad
+    return not needed and not weight.is_inference() and not torch.compiler.is_compiling()
 
 
 def derived(weight: Tensor, name: Hashable, compute: Callable[[Tensor], Tensor]) -> Tensor:

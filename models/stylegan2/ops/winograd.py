@@ -75,8 +75,8 @@ def serves(
         form: as in `styled_conv2d`.
     """
     return (
-        _fits(x, weight, blur)
-        and frozen(weight)
+        frozen(weight)
+        and _fits(x, weight, blur)
         and compiled.use_compiled(x, form)
         and packed_size(dtype, Convolution.SAME if blur is None else Convolution.UP, *weight.shape[-4:-2]) > 0
     )
