@@ -25,7 +25,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 REQUIREMENTS = ROOT / "requirements.txt"
 STAMP = VENV / "installation"
-EXTRAS = ("page", "notebook", "heic", "hub", "ray")
+EXTRAS = ("page", "notebook", "heic", "hub", "ray", "export")
 OLDEST, NEWEST = (3, 10), (3, 13)
 NEEDED_GIGABYTES = 3  # a CPU-only installation takes about 2
 SYMPTOMS = (  # words in pip's output and the reason behind them; the first that fits counts

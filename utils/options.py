@@ -140,12 +140,13 @@ def device(text: str) -> str:
     return text
 
 
-def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
+def add_editor_options(parser: argparse.ArgumentParser, default: str, precision: bool = True) -> None:
     """The options `--checkpoint`, `--semantic-encoder`, `--mapper` and `--domain` of a command, for
     `models.editors.loading.load_editor`, and `--precision`, for the domain it gives.
 
     Args:
         default: description of what is used without a checkpoint.
+        precision: False leaves `--precision` out.
     """
     parser.add_argument(
         "--checkpoint", type=not_empty, metavar="RUN", help=f"{A_RUN} (default: {default})"
@@ -177,6 +178,8 @@ def add_editor_options(parser: argparse.ArgumentParser, default: str) -> None:
         help="folder with the weight files of the domain, under the names that its config gives them (default: where "
         "the config says, or beside the editor)",
     )
+    if not precision:
+        return
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,

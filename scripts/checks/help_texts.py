@@ -26,6 +26,7 @@ COMMANDS = (
     "scripts/generate.py",
     "scripts/sample_faces.py",
     "scripts/publish.py",
+    "scripts/export_onnx.py",
 )
 WIDTH = 120  # characters, whatever the terminal's width
 

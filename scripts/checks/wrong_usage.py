@@ -239,6 +239,14 @@ def usages() -> Iterator[Usage]:
         yield Usage("scripts/publish.py", (address, "-o", "OUT", "--licence", "mit"))
     for words in ((EDITOR,), (EDITOR, "-o", "OUT"), (JUDGE, "-o", "OUT", "--licence", "mit"), (EDITOR, "-o", SAMPLES)):
         yield Usage("scripts/publish.py", words)
+    export = partial(Usage, "scripts/export_onnx.py")
+    for words in (
+        (), ("-o", ""), ("-o", "FILE"), ("-o", "FILE/x"), ("-o", "LOOP"), ("-o", "OUT/n", "--steps", "0"),
+        ("-o", "OUT/n", "--steps", "x"), ("-o", "OUT/n", "--steps", "1000"), ("-o", "OUT/n", "--checkpoint", "nowhere"),
+        ("-o", "OUT/n", "--checkpoint", "FILE"), ("-o", "OUT/n", "--checkpoint", JUDGE), ("-o", "OUT/n", "--half", "x"),
+        ("-o", "OUT/n", "--semantic-encoder", JUDGE), ("-o", "OUT/n", "--domain", "nowhere"),
+    ):  # fmt: skip
+        yield export(words)
     for words in (("--masks", "FOLDER"), ("--masks", "FOLDER", "-o", "OUT", "--seeds", "3:1")):
         yield Usage("scripts/generate.py", words)
     yield Usage("scripts/page.py", ("--port", "x"))
