@@ -2,6 +2,7 @@
 # make test    linter, type checker, all tests
 # make lint    linter and type checker
 # make page    edit faces with the mouse, in a browser (installs gradio on first use)
+# make browser write an editor that runs in a browser without a server to output/browser (needs npm once)
 # make study   compare all methods (hours; continues where it was stopped)
 # make clean   delete output/ and cache/; runs/ and downloaded weights stay
 # Options of the page: make page PAGE="--checkpoint runs/mine --no-browser"
@@ -14,7 +15,9 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 
-.PHONY: demo test page study lint setup help clean
+ONNXRUNTIME_WEB := onnxruntime-web@1.30.0
+
+.PHONY: demo test page browser onnxruntime-web study lint setup help clean
 
 demo: setup
 	@$(VENV_PYTHON) scripts/demo.py
@@ -25,6 +28,19 @@ test: lint
 page:
 	@$(PYTHON) scripts/set_up.py --with page
 	@$(VENV_PYTHON) scripts/page.py $(PAGE)
+
+browser: onnxruntime-web
+	@$(PYTHON) scripts/set_up.py --with export
+	@$(VENV_PYTHON) scripts/export_onnx.py -o output/browser --browser pretrained/avatars/samples
+	@cp -r output/onnxruntime-web output/browser/
+	@echo "any file server will do: $(VENV_PYTHON) -m http.server --bind 127.0.0.1 --directory output/browser"
+
+onnxruntime-web: output/onnxruntime-web/ort-wasm-simd-threaded.wasm
+
+output/onnxruntime-web/ort-wasm-simd-threaded.wasm:
+	@mkdir -p $(@D)
+	@cd $(@D) && tar -xzmf "$$(npm pack --silent $(ONNXRUNTIME_WEB))" --strip-components=2 \
+		package/dist/ort.wasm.bundle.min.mjs package/dist/ort-wasm-simd-threaded.wasm && rm -f *.tgz
 
 study: setup
 	@$(VENV_PYTHON) scripts/study_avatars.py

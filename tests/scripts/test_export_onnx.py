@@ -62,8 +62,20 @@ def exported(checkpoint: Path, folder: Path, steps: int, *options: str) -> Expor
 
 
 @pytest.fixture(scope="module")
-def attributes(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return exported(tiny_domain_folder / "editor.safetensors", tmp_path_factory.mktemp("export"), 1, "--programs")
+def faces(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two faces of the tiny domain."""
+    editor, domain, _ = load_editor(tiny_domain_folder / "editor.safetensors")
+    folder = tmp_path_factory.mktemp("faces")
+    paths = [folder / "a.png", folder / "b.png"]
+    for path, image in zip(paths, example_values(plan_of(editor, domain), domain, 2, seed=5)["image"], strict=True):
+        to_pillow(image).save(path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def attributes(tiny_domain_folder: Path, faces: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    checkpoint, folder = tiny_domain_folder / "editor.safetensors", tmp_path_factory.mktemp("export")
+    return exported(checkpoint, folder, 1, "--programs", "--browser", str(faces[0].parent))
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -102,7 +114,7 @@ def test_the_description_of_an_editor_of_attributes(attributes: Exported) -> Non
 
 
 def test_no_folder_of_this_computer_is_in_a_file(attributes: Exported) -> None:
-    for path in attributes.folder.iterdir():
+    for path in (path for path in attributes.folder.iterdir() if path.is_file()):
         contents = [path.read_bytes()]
         if path.suffix == ".pt2":
             with zipfile.ZipFile(path) as archive:
@@ -158,34 +170,48 @@ def other_python(words: list[str], before: str = "pass") -> subprocess.Completed
     )
 
 
-def test_the_example_edits_without_pytorch(attributes: Exported, tmp_path: Path) -> None:
-    face, out = tmp_path / "face.png", tmp_path / "out.png"
-    image = example_values(plan_of(attributes.editor, attributes.domain), attributes.domain, 1, seed=5)["image"]
-    to_pillow(image[0]).save(face)
-    words = [str(attributes.folder / "edit_face.py"), str(face), str(out), "Smiling=1", "Young=-0.2"]
+def expected_levels(one: Exported, face: Path, request: AttributeRequest) -> np.ndarray:
+    """The pipeline's edit of a picture, (H, W, 3)."""
+    pipeline = EditingPipeline(one.domain, one.editor)
+    edited = pipeline.edit(pipeline.invert(pipeline.align(Image.open(face))[None]), request)
+    return to_bytes(edited.picture[0]).astype(int)
+
+
+def test_the_example_edits_without_pytorch(attributes: Exported, faces: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    words = [str(attributes.folder / "edit_face.py"), str(faces[0]), str(out), "Smiling=1", "Young=-0.2"]
     done = other_python(words, "sys.modules.update(torch=None, models=None, utils=None)")
     assert (done.returncode, done.stderr) == (0, "")
-    pipeline = EditingPipeline(attributes.domain, attributes.editor)
     request = AttributeRequest.of({"Smiling": SetTo(1.0), "Young": SetTo(-0.2)})
-    edited = pipeline.edit(pipeline.invert(pipeline.align(Image.open(face))[None]), request)
     with Image.open(out) as picture:
         assert "SDFlow" in picture.info["Software"]
-        levels = np.abs(np.asarray(picture).astype(int) - to_bytes(edited.picture[0]))
+        levels = np.abs(np.asarray(picture) - expected_levels(attributes, faces[0], request))
     assert levels.max() <= 1 and (levels > 0).mean() < 0.01
 
 
-def test_the_example_takes_the_condition_of_a_second_face(attributes: Exported, tmp_path: Path) -> None:
-    values = example_values(plan_of(attributes.editor, attributes.domain), attributes.domain, 2, seed=6)
-    names = [str(tmp_path / name) for name in ("a.png", "out.png", "b.png")]
-    for name, image in zip((names[0], names[2]), values["image"], strict=True):
-        to_pillow(image).save(name)
-    done = other_python([str(attributes.folder / "edit_face.py"), *names])
+def test_the_example_takes_the_condition_of_a_second_face(
+    attributes: Exported, faces: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.png"
+    done = other_python([str(attributes.folder / "edit_face.py"), str(faces[0]), str(out), str(faces[1])])
     assert (done.returncode, done.stderr) == (0, "")
     pipeline = EditingPipeline(attributes.domain, attributes.editor)
-    faces = pipeline.invert(torch.stack([pipeline.align(Image.open(name)) for name in (names[0], names[2])]))
-    code = attributes.editor.move(faces.rest[:1], faces.condition[:1], faces.condition[1:])
+    both = pipeline.invert(torch.stack([pipeline.align(Image.open(face)) for face in faces]))
+    code = attributes.editor.move(both.rest[:1], both.condition[:1], both.condition[1:])
     expected = to_bytes(attributes.domain.synthesise_full(code)[0])
-    assert np.abs(np.asarray(Image.open(names[1])).astype(int) - expected).max() <= 1
+    assert np.abs(np.asarray(Image.open(out)).astype(int) - expected).max() <= 1
+
+
+def test_a_page_needs_attributes_and_faces(
+    tiny_mask_editor: Path, tiny_domain_folder: Path, faces: list[Path], tmp_path: Path, capsys: Any
+) -> None:
+    words = ["-o", str(tmp_path / "out"), "--browser"]
+    assert main([*words, str(faces[0]), "--checkpoint", str(tiny_mask_editor)]) == 2
+    assert "needs an editor of attributes" in capsys.readouterr().err
+    (tmp_path / "broken.png").write_bytes(b"")
+    assert main([*words, str(tmp_path), "--checkpoint", str(tiny_domain_folder / "editor.safetensors")]) == 2
+    assert "broken.png" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_example_is_short() -> None:
