@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared among the processes; read when PyTorch is imported
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
@@ -21,6 +23,10 @@ from tests.masks import save_mask_editor
 from training.methods.sdflow import SDFlowMethod
 from utils.weights import save_weights
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 ATTRIBUTES = ["Eyeglasses", "Male", "Young", "Smiling", "Wavy_Hair"]
 SIDE, STYLE_DIM, STYLES = 32, 8, 8
 
@@ -115,3 +121,20 @@ def tiny_swap_editor(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPath
     """The file of an identity swap with random weights in the tiny domain."""
     path = tmp_path_factory.mktemp("swap_editor") / "editor.safetensors"
     return save_swap_editor(Domain.from_file(tiny_domain_folder / "domain.yaml"), path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    from scripts.benchmarks.page_latency import FLAGS, chromium
+
+    driver: Any = pytest.importorskip(
+        "playwright.sync_api", reason="not installed: playwright (pip install playwright)"
+    )
+    executable = chromium()
+    if executable is None:
+        pytest.skip("not installed: Chromium (apt-get install chromium)")
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *_FAKE_CAMERA])
+        yield browser
+        browser.close()

@@ -1,24 +1,20 @@
-"""The page served from this process, and a browser for it."""
+"""The page served from this process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.benchmarks.page_latency import FLAGS, chromium
 from tests.photographs import photograph_editor
 from utils.paths import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
     from scripts.page_parts.serving import Server
     from scripts.page_parts.workbench import Bench
 
-_FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SAMPLES = sorted((ROOT / "pretrained/avatars/samples").glob("*.png"))
 
 
@@ -56,18 +52,3 @@ def photo_server(photographs: Bench) -> Iterator[Server]:
     server = Server([photographs], [])
     yield server
     server.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
-    driver: Any = pytest.importorskip(
-        "playwright.sync_api", reason="not installed: playwright (pip install playwright)"
-    )
-    executable = chromium()
-    if executable is None:
-        pytest.skip("not installed: Chromium (apt-get install chromium)")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS, *_FAKE_CAMERA])
-        yield browser
-        browser.close()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -34,7 +39,11 @@ from scripts.export_onnx import main
 from utils.images import to_bytes, to_pillow
 from utils.paths import ROOT
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 CLOSE = 1e-4
+RUNTIME = ROOT / "output/onnxruntime-web"
 
 
 @dataclass
@@ -200,6 +209,66 @@ def test_the_example_takes_the_condition_of_a_second_face(
     code = attributes.editor.move(both.rest[:1], both.condition[:1], both.condition[1:])
     expected = to_bytes(attributes.domain.synthesise_full(code)[0])
     assert np.abs(np.asarray(Image.open(out)).astype(int) - expected).max() <= 1
+
+
+@pytest.fixture()
+def page(attributes: Exported, browser: Browser) -> Iterator[Page]:
+    """The page, served as files; nothing on it may fail or ask another machine."""
+    if not RUNTIME.is_dir():
+        pytest.skip("not installed: onnxruntime-web (make onnxruntime-web)")
+    shutil.copytree(RUNTIME, attributes.folder / "onnxruntime-web", dirs_exist_ok=True)
+    handler = partial(QuietHandler, directory=str(attributes.folder))
+    problems: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = (f"http://127.0.0.1:{server.server_address[1]}/", "data:", "blob:")
+        context = browser.new_context()
+        opened = context.new_page()
+        opened.set_default_timeout(120_000)
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        opened.on("request", lambda one: None if one.url.startswith(own) else problems.append(one.url))
+        opened.goto(own[0])
+        yield opened
+        context.close()
+        server.shutdown()
+    assert problems == []
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def shown(page: Page, edits: int) -> np.ndarray:
+    """The edited picture (H, W, 3), once so many edits were shown."""
+    page.wait_for_function("edits => Number(document.body.dataset.edit) >= edits", arg=edits)
+    side, values = page.evaluate(
+        "() => { const c = document.querySelector('#after');"
+        " return [c.width, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }"
+    )
+    return np.array(values).reshape(side, side, 4)[..., :3]
+
+
+def test_the_page_edits_in_a_browser_without_a_server(page: Page, attributes: Exported, faces: list[Path]) -> None:
+    unedited = shown(page, 1)
+    assert np.abs(unedited - expected_levels(attributes, faces[0], AttributeRequest.of({}))).max() <= 1
+    smile = page.get_by_role("slider", name="Smiling")
+    read = float(smile.input_value())
+    smile.evaluate("e => { e.value = 1.2; e.dispatchEvent(new Event('input', {bubbles: true})) }")
+    edited, smiling = shown(page, 2), AttributeRequest.of({"Smiling": SetTo(1.2)})
+    assert np.abs(edited - expected_levels(attributes, faces[0], smiling)).max() <= 1
+    assert np.abs(edited - unedited).max() > 1
+    page.get_by_role("button", name="Reset").click()
+    np.testing.assert_array_equal(shown(page, 3), unedited)
+    assert float(smile.input_value()) == read
+    page.get_by_role("button", name="Face 2").click()
+    second = shown(page, 4)
+    assert np.abs(second - expected_levels(attributes, faces[1], AttributeRequest.of({}))).max() <= 1
+    page.locator("#open").set_input_files(str(faces[0]))
+    np.testing.assert_array_equal(shown(page, 5), unedited)
+    page.locator("#open").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"})
+    page.wait_for_selector("#status.failed")
 
 
 def test_a_page_needs_attributes_and_faces(
