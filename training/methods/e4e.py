@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from criteria.adversarial import discriminator_loss, generator_loss, r1_penalty
+from criteria.adversarial import generator_loss
 from criteria.delta import delta_loss
 from criteria.identity import identity_loss
 from criteria.perceptual import output_and_features, perceptual_distance
-from models import NETWORKS
 from models.domain import Domain
-from models.encoders.latent_discriminator import LatentDiscriminator
+from training.latent_adversary import PHASE_TERMS, build_discriminator, discriminator_losses, discriminator_phase
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import drawn_z
-from utils.config import ConfigError, as_section, nearest
+from utils.config import ConfigError, nearest
 from utils.images import grid
 from utils.paths import resolve
 from utils.ranges import BelowOne, Betas, Between, FileName, Positive, Whole
@@ -71,7 +70,7 @@ class E4eMethod(Method):
 
     latent_avg: Tensor
 
-    term_names = (*TERMS, "latent_discriminator", "latent_r1")
+    term_names = (*TERMS, *PHASE_TERMS)
 
     def __init__(
         self,
@@ -93,18 +92,14 @@ class E4eMethod(Method):
         for name in terms:
             if name not in TERMS:
                 raise ConfigError(f"method.terms: e4e has no term '{name}'{nearest(name, TERMS)}")
-        if ("adversarial" in terms) != (latent_discriminator is not None):
-            raise ConfigError("method: the term 'adversarial' and the section 'latent_discriminator' need each other")
+        critic: Any = build_discriminator(latent_discriminator, terms, domain)
         self.domain = domain
         self.needs = ("image", "normals") if "drawn_latent" in terms else ("image",)
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
         self.encoder: Any = domain.untrained("encoder")
         if initial is not None:  # without its mean code, which is the present generator's
             self.encoder, _ = domain.from_weights("encoder", resolve(initial))
-        self.latent_discriminator: Any = None
-        if latent_discriminator is not None:
-            section = as_section(latent_discriminator, "method.latent_discriminator")
-            self.latent_discriminator = NETWORKS.build_a(LatentDiscriminator, section, style_dim=domain.style_dim)
+        self.latent_discriminator = critic
         self.learning_rate, self.betas = learning_rate, betas
         self.discriminator_learning_rate = discriminator_learning_rate
         self.first_stage_steps, self.stage_steps = first_stage_steps, stage_steps
@@ -126,9 +121,7 @@ class E4eMethod(Method):
         adam = torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
         phases = [Phase("encoder", parameters, adam)]
         if self.latent_discriminator is not None:
-            parameters = list(self.latent_discriminator.parameters())
-            adam = torch.optim.Adam(parameters, lr=self.discriminator_learning_rate, betas=(0.0, 0.99))
-            phases.append(Phase("latent_discriminator", parameters, adam))
+            phases.append(discriminator_phase(self.latent_discriminator, self.discriminator_learning_rate))
         return phases
 
     def before_step(self, step: int) -> None:
@@ -142,7 +135,7 @@ class E4eMethod(Method):
         if phase == "encoder":
             return self._encoder_losses(batch)
         if phase == "latent_discriminator":
-            return self._discriminator_losses(self._codes.pop(0))
+            return discriminator_losses(self.latent_discriminator, self._codes.pop(0), self.domain)
         raise ValueError(f"e4e has no phase '{phase}'")
 
     def _encoder_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -184,15 +177,6 @@ class E4eMethod(Method):
         inverted_logits, features = output_and_features(self.domain.teacher, self.feature_layers, inversion)
         difference = F.mse_loss(inverted_logits.sigmoid(), logits.sigmoid())
         return perceptual_distance(features, targets), difference
-
-    def _discriminator_losses(self, codes: Tensor) -> dict[str, Tensor]:
-        """`codes` are those that the encoder gave in its own phase of this step."""
-        real = self._mapped(self._random(codes.shape[0] * codes.shape[1])).requires_grad_()
-        real_scores = self.latent_discriminator(real)
-        return {
-            "latent_discriminator": discriminator_loss(real_scores, self.latent_discriminator(codes)),
-            "latent_r1": r1_penalty(real_scores, real),
-        }
 
     @torch.no_grad()
     def _mapped(self, z: Tensor) -> Tensor:
