@@ -87,7 +87,9 @@ def _generator_summary(sizes: Mapping[str, Any]) -> str:
     size = sizes["size"]
     labels = f", conditional on {sizes['label_dim']} labels" if sizes.get("label_dim") else ""
     clamp = f", values clamped at {sizes['conv_clamp']:g}" if sizes.get("conv_clamp") else ""
-    return f"{size} x {size} pixels, {styles_of(size)} styles of {sizes['style_dim']}{labels}{clamp}"
+    mapping = ", transformer as mapping network (W++)" if sizes.get("mapping_network") == "transformer" else ""
+    seen = f", {sizes['condition_dim']} numbers beside each style" if sizes.get("condition_dim") else ""
+    return f"{size} x {size} pixels, {styles_of(size)} styles of {sizes['style_dim']}{labels}{clamp}{mapping}{seen}"
 
 
 def _discriminator_summary(sizes: Mapping[str, Any]) -> str:

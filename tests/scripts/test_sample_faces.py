@@ -56,14 +56,14 @@ def test_codes_are_truncated_as_the_manifest_says(samples: Path, domain: Domain)
     assert manifest["sampled"] == {"seed": 3, "psi": 0.5, "mean_of": 5000, "batch_size": 3}
     data = EncodedFaces(domain, str(samples / "set"))
     mean = load_file(samples / "set/mean.safetensors")["mean"]
-    z = drawn_z(3, range(5, 6), domain.generator.z_dim)
+    z = drawn_z(3, range(5, 6), domain.generator.z_shape)
     code = truncated_codes(domain.generator, z, mean, 0.5)[0]
     torch.testing.assert_close(data[5]["latent"], code, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
         expected = mean + 0.5 * (domain.generator.mapping(z)[0] - mean)
     torch.testing.assert_close(data[5]["latent"][0], expected, rtol=1e-5, atol=1e-5)
-    assert not torch.equal(drawn_z(4, range(1), 8), drawn_z(3, range(1), 8))
-    assert torch.equal(drawn_z(3, range(4, 6), 8)[1:], drawn_z(3, range(5, 6), 8))
+    assert not torch.equal(drawn_z(4, range(1), (8,)), drawn_z(3, range(1), (8,)))
+    assert torch.equal(drawn_z(3, range(4, 6), (8,))[1:], drawn_z(3, range(5, 6), (8,)))
 
 
 def test_the_pairs_stand_where_the_published_ones_do(samples: Path, domain: Domain) -> None:

@@ -116,8 +116,8 @@ class E4eMethod(Method):
 
     @torch.no_grad()
     def _mean_latent(self, samples: int) -> Tensor:
-        """Mean of mapped z, repeated for every row: (L, D); the same for every run."""
-        z = torch.randn((samples, self.domain.style_dim), generator=torch.Generator().manual_seed(0))
+        """Mean of mapped z, (L, D), for every row the same unless each has its own; the same for every run."""
+        z = torch.randn(samples, *self.domain.generator.z_shape, generator=torch.Generator().manual_seed(0))
         mean: Tensor = self.domain.generator.mapping(z.to(self.domain.device)).mean(0)
         return mean.expand(self.domain.styles, -1).clone()
 
@@ -200,14 +200,14 @@ class E4eMethod(Method):
         return w
 
     def _random(self, count: int) -> Tensor:
-        return torch.randn(count, self.domain.style_dim, device=self.latent_avg.device)
+        return torch.randn(count, *self.domain.generator.z_shape, device=self.latent_avg.device)
 
     @torch.no_grad()
     def _synthetic_pairs(self) -> tuple[Tensor, Tensor]:
-        """Codes (N, L, D), two mapped vectors each with a random change-over, and their pictures."""
+        """Codes (N, L, D), two mapped codes each with a random change-over, and their pictures."""
         count, rows = self.synthetic_batch, self.domain.styles
-        first, second = self._mapped(self._random(2 * count))[:, None].expand(-1, rows, -1).split(count)
-        change = torch.randint(1, rows + 1, (count, 1, 1), device=first.device)  # `rows`: all from one vector
+        first, second = self.domain.generator.broadcast(self._mapped(self._random(2 * count))).split(count)
+        change = torch.randint(1, rows + 1, (count, 1, 1), device=first.device)  # `rows`: all from one
         index = torch.arange(rows, device=first.device)[None, :, None]
         latent = torch.where(index < change, first, second)
         return latent, self.draw(latent).clamp(-1, 1)

@@ -60,7 +60,8 @@ class StyleGAN2Method(Method):
         discriminator: section of D; without one only the term `generator` and its two phases are left out, and pairs
             alone teach: a start that is three times as quick.
         learning_rate, betas: of Adam for both networks, before the correction for lazy regularisation.
-        style_mixing: share of samples whose rows after a random one come from a second z.
+        style_mixing: share of samples whose rows after a random one come from a second z; 0 with a transformer as
+            mapping network, where each row has its own z.
         noise: `random` maps in every layer as published; `none` where all detail is to come from the latent code, which
             is all that an encoder can give back (the strengths then stay 0).
         r1_gamma: γ of the gradient penalty γ/2·‖∂D(x)/∂x‖².
@@ -137,6 +138,7 @@ class StyleGAN2Method(Method):
         self.needs = ("image", "normals") if drawn_normals else ("image",)
         self.discriminator_section = discriminator
         self.generator: Any = domain.untrained("generator")
+        self._check_z({"style_mixing": style_mixing, "drawn_normals": drawn_normals})
         self.discriminator: Any = None
         if discriminator is not None:
             self.discriminator = NETWORKS.build_a(Discriminator, as_section(discriminator, "method.discriminator"))
@@ -161,10 +163,20 @@ class StyleGAN2Method(Method):
             begin_with_numbers(self.generator, drawn_normals, least_share)
         average: Any = copy.deepcopy(self.generator).requires_grad_(False)
         self.average = average
-        preview_z = torch.randn(preview_side**2, average.style_dim, generator=torch.Generator().manual_seed(0))
+        preview_z = torch.randn(preview_side**2, *average.z_shape, generator=torch.Generator().manual_seed(0))
         self.register_buffer("preview_z", preview_z, persistent=False)
         self._step_images = 0
         self._scores: dict[str, Tensor] = {}
+
+    def _check_z(self, settings: Mapping[str, float]) -> None:
+        """Refuse settings that need one z for all rows of a code.
+
+        Raises:
+            ConfigError: one is not 0.
+        """
+        for name, value in settings.items():
+            if value and len(self.generator.z_shape) > 1:
+                raise ConfigError(f"method.{name}: must be 0 where each row of a code has its own z, not {value}")
 
     def _start_from(self, initial: str | None, initial_discriminator: str | None, initial_reader: str | None) -> None:
         if initial is not None:
@@ -266,12 +278,11 @@ class StyleGAN2Method(Method):
         """Latent codes (count, L, D) of random z; a share `style_mixing` of them is made of two."""
         network = self.generator
         rows = network.latent_count
-        z = torch.randn(2 * count if self.style_mixing else count, network.style_dim, device=self.images_seen.device)
-        mapped: Tensor = network.mapping(z)
-        first = mapped[:count, None].expand(-1, rows, -1)
+        z = torch.randn(2 * count if self.style_mixing else count, *network.z_shape, device=self.images_seen.device)
+        codes: Tensor = network.broadcast(network.mapping(z))
         if not self.style_mixing:
-            return first
-        second = mapped[count:, None].expand(-1, rows, -1)
+            return codes
+        first, second = codes.split(count)
         crossover = torch.randint(1, rows, (count, 1), device=z.device) if rows > 1 else torch.ones_like(z[:count, :1])
         mixed = torch.rand(count, 1, device=z.device) < self.style_mixing
         from_second = mixed & (torch.arange(rows, device=z.device) >= crossover)
@@ -301,14 +312,14 @@ class StyleGAN2Method(Method):
         if self.discriminator is not None:
             group = self.discriminator.minibatch_stddev_group
             image = image[: max(len(image) - len(image) % group, 1)]
-            z = torch.randn(len(image), self.average.style_dim, device=image.device)
+            z = torch.randn(len(image), *self.average.z_shape, device=image.device)
             numbers["held_out_score"] = float(self.discriminator(image).mean())
             numbers["average_score"] = float(self.discriminator(self._draw(z)).mean())
         return numbers
 
     def _draw(self, z: Tensor) -> Tensor:
         """Pictures of the averaged generator with its constant noise maps."""
-        latent = self.average.mapping(z)[:, None].expand(-1, self.average.latent_count, -1)
+        latent = self.average.broadcast(self.average.mapping(z))
         picture: Tensor = self.average.synthesis(latent, noise="constant")
         return picture
 
