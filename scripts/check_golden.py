@@ -26,8 +26,11 @@ from utils.options import CommandParser, input_folder, not_empty
 
 BUILDERS = tuple(
     f"scripts.checks.golden.{name}"
-    for name in ("stylegan2", "encoders", "flows", "alignment", "peers", "parsing", "id_swap", "wplusplus")
-)
+    for name in (
+        "stylegan2", "encoders", "flows", "alignment", "peers", "parsing", "id_swap",
+        "wplusplus.networks", "wplusplus.training", "wplusplus.inversion",
+    )
+)  # fmt: skip
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

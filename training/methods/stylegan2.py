@@ -49,6 +49,14 @@ def lazy_adam(
     return torch.optim.Adam(parameters, lr=c * learning_rate, betas=(betas[0] ** c, betas[1] ** c), eps=1e-8)
 
 
+def _nothing_of(output: Tensor) -> Tensor:
+    """0 with a gradient of 0 in all weights that a network's output depends on.
+
+    A regulariser's gradient depends on fewer: without this, Adam would count fewer steps for the others.
+    """
+    return 0 * output.sum()
+
+
 class StyleGAN2Method(Method):
     """Phases `discriminator`, `r1`, `reader`, `generator` and `path_length`; batches hold `image` (B, 3, S, S).
 
@@ -62,8 +70,8 @@ class StyleGAN2Method(Method):
         learning_rate, betas: of Adam for both networks, before the correction for lazy regularisation.
         style_mixing: share of samples whose rows after a random one come from a second z; 0 with a transformer as
             mapping network, where each row has its own z.
-        noise: `random` maps in every layer as published; `none` where all detail is to come from the latent code, which
-            is all that an encoder can give back (the strengths then stay 0).
+        noise: `random` maps in every layer as published; `constant`, the generator's own; `none` where all detail is to
+            come from the latent code, which is all that an encoder can give back (the strengths then stay 0).
         r1_gamma: γ of the gradient penalty γ/2·‖∂D(x)/∂x‖².
         path_length_weight: weight of the path length penalty.
         path_length_shrink: the penalty is computed on 1/shrink of the batch.
@@ -105,7 +113,7 @@ class StyleGAN2Method(Method):
         learning_rate: Positive = 2e-3,
         betas: Betas = (0.0, 0.99),
         style_mixing: Fraction = 0.9,
-        noise: Literal["random", "none"] = "random",
+        noise: Literal["random", "constant", "none"] = "random",
         r1_gamma: NonNegative = 0.05,
         r1_every: Count = 16,
         path_length_weight: NonNegative = 0.0,
@@ -221,8 +229,8 @@ class StyleGAN2Method(Method):
             return self._discriminator_losses(image)
         if phase == "r1":
             real = image.detach().requires_grad_()
-            penalty = r1_penalty(self.discriminator(real), real)
-            return {"r1": self.r1_gamma * self.r1_every * penalty}
+            scores = self.discriminator(real)
+            return {"r1": self.r1_gamma * self.r1_every * r1_penalty(scores, real) + _nothing_of(scores)}
         if phase == "reader":
             self.reader.train()
             return {"reader": F.mse_loss(self.reader(image), normals_of(batch, self.drawn_normals))}
@@ -263,16 +271,21 @@ class StyleGAN2Method(Method):
 
     def _path_length_loss(self, image: Tensor) -> Tensor:
         latent = self.sample_latent(max(1, len(image) // self.path_length_shrink))
-        lengths = path_lengths(self.generator.synthesis(latent, noise=self.noise), latent)
-        self.path_length_mean.lerp_(lengths.detach().mean(), 1 - self.path_length_decay)
-        penalty = path_length_penalty(lengths, self.path_length_mean.clone())
-        weighted: Tensor = self.path_length_weight * self.path_length_every * penalty
-        return weighted
+        picture = self.generator.synthesis(latent, noise=self.noise)
+        lengths = path_lengths(picture, latent, self.path_noise(picture))
+        mean = self.path_length_mean.lerp(lengths.mean(), 1 - self.path_length_decay)
+        self.path_length_mean.copy_(mean.detach())
+        weighted = self.path_length_weight * self.path_length_every * path_length_penalty(lengths, mean)
+        return weighted + _nothing_of(picture)
 
     def _draw_randomly(self, count: int) -> Tensor:
         """Pictures of the learning generator, of random codes."""
         picture: Tensor = self.generator.synthesis(self.sample_latent(count), noise=self.noise)
         return picture
+
+    def path_noise(self, picture: Tensor) -> Tensor:
+        """Standard normal (B, 3, S, S) for the path lengths of pictures."""
+        return torch.randn_like(picture)
 
     def sample_latent(self, count: int) -> Tensor:
         """Latent codes (count, L, D) of random z; a share `style_mixing` of them is made of two."""

@@ -1,39 +1,15 @@
-"""Golden cases of W++: mapping, generator, training, projector, encoder, directions and measures."""
+"""Golden cases of W++: mapping networks, generators, and the one that sees a condition."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import torch
 
 from models.stylegan2.conditional import widened
 from models.stylegan2.generator import Generator
-from scripts.checks.golden.case import Builder, CaseError, GoldenCase
-from utils.weights import freeze
-
-Outputs = dict[str, Any]
-
-
-def _generator(case: GoldenCase) -> Generator:
-    """The case's generator, frozen."""
-    network = Generator(**Generator.sizes_from_shapes(case.shapes))
-    case.fill(network, derivable=Generator.derivable)
-    freeze(network)
-    return network
-
-
-def _said(case: GoldenCase, output: str, pattern: str) -> float:
-    """A number in what the case says of an output.
-
-    Raises:
-        CaseError: it says none.
-    """
-    what = case.outputs[output]["what"]
-    found = re.search(pattern, what)
-    if found is None:
-        raise CaseError(f"{output}: nothing like '{pattern}' in '{what}'")
-    return float(found[1])
+from scripts.checks.golden.case import Builder, GoldenCase
+from scripts.checks.golden.wplusplus.common import Outputs, filled_generator, said
 
 
 def mapping(case: GoldenCase) -> Outputs:
@@ -52,7 +28,7 @@ def mapping(case: GoldenCase) -> Outputs:
         for number in range(1, layers + 1):
             x = outputs[f"block_{number}"] = network.style[number](x)
         maps = {f"attention_{number}": one for number, one in enumerate(network.attention_maps(z), 1)}
-        small, smaller = (_said(case, f"{name}_small", r"of ([\d.e-]+) \*") for name in ("block_1", "normalised"))
+        small, smaller = (said(case, f"{name}_small", r"of ([\d.e-]+) \*") for name in ("block_1", "normalised"))
         return (
             outputs
             | maps
@@ -70,10 +46,10 @@ def mapping(case: GoldenCase) -> Outputs:
 @torch.no_grad()
 def generator(case: GoldenCase) -> Outputs:
     """Codes of z, and pictures of codes: as they are, with given noise, truncated, with another last token."""
-    network = _generator(case)
+    network = filled_generator(case)
     codes, w = case.tensor("codes"), network.mapping(case.tensor("z"))
     maps = [case.tensor(f"given_noise_{index}") for index in range(len(network.noises.maps()))]
-    psi = _said(case, "image_truncated", r"mean \+ ([\d.]+) \(")
+    psi = said(case, "image_truncated", r"mean \+ ([\d.]+) \(")
     outputs = {
         "w": w,
         "image_from_z": network(case.tensor("z")),
@@ -92,9 +68,9 @@ def generator(case: GoldenCase) -> Outputs:
 @torch.no_grad()
 def generator_of_w(case: GoldenCase) -> Outputs:
     """The MLP on tokens: of one z, and of two that change over."""
-    network = _generator(case)
+    network = filled_generator(case)
     z, other = case.tensor("z"), case.tensor("z2")
-    change = int(_said(case, "tokens_mixed", r"inject index (\d+)"))
+    change = int(said(case, "tokens_mixed", r"inject index (\d+)"))
     tokens = network.mix(z, other, change)
     return {
         "tokens_mixed": tokens,
