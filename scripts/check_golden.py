@@ -28,7 +28,7 @@ BUILDERS = tuple(
     f"scripts.checks.golden.{name}"
     for name in (
         "stylegan2", "encoders", "flows", "alignment", "peers", "parsing", "id_swap",
-        "wplusplus.networks", "wplusplus.training", "wplusplus.inversion",
+        "wplusplus.networks", "wplusplus.training", "wplusplus.inversion", "wplusplus.measures",
     )
 )  # fmt: skip
 
