@@ -258,14 +258,17 @@ class Generator(nn.Module):
         truncated = mean + psi * (latent - mean)
         return truncated if cutoff is None else torch.cat([truncated[:, :cutoff], latent[:, cutoff:]], dim=1)
 
-    def mix(self, first: Tensor, second: Tensor, inject_index: int) -> Tensor:
+    def mix(self, first: Tensor, second: Tensor, inject_index: int, share: float = 1.0) -> Tensor:
         """Layers 0 … inject_index − 1 of the first latent, the others of the second: (B, L, D).
 
         Args:
             first, second: (B, D) or (B, L, D).
             inject_index: 0 … L.
+            share: of the second latent in its layers; the rest is the first's.
         """
         first, second = self.broadcast(first), self.broadcast(second)
+        if share != 1:
+            second = first.lerp(second, share)
         return torch.cat([first[:, :inject_index], second[:, inject_index:]], dim=1)
 
     def noise_maps(self, batch: int, noise: Noise) -> Sequence[Tensor | None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from criteria.adversarial import discriminator_loss, generator_loss, r1_penalty
+from criteria.code_norm import code_norm
 from criteria.delta import delta_loss
 from criteria.identity import identity_loss
 from criteria.perceptual import output_and_features, perceptual_distance
@@ -19,12 +20,13 @@ from models.domain import Domain
 from models.encoders.latent_discriminator import LatentDiscriminator
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import drawn_z
+from training.ranger import Ranger
 from utils.config import ConfigError, as_section, nearest
 from utils.images import grid
 from utils.paths import resolve
 from utils.ranges import BelowOne, Betas, Between, FileName, Positive, Whole
 
-TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent", "drawn_latent")
+TERMS = ("image", "perceptual", "identity", "delta", "norm", "adversarial", "classifier", "latent", "drawn_latent")
 FEATURE_LAYERS = ("extractor.relu", "extractor.layer1", "extractor.layer2", "extractor.layer3")  # halves: 1/2 … 1/16
 
 
@@ -42,13 +44,16 @@ def stage_at(step: int, first_stage_steps: int, stage_steps: int, styles: int) -
 
 
 class E4eMethod(Method):
-    """Phases `encoder` and, with the term `adversarial`, `latent_discriminator`; batches hold `image` (B, 3, S, S).
+    """e4e, and with `first_stage_steps: 0`, `stage_steps: 0` and the terms `image, perceptual, identity` pSp.
+
+    Phases `encoder` and, with the term `adversarial`, `latent_discriminator`; batches hold `image` (B, 3, S, S).
 
     Terms of the encoder, for a face I, its code w = E(I) + latent_avg and its inversion G(w):
       image        mean squared difference of I and G(w);
       perceptual   distance of the teacher's features of I and G(w);
       identity     1 − cosine of the face embeddings;
       delta        Σ_i ‖w_i − w_0‖;
+      norm         ‖w − latent_avg‖;
       adversarial  whether the latent discriminator takes the rows of w for mapped ones;
       classifier   mean squared difference of the teacher's probabilities;
       latent       mean squared difference of w' and E(G(w')) + latent_avg for mapped, style-mixed codes w';
@@ -60,7 +65,8 @@ class E4eMethod(Method):
         terms: which of them are computed; their weights are the config's `training.loss_weights`.
         feature_layers: the teacher's layers that `perceptual` compares.
         latent_discriminator: section of the latent discriminator; its `style_dim` comes from the domain.
-        learning_rate, betas: of Adam for the encoder.
+        optimiser: of the encoder: `adam`, or `ranger`, the published one of both systems.
+        learning_rate, betas: of the optimiser; None takes (0.9, 0.999) for Adam and (0.95, 0.999) for Ranger.
         discriminator_learning_rate: of Adam for the latent discriminator.
         first_stage_steps, stage_steps: how rows join in, see `stage_at`.
         average_decay: decay per step of a moving average of the encoder that is exported; 0: none.
@@ -80,7 +86,7 @@ class E4eMethod(Method):
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
         latent_discriminator: dict[str, Any] | None = None,
         learning_rate: Positive = 1e-4,
-        betas: Betas = (0.9, 0.999),
+        betas: Betas | None = None,
         discriminator_learning_rate: Positive = 2e-5,
         first_stage_steps: Whole = 20000,
         stage_steps: Whole = 2000,
@@ -88,6 +94,7 @@ class E4eMethod(Method):
         latent_average_samples: Annotated[int, Between(1, 10_000_000)] = 10000,
         synthetic_batch: Annotated[int, Between(1, 1_000_000)] = 8,
         initial: FileName | None = None,
+        optimiser: Literal["adam", "ranger"] = "adam",
     ) -> None:
         super().__init__()
         for name in terms:
@@ -105,7 +112,8 @@ class E4eMethod(Method):
         if latent_discriminator is not None:
             section = as_section(latent_discriminator, "method.latent_discriminator")
             self.latent_discriminator = NETWORKS.build_a(LatentDiscriminator, section, style_dim=domain.style_dim)
-        self.learning_rate, self.betas = learning_rate, betas
+        self.optimiser, self.learning_rate = optimiser, learning_rate
+        self.betas = betas or ((0.9, 0.999) if optimiser == "adam" else (0.95, 0.999))
         self.discriminator_learning_rate = discriminator_learning_rate
         self.first_stage_steps, self.stage_steps = first_stage_steps, stage_steps
         self.synthetic_batch = synthetic_batch
@@ -123,8 +131,8 @@ class E4eMethod(Method):
 
     def phases(self) -> list[Phase]:
         parameters = list(self.encoder.parameters())
-        adam = torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
-        phases = [Phase("encoder", parameters, adam)]
+        kind = torch.optim.Adam if self.optimiser == "adam" else Ranger
+        phases = [Phase("encoder", parameters, kind(parameters, lr=self.learning_rate, betas=self.betas))]
         if self.latent_discriminator is not None:
             parameters = list(self.latent_discriminator.parameters())
             adam = torch.optim.Adam(parameters, lr=self.discriminator_learning_rate, betas=(0.0, 0.99))
@@ -169,6 +177,8 @@ class E4eMethod(Method):
             values["identity"] = identity_loss(self.domain.identity_embedding(inversion), self._identity_of(image))
         if "delta" in self.terms:
             values["delta"] = delta_loss(rows)
+        if "norm" in self.terms:
+            values["norm"] = code_norm(latent, self.latent_avg)
         if "adversarial" in self.terms:
             values["adversarial"] = generator_loss(self.latent_discriminator(rows))
         return {name: values[name] for name in self.terms}

@@ -7,12 +7,17 @@ import re
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from criteria.code_norm import code_norm
+from criteria.identity import identity_loss
+from datasets.face_samples import mean_of
+from models.identity import PUBLISHED_CROP, crop_face
 from models.inversion.noise_maps import neighbour_correlation, renormalise
 from models.inversion.projector import Centre, Projection, Settings, noised
 from scripts.checks.golden.case import Builder, GoldenCase
 from scripts.checks.golden.wplusplus.common import Outputs, filled_generator, said
+from training.ranger import Ranger
 
 
 def _published_bytes(image: Tensor) -> Tensor:
@@ -85,6 +90,96 @@ def projector(case: GoldenCase) -> Outputs:
     return outputs | {name: torch.stack(values) for name, values in steps.items()}
 
 
+@torch.no_grad()
+def _pictures_of_codes(case: GoldenCase) -> Outputs:
+    """Codes with the mean code added and their pictures, as they are and mixed with others; and mean codes."""
+    network = filled_generator(case)
+    inject, samples = case.tensor("inject"), case.tensor("samples")
+    codes = case.tensor("encoder_output") + case.tensor("latent_avg")
+    w = network.mapping(case.tensor("z"))
+    mean = mean_of(network, iter(samples))
+    outputs: Outputs = {
+        "codes": codes,
+        "image": network.synthesis(codes),
+        "w_from_z": w,
+        "image_from_z": network.synthesis(w),
+        "latent_avg_of_samples": mean[None],
+        "latent_avg_learn_in_w": mean[:1],
+    }
+    outputs["image_block"] = outputs["image"]
+    for name, other, share in (
+        ("mixed", inject, r"= ([\d.]+) inject"), ("replaced", inject, ""), ("zeroed", torch.zeros_like(inject), ""),
+    ):  # fmt: skip
+        first = int(said(case, f"image_{name}", r"codes (\d+)\.\."))
+        mixed = network.mix(codes, other, first, said(case, f"image_{name}", share) if share else 1.0)
+        outputs[f"image_{name}"] = network.synthesis(mixed)
+    return outputs
+
+
+def _encoder_losses(case: GoldenCase) -> Outputs:
+    """The terms, their sums with the default weights and with all, and a gradient."""
+    given = case.meta["constants"]["default_weights"]
+    mine, target, source = case.tensor("y_hat").requires_grad_(), case.tensor("y"), case.tensor("x")
+
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        difference = F.avg_pool2d(first, 8) - F.avg_pool2d(second, 8)
+        return difference.abs().mean((1, 2, 3)).sum() / len(first)
+
+    def recognised(image: Tensor) -> Tensor:
+        face = F.adaptive_avg_pool2d(crop_face(image, PUBLISHED_CROP), 112)
+        return F.normalize(F.avg_pool2d(face, 14).flatten(1))
+
+    my_face, its_face = (crop_face(image, PUBLISHED_CROP) for image in (mine, target))
+    embeddings = [recognised(image) for image in (mine, target, source)]
+    pairs = ((0, 1), (0, 2), (1, 2))
+    cosines = torch.stack([(embeddings[one] * embeddings[other]).sum(1) for one, other in pairs], dim=1)
+    terms = {
+        "id": identity_loss(embeddings[0], embeddings[1]),
+        "l2": F.mse_loss(mine, target),
+        "lpips": distance(mine, target),
+        "lpips_crop": distance(my_face, its_face),
+        "l2_crop": F.mse_loss(my_face, its_face),
+        "w_norm": code_norm(case.tensor("latent"), case.tensor("latent_avg")[0]),
+    }
+    keys = {"lpips_crop": "lpips_lambda_crop", "l2_crop": "l2_lambda_crop"}
+    weights = {name: float(given[keys.get(name, f"{name}_lambda")]) for name in terms}
+    more = {name: said(case, "loss_all", rf"{keys.get(name, f'{name}_lambda')} ([\d.]*\d)") for name in list(terms)[3:]}
+    total = sum((weights[name] * value for name, value in terms.items()), torch.zeros(()))
+    every = sum(((weights | more)[name] * value for name, value in terms.items()), torch.zeros(()))
+    return {f"loss_{name}": value for name, value in terms.items()} | {
+        "loss": total,
+        "loss_all": every,
+        "loss_grad": torch.autograd.grad(every, mine)[0],
+        "id_logs": cosines,
+        "id_improve": (cosines[:, 0] - cosines[:, 2]).mean(),
+    }
+
+
+def _ranger(case: GoldenCase) -> Outputs:
+    """How far the optimiser has moved tensors of each shape after some steps with given gradients."""
+    given = case.meta["constants"]["ranger"]
+    names = [name.removesuffix("_grads") for name in case.inputs if name.endswith("_grads")]
+    parameters = {name: nn.Parameter(case.tensor(name)) for name in names}
+    rate = said(case, f"ranger_{names[0]}_1", r"lr=([\d.]+)\)")
+    optimiser = Ranger(
+        parameters.values(), rate, tuple(given["betas"]), given["eps"], lookahead=given["k"], slow_rate=given["alpha"]
+    )
+    outputs: Outputs = {}
+    for step in range(case.inputs[f"{names[0]}_grads"].shape[0]):
+        for name, parameter in parameters.items():
+            parameter.grad = case.tensor(f"{name}_grads")[step]
+        optimiser.step()
+        moved = {f"ranger_{name}_{step + 1}": p.detach() - case.tensor(name) for name, p in parameters.items()}
+        outputs |= {name: value for name, value in moved.items() if name in case.outputs}
+    return outputs
+
+
+def psp(case: GoldenCase) -> Outputs:
+    """pSp around the transformer's codes: pictures of what the encoder gives, losses, optimiser."""
+    return _pictures_of_codes(case) | _encoder_losses(case) | _ranger(case)
+
+
 CASES: dict[str, Builder] = {
     r"wpp_projector(_\w+)?": projector,
+    r"wpp_psp(_\w+)?": psp,
 }
