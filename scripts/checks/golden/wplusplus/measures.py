@@ -9,6 +9,7 @@ import torch
 
 from models.dex import dex_input, expected_age
 from models.editors.interfacegan import InterFaceGANEditor
+from models.evaluation.distributions import Moments, frechet_distance_of, neighbourhoods, radii
 from scripts.checks.golden.case import Builder, GoldenCase
 from scripts.checks.golden.wplusplus.common import Outputs
 from training.methods.interfacegan import fit_boundary
@@ -45,6 +46,26 @@ def interfacegan(case: GoldenCase) -> Outputs:
     return outputs
 
 
+def metrics(case: GoldenCase) -> Outputs:
+    """Precision, recall, density and coverage for several numbers of neighbours; Fréchet distances, and their parts."""
+    real, fake = case.inputs["real"], case.inputs["fake"]
+    moments = Moments(np.array_split(real, 3))
+    outputs: Outputs = {"mean_real": moments.mean, "cov_real": moments.covariance}
+    for name, record in case.outputs.items():
+        if found := re.search(r"nearest_k = (\d+)", record["what"]):
+            other = real if name == "prdc_same_set" else fake
+            outputs[name] = list(vars(neighbourhoods(real, other, int(found[1]))).values())
+        elif name == "radii":
+            ordinals = ("nearest", "second nearest", "third nearest", "fourth nearest", "fifth nearest")
+            outputs[name] = radii(real, max(k for k, words in enumerate(ordinals, 1) if words in record["what"]))
+        elif name.startswith("fid"):
+            prefix = name.removeprefix("fid").removeprefix("_")
+            sets = [case.inputs["_".join(filter(None, (prefix, kind)))] for kind in ("fake", "real")]
+            outputs[name] = frechet_distance_of(*(Moments(np.array_split(features, 3)) for features in sets))
+    return outputs
+
+
 CASES: dict[str, Builder] = {
     r"wpp_interfacegan(_\w+)?": interfacegan,
+    r"wpp_metrics(_\w+)?": metrics,
 }
