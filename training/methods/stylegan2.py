@@ -18,6 +18,7 @@ from models.domain import Domain
 from models.reader import Reader
 from models.stylegan2.discriminator import Discriminator
 from models.weight_files import fill_network
+from training.attention import attention_sheet
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import begin_with_numbers, drawn_z, normals_of
 from utils.config import ConfigError, as_section
@@ -340,6 +341,15 @@ class StyleGAN2Method(Method):
     def preview(self, batch: Batch) -> Tensor:
         """The same z at every preview, drawn by the averaged generator."""
         return grid(self._draw(self.preview_z).clamp(-1, 1), columns=self.preview_side)
+
+    @torch.no_grad()
+    def further_pictures(self) -> Mapping[str, Tensor]:
+        """How the tokens of a transformer look at each other, for the codes of the preview."""
+        return (
+            {}
+            if self.average.token is None
+            else {"attention": attention_sheet(self.average.attention_maps(self.preview_z))}
+        )
 
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """`generator`, the averaged one; `discriminator` and `reader`, which only a continued training needs."""
