@@ -44,7 +44,8 @@ def manifest(folder: Path, files: object = None, groups: object = None) -> Manif
 
 @pytest.mark.parametrize(
     ("name", "files"), [("ffhq", ["ffhq"]), ("ffhq_3", ["ffhq"]), ("ffhq_s2flow", ["ffhq", "s2flow-parser"]),
-     ("ffhq_256", ["stylegan2-ffhq-256", "classifier-r34", "classifier-r50", "ir-se50"])],
+     ("ffhq_256", ["stylegan2-ffhq-256", "classifier-r34", "classifier-r50", "ir-se50"]),
+     ("ffhq_256_wpp", ["wplusplus-generator", "wplusplus-psp", "classifier-r34", "classifier-r50", "ir-se50"])],
 )
 def test_the_domain_finds_what_the_manifest_brings(name: str, files: list[str]) -> None:
     domain = Domain.from_file(f"configs/domains/{name}.yaml")
