@@ -138,6 +138,19 @@ def test_a_mapper_may_give_a_row_for_each_style(domain: Domain) -> None:
         IDSwapMethod(domain, dict(ENCODER), {**MAPPER, "rows": 3}, terms=("pixel",), features=("teacher",))
 
 
+def test_the_trunk_may_start_from_the_domains_encoder(domain: Domain) -> None:
+    trunk = domain.encoder
+    widths = {"layers": list(trunk.layers), "widths": list(trunk.widths)}  # type: ignore[attr-defined]
+    teacher: dict[str, Any] = {"terms": ("pixel",), "features": ("teacher",)}
+    torch.manual_seed(0)
+    method = IDSwapMethod(domain, {**ENCODER, **widths}, dict(MAPPER), trunk="encoder", **teacher)
+    image = batch()["image"]
+    for ours, its in zip(method.encoder.eval().stages(image), trunk.stages(image), strict=True):  # type: ignore
+        torch.testing.assert_close(ours, its)
+    with pytest.raises(ConfigError, match=r"method.encoder.widths: must be \[\d+, .*, not \[24, "):
+        IDSwapMethod(domain, {**ENCODER, **widths, "widths": [24] * 5}, dict(MAPPER), trunk="encoder", **teacher)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -17,6 +17,7 @@ from criteria.structural_similarity import mixed_distance
 from models.domain import Domain
 from models.editors.id_swap import IDSwapEditor
 from models.editors.stored import build_network
+from models.encoders.irse import IRSETrunk
 from models.encoders.swap_encoder import SwapEncoder
 from models.latent_mapper import LatentMapper
 from training.editing import EditorMethod, check_terms
@@ -55,6 +56,8 @@ class IDSwapMethod(EditorMethod):
     Args:
         encoder, mapper: sections of E and M; sizes that follow from the other or from the domain are left out. Pictures
             of another side than E's are resized.
+        trunk: what E's trunk starts from: `random` numbers, as published, or the weights of the domain's `encoder`,
+            which already sees all that the generator can show; it must have the same layers and widths.
         terms: which are computed; their weights are the config's `training.loss_weights`.
         learning_rate, betas: of Adam.
         share: of MS-SSIM in `mixed`.
@@ -70,7 +73,7 @@ class IDSwapMethod(EditorMethod):
         freeze_statistics_after: steps after which E's batch normalisation stays as it is, as in the published training,
             where it happens after 200; 0: never.
     Raises:
-        ConfigError: an unknown term, or one whose network is missing.
+        ConfigError: an unknown term, one whose network is missing, or a trunk of another shape than the encoder's.
     """
 
     term_names = (*TERMS, LANDMARK, TEACHER)
@@ -81,6 +84,7 @@ class IDSwapMethod(EditorMethod):
         domain: Domain,
         encoder: dict[str, Any],
         mapper: dict[str, Any],
+        trunk: Literal["random", "encoder"] = "random",
         terms: tuple[str, ...] = TERMS,
         learning_rate: Positive = 1e-5,
         betas: Betas = (0.9, 0.999),
@@ -108,6 +112,8 @@ class IDSwapMethod(EditorMethod):
             raise ConfigError(f"method.mapper.rows: must be 1 or {domain.styles}, the domain's styles")
         self.parts = tuple(part for part in ("generator", "encoder") if domain.has(part))
         self.sections = {"encoder": encoder, "mapper": mapper}
+        if trunk == "encoder":
+            _start_from(domain, self.encoder)
         self.distance = PictureDistance(domain, features, resolve(lpips_trunk))
         named = LANDMARK in terms
         self.landmarks = LandmarkDistance.of_file(resolve(landmarks), domain.device) if named else None
@@ -222,6 +228,21 @@ class IDSwapMethod(EditorMethod):
         rows = [torch.cat([torch.ones_like(faces[:1]), faces])]
         rows += [torch.cat([face[None], self._hybrids(faces, face.expand_as(faces))]) for face in faces]
         return grid(torch.cat(rows), len(faces) + 1)
+
+
+def _start_from(domain: Domain, encoder: SwapEncoder) -> None:
+    """Copy the trunk of the domain's encoder."""
+    source = domain.encoder
+    if not isinstance(source, IRSETrunk):
+        raise ConfigError(f"method.trunk: the encoder of domain '{domain.name}' has no IR-SE trunk")
+    for name in ("layers", "widths"):
+        ours, its = getattr(encoder, name), getattr(source, name)
+        if ours != its:
+            raise ConfigError(
+                f"method.encoder.{name}: must be {list(its)}, those of the domain's encoder, not {list(ours)}"
+            )
+    encoder.input_layer.load_state_dict(source.input_layer.state_dict())
+    encoder.body.load_state_dict(source.body.state_dict())
 
 
 def _unit(image: Tensor) -> Tensor:
