@@ -3,7 +3,7 @@
 
     python scripts/measure_generator.py                                     the shipped avatars and drawn faces
     python scripts/measure_generator.py --domain configs/domains/avatars_wpp.yaml --generator FILE
-    python scripts/measure_generator.py --domain configs/domains/ffhq_256_wpp.yaml --faces FFHQ --features photographs
+    python scripts/measure_generator.py --domain configs/domains/ffhq_256_wpp.yaml --faces FACES --features photographs
 
 Prints the Fréchet distance, and precision, recall, density and coverage of pictures of random z without truncation.
 --features judge takes all in the last features of the domain's judge; photographs takes the Fréchet distance in those
@@ -149,10 +149,10 @@ def measure(options: argparse.Namespace, domain: Domain) -> dict[str, Any]:
         WeightsError: a weight file is missing or another.
         ConfigError, FileNotFoundError, ValueError: as `real_faces`, and of the domain.
     """
-    faces = real_faces(options, domain)
-    generator: Any = domain.generator
     if options.generator:
-        generator = freeze(domain.from_weights("generator", resolve(options.generator))[0].to(domain.device))
+        generator: Any = freeze(domain.from_weights("generator", resolve(options.generator))[0].to(domain.device))
+    else:
+        generator = domain.generator
     networks: tuple[Network, Network]
     if options.features == "judge":
         judged = domain.judge.features
@@ -161,6 +161,7 @@ def measure(options: argparse.Namespace, domain: Domain) -> dict[str, Any]:
         folder = resolve(options.weights)
         found = [feature_network(name, folder / file).to(domain.device) for name, file in FILES.items()]
         networks = (found[0], found[1])
+    faces = real_faces(options, domain)
     with tqdm(total=2 * options.count, unit="face", dynamic_ncols=True, disable=options.quiet) as bar:
         real, real_features = read(pictures(faces, options.count, options.batch_size), networks, domain, bar)
         fake, fake_features = read(generated(domain, generator, options), networks, domain, bar)
