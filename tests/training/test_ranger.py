@@ -16,12 +16,13 @@ from scripts.checks.weight_file_samples import prefixed
 from tests.training.runs import assert_resumes_exactly, batch_of
 from training.methods.e4e import E4eMethod
 from training.ranger import Ranger, centralised, rectified
-from utils.config import Section
+from utils.config import ConfigError, Section
 from utils.weights import save_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WIDTH = 16
-TERMS = ("image", "perceptual", "identity", "norm", "latent")
+TERMS = ("image", "perceptual", "identity", "norm", "latent", "adversarial")
+CRITIC = {"name": "latent_discriminator", "layers": 2}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def domain(tiny_domain_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 def psp(domain: Domain) -> E4eMethod:
     torch.manual_seed(0)
     settings = {"first_stage_steps": 0, "stage_steps": 0, "latent_average_samples": 500, "synthetic_batch": 2}
-    return E4eMethod(domain, TERMS, optimiser="ranger", **settings)  # type: ignore[arg-type]
+    return E4eMethod(domain, TERMS, latent_discriminator=CRITIC, optimiser="ranger", **settings)  # type: ignore[arg-type]
 
 
 def test_recorded_numbers() -> None:
@@ -81,6 +82,21 @@ def test_a_row_has_its_own_mean(domain: Domain) -> None:
     torch.testing.assert_close(terms["norm"].detach(), offset.flatten(1).norm(dim=1).mean())
     state, metadata = method.exports()["encoder"]
     assert metadata["network"]["name"] == "psp_encoder" and torch.equal(state["latent_avg"], method.latent_avg)
+
+
+def test_free_heads_have_no_stages(domain: Domain) -> None:
+    with pytest.raises(ConfigError, match="must be 0 with this encoder"):
+        E4eMethod(domain, ("image",), latent_average_samples=10)
+
+
+def test_the_critic_sees_rows_of_mapped_codes(domain: Domain) -> None:
+    method = psp(domain)
+    seen: list[torch.Size] = []
+    method.latent_discriminator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    method.before_step(0)
+    method.losses("encoder", batch_of(3))
+    method.losses("latent_discriminator", batch_of(3))
+    assert seen == [(3, domain.styles, WIDTH), (3 * domain.styles, WIDTH), (3, domain.styles, WIDTH)]
 
 
 def test_its_training_resumes_exactly(domain: Domain, tmp_path: Path) -> None:

@@ -10,18 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from criteria.adversarial import discriminator_loss, generator_loss, r1_penalty
+from criteria.adversarial import generator_loss
 from criteria.code_norm import code_norm
 from criteria.delta import delta_loss
 from criteria.identity import identity_loss
 from criteria.perceptual import output_and_features, perceptual_distance
-from models import NETWORKS
 from models.domain import Domain
-from models.encoders.latent_discriminator import LatentDiscriminator
+from training.latent_adversary import PHASE_TERMS, build_discriminator, discriminator_losses, discriminator_phase
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import drawn_z
 from training.ranger import Ranger
-from utils.config import ConfigError, as_section, nearest
+from utils.config import ConfigError, nearest
 from utils.images import grid
 from utils.paths import resolve
 from utils.ranges import BelowOne, Betas, Between, FileName, Positive, Whole
@@ -77,7 +76,7 @@ class E4eMethod(Method):
 
     latent_avg: Tensor
 
-    term_names = (*TERMS, "latent_discriminator", "latent_r1")
+    term_names = (*TERMS, *PHASE_TERMS)
 
     def __init__(
         self,
@@ -100,18 +99,18 @@ class E4eMethod(Method):
         for name in terms:
             if name not in TERMS:
                 raise ConfigError(f"method.terms: e4e has no term '{name}'{nearest(name, TERMS)}")
-        if ("adversarial" in terms) != (latent_discriminator is not None):
-            raise ConfigError("method: the term 'adversarial' and the section 'latent_discriminator' need each other")
+        critic: Any = build_discriminator(latent_discriminator, terms, domain)
         self.domain = domain
         self.needs = ("image", "normals") if "drawn_latent" in terms else ("image",)
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
         self.encoder: Any = domain.untrained("encoder")
+        if (first_stage_steps or stage_steps) and not hasattr(self.encoder, "stage"):
+            raise ConfigError(
+                "method: first_stage_steps and stage_steps must be 0 with this encoder, whose rows join at once"
+            )
         if initial is not None:  # without its mean code, which is the present generator's
             self.encoder, _ = domain.from_weights("encoder", resolve(initial))
-        self.latent_discriminator: Any = None
-        if latent_discriminator is not None:
-            section = as_section(latent_discriminator, "method.latent_discriminator")
-            self.latent_discriminator = NETWORKS.build_a(LatentDiscriminator, section, style_dim=domain.style_dim)
+        self.latent_discriminator = critic
         self.optimiser, self.learning_rate = optimiser, learning_rate
         self.betas = betas or ((0.9, 0.999) if optimiser == "adam" else (0.95, 0.999))
         self.discriminator_learning_rate = discriminator_learning_rate
@@ -134,9 +133,7 @@ class E4eMethod(Method):
         kind = torch.optim.Adam if self.optimiser == "adam" else Ranger
         phases = [Phase("encoder", parameters, kind(parameters, lr=self.learning_rate, betas=self.betas))]
         if self.latent_discriminator is not None:
-            parameters = list(self.latent_discriminator.parameters())
-            adam = torch.optim.Adam(parameters, lr=self.discriminator_learning_rate, betas=(0.0, 0.99))
-            phases.append(Phase("latent_discriminator", parameters, adam))
+            phases.append(discriminator_phase(self.latent_discriminator, self.discriminator_learning_rate))
         return phases
 
     def before_step(self, step: int) -> None:
@@ -150,7 +147,7 @@ class E4eMethod(Method):
         if phase == "encoder":
             return self._encoder_losses(batch)
         if phase == "latent_discriminator":
-            return self._discriminator_losses(self._codes.pop(0))
+            return discriminator_losses(self.latent_discriminator, self._codes.pop(0), self.domain)
         raise ValueError(f"e4e has no phase '{phase}'")
 
     def _encoder_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -194,15 +191,6 @@ class E4eMethod(Method):
         inverted_logits, features = output_and_features(self.domain.teacher, self.feature_layers, inversion)
         difference = F.mse_loss(inverted_logits.sigmoid(), logits.sigmoid())
         return perceptual_distance(features, targets), difference
-
-    def _discriminator_losses(self, codes: Tensor) -> dict[str, Tensor]:
-        """`codes` are those that the encoder gave in its own phase of this step."""
-        real = self._mapped(self._random(codes.shape[0] * codes.shape[1])).requires_grad_()
-        real_scores = self.latent_discriminator(real)
-        return {
-            "latent_discriminator": discriminator_loss(real_scores, self.latent_discriminator(codes)),
-            "latent_r1": r1_penalty(real_scores, real),
-        }
 
     @torch.no_grad()
     def _mapped(self, z: Tensor) -> Tensor:
