@@ -145,6 +145,12 @@ def evaluate_words(words: list[str], folder: Path) -> list[str]:
     return replaced(words, "--count", "3", *short, "--device", "cpu", "-o", str(folder / "evaluation"))
 
 
+def measure_words(words: list[str], folder: Path) -> list[str] | None:
+    """A few drawn faces and those of the shipped generator."""
+    few = ("--count", "12", "--cache", str(folder / "drawn"), "-o", str(folder / "measured.json"))
+    return None if "--domain" in words else replaced(words, *few, *QUIET)
+
+
 def unchanged_words(words: list[str], folder: Path) -> list[str]:
     """The command as it stands."""
     return words
@@ -156,6 +162,7 @@ CHEAP: dict[str, Callable[[list[str], Path], list[str] | None]] = {
     "evaluate.py": evaluate_words,
     "scripts/download.py": lambda words, _: words if words in ([], ["--list"]) else None,  # the others may fetch
     "scripts/inspect_checkpoint.py": unchanged_words,
+    "scripts/measure_generator.py": measure_words,
     "scripts/convert_checkpoint.py": unchanged_words,
     "scripts/build_avatars.py": lambda words, _: words if "--dry-run" in words else None,
     "scripts/avatars/draw_labelled.py": lambda words, _: replaced(words, "--count", "4"),

@@ -4,6 +4,7 @@ an Encoder for StyleGAN Image Manipulation", 2021, section 3.3.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,11 +47,13 @@ def discriminator_losses(discriminator: LatentDiscriminator, codes: Tensor, doma
     """The phase's terms: `latent_discriminator`, and `latent_r1`, ½‖∂D/∂w‖² on mapped codes.
 
     Args:
-        codes: rows (B, N, D), without gradient; as many z are mapped.
+        codes: rows (B, N, D), without gradient; as many rows are mapped from z.
     """
-    z = torch.randn(codes.shape[0] * codes.shape[1], domain.style_dim, device=codes.device)
+    shape = domain.generator.z_shape
+    count = codes.shape[0] * codes.shape[1] // math.prod(shape[:-1])
+    z = torch.randn(max(count, 1), *shape, device=codes.device)
     with torch.no_grad():
-        real = domain.generator.mapping(z)
+        real = domain.generator.mapping(z).flatten(0, -2)  # of a transformer all rows of each code
     real.requires_grad_()
     real_scores = discriminator(real)
     return {
