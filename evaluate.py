@@ -7,7 +7,7 @@
     python evaluate.py --strengths -0.3 0 0.2 0.5          other points of the curves
     python evaluate.py --compare runs/sdflow-0 runs/sdflow-1 runs/adatrans-0 Ours=runs/mine
     python evaluate.py --checkpoint pretrained/avatars/s2flow.safetensors     masks, on 500 faces
-    python evaluate.py --checkpoint runs/id-swap-avatars                      identities, on 500 pairs
+    python evaluate.py --checkpoint pretrained/avatars/id_swap.safetensors    identities, on 500 pairs
     python evaluate.py --compare S2FLOW NLL=runs/s2flow-nll pretrained/avatars/editor.safetensors
 
 Each attribute of each face is edited towards the opposite of the judge's decision with increasing strength d (a

@@ -43,6 +43,7 @@ Networks of a domain:
     adversarial,            those of generator                  e4e (2021), section 3.3           adversarial
       latent_discriminator    and discriminator
     delta                   Σ_i ‖w_i − w_0‖                     e4e (2021), 3                     delta
+    norm                    ‖w − w̄‖                             pSp (2020), 4                     code_norm
     bce                     cross-entropy of known labels       —                                 cross_entropy
     margin_softmax          cross-entropy of s (cos(θ+m₂)−m₃)   ArcFace (2019), 4                 margin_softmax
 

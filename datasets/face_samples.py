@@ -27,29 +27,32 @@ _PER_FOLDER = 1000  # files of the published layout
 _MEAN = "mean"
 
 
-def drawn_z(seed: int, numbers: range, width: int) -> Tensor:
-    """Standard normal (N, width) of the faces with these numbers."""
-    rows = [np.random.default_rng([seed, number]).standard_normal(width, dtype=np.float32) for number in numbers]
+def drawn_z(seed: int, numbers: range, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal (N, *shape) of the faces with these numbers."""
+    rows = [np.random.default_rng([seed, number]).standard_normal(shape, dtype=np.float32) for number in numbers]
     return torch.from_numpy(np.stack(rows))
 
 
 @torch.no_grad()
 def mean_of(generator: Generator, z: Iterator[Tensor]) -> Tensor:
-    """Mean of the style vectors (D,) of portions of z (B, Z)."""
-    total, count = torch.zeros(generator.style_dim, dtype=torch.float64), 0
+    """Mean of what the mapping gives, (D,) or (L, D), of portions of z."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
     for portion in z:
-        total += generator.mapping(portion).double().sum(0).cpu()
+        total = total + generator.mapping(portion).double().sum(0).cpu()
         count += len(portion)
     return (total / count).float()
 
 
 def mean_code(domain: Domain, seed: int, count: int, path: Path) -> Tensor:
-    """Mean of the style vectors (D,) of `count` z; kept in a file, so that a set that is continued has the same."""
+    """Mean of what the mapping gives, (D,) or (L, D), of `count` z.
+
+    Kept in a file, so that a set that is continued has the same.
+    """
     if not path.is_file():
         random = torch.Generator().manual_seed(seed)
         sizes = [min(_PORTION, count - first) for first in range(0, count, _PORTION)]
-        width = domain.generator.z_dim
-        portions = (torch.randn(size, width, generator=random).to(domain.device) for size in sizes)
+        shape = domain.generator.z_shape
+        portions = (torch.randn(size, *shape, generator=random).to(domain.device) for size in sizes)
         mean = mean_of(domain.generator, portions)
         write_atomically(path, lambda temporary: save_file({_MEAN: mean}, temporary))
     return load_file(path)[_MEAN]
@@ -57,7 +60,7 @@ def mean_code(domain: Domain, seed: int, count: int, path: Path) -> Tensor:
 
 @torch.no_grad()
 def truncated_codes(generator: Generator, z: Tensor, mean: Tensor, psi: float) -> Tensor:
-    """Codes (B, L, D) of z (B, Z): mean + ψ (w − mean), the same for every layer."""
+    """Codes (B, L, D) of z: mean + ψ (w − mean)."""
     return generator.broadcast(StyleGAN2.truncate(generator.mapping(z), mean, psi))
 
 
@@ -90,7 +93,7 @@ def sample_shard(domain: Domain, numbers: range, mean: Tensor, sampling: Samplin
     codes, images, decisions = [], [], []
     for first in range(0, len(numbers), sampling.batch_size):  # the same batches whenever the shard is drawn
         part = numbers[first : first + sampling.batch_size]
-        z = drawn_z(sampling.seed, part, domain.generator.z_dim).to(domain.device)
+        z = drawn_z(sampling.seed, part, domain.generator.z_shape).to(domain.device)
         w = truncated_codes(domain.generator, z, mean.to(domain.device), sampling.psi)
         code = w if domain.latent_space is None else domain.latent_space.enter(w)
         image = domain.synthesise(code)

@@ -11,6 +11,7 @@ NETWORKS = Catalogue(
         "psp_encoder": "models.encoders.psp:GradualStyleEncoder",
         "swap_encoder": "models.encoders.swap_encoder:SwapEncoder",
         "latent_mapper": "models.latent_mapper:LatentMapper",
+        "dex": "models.dex:DEX",
         "mobilefacenet": "models.landmarks:MobileFaceNet",
         "latent_discriminator": "models.encoders.latent_discriminator:LatentDiscriminator",
         "attribute_classifier": "models.classifiers:AttributeClassifier",

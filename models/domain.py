@@ -30,6 +30,7 @@ from utils.weights import WeightsError, fingerprint, freeze
 
 _MEAN = "latent_avg"
 _MEAN_SAMPLES = 16_384  # the standard error is 1/128 of the codes' spread
+_MEAN_PORTION = 4096  # z that are mapped at once
 Network = TypeVar("Network", bound=protocols.Network)
 
 
@@ -320,10 +321,11 @@ class Domain:
 
     @torch.no_grad()
     def _estimated_mean(self) -> Tensor:
-        """Mean w (D,) of fixed z."""
+        """Mean of w (D,), or of codes (L, D), of fixed z."""
         random = torch.Generator().manual_seed(0)
-        z = torch.randn(_MEAN_SAMPLES, self.generator.z_dim, generator=random)
-        return torch.stack([self.generator.mapping(part.to(self.device)).mean(0) for part in z.split(4096)]).mean(0)
+        shape = (_MEAN_PORTION, *self.generator.z_shape)
+        portions = (torch.randn(shape, generator=random) for _ in range(_MEAN_SAMPLES // _MEAN_PORTION))
+        return torch.stack([self.generator.mapping(z.to(self.device)).mean(0) for z in portions]).mean(0)
 
     def loaded(self) -> dict[str, protocols.Network]:
         """The networks that have been used so far, by part."""

@@ -27,18 +27,20 @@ class Generator(Network, Protocol):
 
     style_dim: int
     """D: width of a style vector."""
-    z_dim: int
-    """Width of z."""
+
+    @property
+    def z_shape(self) -> tuple[int, ...]:
+        """Shape of the z of a picture: (Z,), or (L, Z) where each style vector has its own."""
 
     @property
     def latent_count(self) -> int:
         """L: style vectors in a code."""
 
     def mapping(self, z: Tensor) -> Tensor:
-        """Style vectors w (B, D) of z (B, Z), standard normal."""
+        """Style vectors (B, D), or codes (B, L, D), of z (B, *z_shape), standard normal."""
 
     def broadcast(self, w: Tensor) -> Tensor:
-        """w (B, D) as a code (B, L, D) of equal style vectors."""
+        """w (B, D) as a code (B, L, D) of equal style vectors; a code stays."""
 
     def synthesis(self, latent: Tensor, noise: str = "constant", recompute_from: int | None = None) -> Tensor:
         """Pictures (B, 3, size, size), around [−1, 1], of codes (B, L, D); differentiable.

@@ -26,8 +26,11 @@ from utils.options import CommandParser, input_folder, not_empty
 
 BUILDERS = tuple(
     f"scripts.checks.golden.{name}"
-    for name in ("stylegan2", "encoders", "flows", "alignment", "peers", "parsing", "id_swap")
-)
+    for name in (
+        "stylegan2", "encoders", "flows", "alignment", "peers", "parsing", "id_swap",
+        "wplusplus.networks", "wplusplus.training", "wplusplus.inversion", "wplusplus.measures",
+    )
+)  # fmt: skip
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,7 +43,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--only", type=not_empty, nargs="+", metavar="NAME", default=None, help="check only these cases (default: all)"
     )
     parser.add_argument(
-        "--photos", type=input_folder, metavar="DIR",
+        "--photos",
+        type=input_folder,
+        metavar="DIR",
         help="folder of the photographs (default: photos next to CASES_DIR)",
     )
     parser.add_argument("--verbose", action="store_true", help="print the traceback of a case that failed")

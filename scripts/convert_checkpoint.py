@@ -26,7 +26,7 @@ NETWORKS = (  # of `kinds.KINDS`, and below of `writing.PUBLIC_FORMATS`; here, s
     "stylegan2_generator", "stylegan2_discriminator", "e4e_encoder", "psp_encoder", "ir_se_identity",
     "iresnet_identity", "attribute_classifier", "semantic_encoder", "continuous_flow", "latent_discriminator",
     "face_parser", "latent_transformer", "latent_classifier", "adatrans", "realnvp", "mask_encoder", "deeplab_v3",
-    "swap_encoder", "latent_mapper", "mobilefacenet",
+    "swap_encoder", "latent_mapper", "mobilefacenet", "dex",
 )
 FORMATS = ("plain", "rosinality", "nvlabs", "e4e", "psp", "deeplab")
 

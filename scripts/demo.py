@@ -19,6 +19,7 @@ from utils.paths import ROOT
 
 SAMPLES = "pretrained/avatars/samples"
 MASKS, OTHER = "pretrained/avatars/s2flow.safetensors", f"{SAMPLES}/face-07.png"
+SWAP = "pretrained/avatars/id_swap.safetensors"
 TERMS = ("nll", "kd", "mi", "reg")
 
 
@@ -66,6 +67,8 @@ def main() -> None:
     masks = ("edit.py", SAMPLES, "--checkpoint", MASKS, "-o")
     run("edit their masks: another's smile", *masks, str(output / "masks"), "--mask-edit", "smile", "--donors", SAMPLES)
     run("edit their style: the colours of another", *masks, str(output / "styles"), "--style", f"{OTHER}:0.6")
+    swap = ("edit.py", SAMPLES, "--checkpoint", SWAP, "-o", str(output / "swapped"))
+    run("put each person into each of their pictures", *swap, "--identity", SAMPLES, "--identity-grid")
     run(
         "evaluate the shipped editor on 200 held-out faces",
         *("evaluate.py", "--count", "200", "--strengths", "-0.3", "0", "0.3", "0.6", "--no-latents"),

@@ -119,8 +119,11 @@ def run(options: argparse.Namespace, domain: Domain) -> None:
 
     Raises:
         ShardError: another set is there, or a shard is damaged.
+        ValueError: the codes do not fit into pairs.
         OSError: the disk is full or not writable.
     """
+    if options.pairs is not None and len(domain.generator.z_shape) > 1:
+        raise ValueError("--pairs: the published set has one style vector a face, this generator's codes have several")
     places = shard_places(begin(options, domain))
     missing = [part for part in places if not shard_path(options.output, part.start).is_file()]
     with tqdm(

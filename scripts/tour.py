@@ -139,6 +139,23 @@ styled = {"half of its style": source.edit(style=(other, 0.5)).picture, "mask an
 show(row({"source": source.inversion, "other face": other.inversion, **styled}), "style.png")
 
 # %% [markdown]
+# ## Another person
+#
+# ID swap reads two vectors from a face: the *identity*, who it is, and everything else. Here the identity of another face
+# meets everything else of this one: expression, glasses, hairstyle, clothes, light. Shares between 0 and 1 lie on the way
+# from one identity vector to the other; a random vector belongs to nobody
+# ([how it is trained](../configs/id_swap/README.md)).
+
+# %%
+persons = Studio.open("pretrained/avatars/id_swap.safetensors")
+[scene], [person] = (persons.find(drawn[number]["image"]) for number in (NUMBER, NUMBER - 1))
+swapped = scene.edit(identity=person)
+way = {f"share {share}": scene.edit(identity=(person, share)).picture for share in (0, 0.5)}
+nobody = {"nobody": scene.edit(identity="random:1").picture}
+show(row({"scene": scene.picture, "person": person.picture, **way, "swapped": swapped.picture, **nobody}), "swap.png")
+print(f"cosine to the person: {swapped.identity_to(person):.2f}, to the face of the scene: {swapped.identity:.2f}")
+
+# %% [markdown]
 # ## The parts behind it
 #
 # | symbol | what it is | where |

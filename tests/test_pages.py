@@ -31,7 +31,6 @@ import training.methods
 from models.domain import PARTS, Domain
 from models.editing import requests
 from scripts.checks.help_texts import COMMANDS, FOLDER, help_path, help_text
-from tests.identities import save_swap_editor
 from tests.masks import drawn, save_mask
 from tests.training.editors import assert_independent_of_the_batch, assert_usable, trained, write_config
 from tests.words import replaced
@@ -48,6 +47,7 @@ README = TEXTS["README.md"]
 
 SAMPLES = ROOT / "pretrained/avatars/samples"
 EDITOR = ROOT / "pretrained/avatars/editor.safetensors"
+SWAP = ROOT / "pretrained/avatars/id_swap.safetensors"
 QUIET = ("--quiet", "--device", "cpu")
 NO_PARSER = {"scripts/checks/help_texts.py"}
 
@@ -138,11 +138,17 @@ def edit_words(words: list[str], folder: Path) -> list[str] | None:
 
 def evaluate_words(words: list[str], folder: Path) -> list[str]:
     """Few faces, one strength, no fits."""
-    masks = any("s2flow" in word for word in words)
-    short = [] if masks else ["--strengths", "0.2"]
-    short += ["--no-linear"] if "--compare" not in words else []
-    short += ["--no-latents"] if masks or "--compare" not in words else []
+    masks, swaps = (any(name in word for word in words) for name in ("s2flow", "swap"))
+    short = [] if masks or swaps else ["--strengths", "0.2"]
+    short += ["--no-linear"] if "--compare" not in words and not swaps else []
+    short += ["--no-latents"] if masks or swaps or "--compare" not in words else []
     return replaced(words, "--count", "3", *short, "--device", "cpu", "-o", str(folder / "evaluation"))
+
+
+def measure_words(words: list[str], folder: Path) -> list[str] | None:
+    """A few drawn faces and those of the shipped generator."""
+    few = ("--count", "12", "--cache", str(folder / "drawn"), "-o", str(folder / "measured.json"))
+    return None if "--domain" in words else replaced(words, *few, *QUIET)
 
 
 def unchanged_words(words: list[str], folder: Path) -> list[str]:
@@ -156,6 +162,7 @@ CHEAP: dict[str, Callable[[list[str], Path], list[str] | None]] = {
     "evaluate.py": evaluate_words,
     "scripts/download.py": lambda words, _: words if words in ([], ["--list"]) else None,  # the others may fetch
     "scripts/inspect_checkpoint.py": unchanged_words,
+    "scripts/measure_generator.py": measure_words,
     "scripts/convert_checkpoint.py": unchanged_words,
     "scripts/build_avatars.py": lambda words, _: words if "--dry-run" in words else None,
     "scripts/avatars/draw_labelled.py": lambda words, _: replaced(words, "--count", "4"),
@@ -176,12 +183,8 @@ def placed(word: str, folder: Path) -> str:
         return str(save_mask(folder / word, drawn()))
     if style := re.fullmatch(r"(FACES|OTHER\.png)(:[\d.]+)?", word):
         return str(folder / "faces" / ("" if style[1] == "FACES" else "face-01.png")) + (style[2] or "")
-    if word == "runs/id-swap-avatars":
-        (folder / word).mkdir(parents=True, exist_ok=True)
-        save_swap_editor(Domain.from_file(ROOT / "configs/domains/avatars.yaml"), folder / word / "editor.safetensors")
-        return word
     if run := re.fullmatch(r"(?:\w+=)?(runs/[\w-]+)", word):
-        state, metadata = load_weights(EDITOR)
+        state, metadata = load_weights(SWAP if "swap" in word else EDITOR)
         save_weights(folder / run[1] / "editor.safetensors", state, {**metadata, "run": run[1]})  # no two are the same
     return word
 

@@ -124,17 +124,17 @@ class RunLog:
             for name, value in values.items():
                 self.writer.add_histogram(name, value.detach().float().cpu(), step)
 
-    def picture_path(self, step: int) -> Path:
-        """File of a preview."""
-        return self.folder / "previews" / f"step-{step:07d}.png"
+    def picture_path(self, step: int, kind: str = "previews") -> Path:
+        """File of a preview, or of a picture of another kind."""
+        return self.folder / kind / f"step-{step:07d}.png"
 
-    def picture(self, step: int, image: Tensor) -> Path:
-        """The preview as PNG in the run folder and in TensorBoard."""
-        path = self.picture_path(step)
+    def picture(self, step: int, image: Tensor, kind: str = "previews") -> Path:
+        """The preview, or a picture of another kind, as PNG in the run folder and in TensorBoard."""
+        path = self.picture_path(step, kind)
         picture = to_pillow(image)
         write_atomically(path, lambda temporary: picture.save(temporary, format="PNG"))
         with naming(self.events):
-            self.writer.add_image("preview", image.detach().cpu().float().add(1).div(2).clamp(0, 1), step)
+            self.writer.add_image(kind, image.detach().cpu().float().add(1).div(2).clamp(0, 1), step)
         return path
 
     def say(self, text: str) -> None:

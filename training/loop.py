@@ -290,6 +290,7 @@ class Trainer:
         measures: Mapping[str, float] = {}
         histograms: Mapping[str, Tensor] = {}
         preview: Tensor | None = None
+        further: Mapping[str, Tensor] = {}
         with self._going_on(log), torch.no_grad():
             torch.manual_seed(0)
             source = self.validation if self.validation is not None else self.data
@@ -297,6 +298,7 @@ class Trainer:
             histograms = self.method.histograms()
             if self.settings.preview_images:
                 preview = self.method.preview(self._items(source, self.settings.preview_images))
+                further = self.method.further_pictures()
         restore_random_state(before)
         with self._going_on(log, (UnreadableItem, OSError)):
             if measures:
@@ -306,6 +308,8 @@ class Trainer:
             if preview is not None:
                 path = log.picture(self.step, preview)
                 log.say(f"step {self.step}: preview in {displayed(path)}")
+            for kind, picture in further.items():
+                log.picture(self.step, picture, kind)
 
     @contextmanager
     def _going_on(

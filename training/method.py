@@ -102,6 +102,10 @@ class Method(nn.Module):
         """A picture (3, H, W) in [−1, 1] that shows what was learned, drawn without gradients; None: nothing to see."""
         return None
 
+    def further_pictures(self) -> Mapping[str, Tensor]:
+        """Pictures (3, H, W) in [−1, 1] beside the preview, by the folder of the run that keeps them."""
+        return {}
+
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """File stem → (tensors, metadata) of what is used after training; written when the last step is done."""
         return {}

@@ -7,11 +7,13 @@ nothing, and a probe that is overconfident falls below. Accuracy is the share of
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -52,7 +54,9 @@ def probe(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], kind: Kind,
         share = min(max(float(answer.mean()), 1e-3), 1 - 1e-3)
         present = np.full(len(truth), share)
         if _RARE <= answer.sum() <= len(answer) - _RARE:
-            fitted = make_pipeline(StandardScaler(), _classifier(kind, seed)).fit(codes, answer)
+            with warnings.catch_warnings():  # what weak penalties reach in time, cross-validation judges
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                fitted = make_pipeline(StandardScaler(), _classifier(kind, seed)).fit(codes, answer)
             present = np.clip(fitted.predict_proba(held_out)[:, 1], 1e-3, 1 - 1e-3)
         known = np.where(truth, share, 1 - share)
         bits.append(np.log2(np.where(truth, present, 1 - present) / known))

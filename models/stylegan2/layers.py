@@ -24,10 +24,10 @@ FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 class PixelNorm(nn.Module):
-    """Scale each row of (B, D) to unit mean square."""
+    """Scale each vector of (…, D) to unit mean square."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + EPSILON)
+        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + EPSILON)
 
 
 class EqualLinear(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.adatrans import adatrans_sizes
 from models.classifiers import attribute_classifier_sizes
+from models.dex import dex_sizes
 from models.encoders.latent_discriminator import latent_discriminator_sizes
 from models.encoders.psp import psp_sizes
 from models.encoders.swap_encoder import swap_encoder_sizes
@@ -87,7 +88,9 @@ def _generator_summary(sizes: Mapping[str, Any]) -> str:
     size = sizes["size"]
     labels = f", conditional on {sizes['label_dim']} labels" if sizes.get("label_dim") else ""
     clamp = f", values clamped at {sizes['conv_clamp']:g}" if sizes.get("conv_clamp") else ""
-    return f"{size} x {size} pixels, {styles_of(size)} styles of {sizes['style_dim']}{labels}{clamp}"
+    mapping = ", transformer as mapping network (W++)" if sizes.get("mapping_network") == "transformer" else ""
+    seen = f", {sizes['condition_dim']} numbers beside each style" if sizes.get("condition_dim") else ""
+    return f"{size} x {size} pixels, {styles_of(size)} styles of {sizes['style_dim']}{labels}{clamp}{mapping}{seen}"
 
 
 def _discriminator_summary(sizes: Mapping[str, Any]) -> str:
@@ -115,6 +118,10 @@ def _latent_mapper_summary(sizes: Mapping[str, Any]) -> str:
 
 def _mobilefacenet_summary(sizes: Mapping[str, Any]) -> str:
     return f"{sizes['input_side']} x {sizes['input_side']} pixels to {sizes['points']} points"
+
+
+def _dex_summary(sizes: Mapping[str, Any]) -> str:
+    return f"{sizes['classes']} classes, {sum(sizes['layers'])} convolutions of {list(sizes['widths'])} channels"
 
 
 def _classifier_summary(sizes: Mapping[str, Any]) -> str:
@@ -241,6 +248,13 @@ KINDS: tuple[Kind, ...] = (
         ("conv_23.conv.conv.weight", "conv_6_sep.conv.weight", "output_layer.conv_6_dw.conv.weight"),
         _by_shape(mobilefacenet_sizes),
         _mobilefacenet_summary,
+    ),
+    Kind(
+        "dex",
+        "DEX (age or gender)",
+        ("conv.0.conv1.weight", "conv.4.conv1.weight", "fc1.0.weight", "fc2.0.weight", "cls.weight"),
+        _by_shape(dex_sizes),
+        _dex_summary,
     ),
     Kind(
         "ir_se_identity",

@@ -25,6 +25,7 @@ COMMANDS = (
     *("scripts/benchmark.py", "scripts/study_avatars.py", "scripts/check_golden.py", "scripts/page.py"),
     "scripts/generate.py",
     "scripts/sample_faces.py",
+    "scripts/measure_generator.py",
     "scripts/publish.py",
     "scripts/export_onnx.py",
 )

@@ -187,6 +187,14 @@ def usages() -> Iterator[Usage]:
         ("-o", "OUT/f", "--domain", CONFIG), ("-o", "SHARDS", "--count", "2", "--mean-of", "2"),
     ):  # fmt: skip
         yield sample(words)
+    measure = partial(Usage, "scripts/measure_generator.py")
+    for words in (
+        ("--count", "9"), ("--count", "x"), ("--faces", "nowhere"), ("--faces", "FILE"), ("--features", "eyes"),
+        ("--domain", "TORN"), ("--domain", CONFIG), ("--generator", "TORN"), ("--generator", ""), ("-o", "FOLDER"),
+        ("--seed", "-1"), ("--neighbours", "0"), ("--noise", "much"),
+        ("--features", "photographs", "--weights", "FOLDER"), ("x",),
+    ):  # fmt: skip
+        yield measure(words)
     download = partial(Usage, "scripts/download.py")
     for words in (
         ("nothing",), ("",), ("ffhq", "nothing"), ("--from", "nowhere", "ffhq"), ("--from", "", "ffhq"),

@@ -55,7 +55,7 @@ def test_bfloat16_is_not_seen() -> None:
     coarse = Domain(config)
     torch.manual_seed(0)
     with torch.no_grad():
-        latent = exact.generator.broadcast(exact.generator.mapping(torch.randn(8, exact.generator.z_dim)))
+        latent = exact.generator.broadcast(exact.generator.mapping(torch.randn(8, *exact.generator.z_shape)))
         picture, cheap = exact.synthesise(latent), coarse.synthesise(latent)
         codes, cheap_codes = exact.encode(picture), coarse.encode(picture)
     assert cheap.dtype == cheap_codes.dtype == torch.float32 and not cheap.equal(picture)

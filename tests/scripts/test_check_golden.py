@@ -142,6 +142,14 @@ def test_errors_that_are_no_numbers_do_not_pass():
     assert relative_error(np.array(["a"]), np.array(["a"])) == 0 and relative_error(np.array(["a"]), np.array(["b"]))
 
 
+def test_the_first_sum_of_a_process_may_be_a_case_s():
+    code = (
+        "import numpy as np; from scripts.checks.golden.case import evaluate; print(evaluate('x.sum()', x=np.ones(3)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "3.0", found.stderr
+
+
 def test_a_case_cannot_run_code():
     assert evaluate("np.clip(0.4 * x[::2], -1, 1)", x=np.full(4, 9.0)).tolist() == [1.0, 1.0]
     assert evaluate("(lambda b: b + b)(2 * x)", x=np.full(2, 3.0)).tolist() == [12.0, 12.0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -19,7 +20,9 @@ from datasets.face_samples import drawn_z, truncated_codes
 from datasets.latent_shards import ShardError
 from models.domain import Domain
 from scripts import sample_faces
+from utils.config import Section
 from utils.paths import ROOT
+from utils.weights import save_weights
 
 AVATARS = ROOT / "configs/domains/avatars.yaml"
 FEW = ("--mean-of", "5000", "--shard-size", "4", "--batch-size", "3", "--device", "cpu", "--quiet")
@@ -56,14 +59,14 @@ def test_codes_are_truncated_as_the_manifest_says(samples: Path, domain: Domain)
     assert manifest["sampled"] == {"seed": 3, "psi": 0.5, "mean_of": 5000, "batch_size": 3}
     data = EncodedFaces(domain, str(samples / "set"))
     mean = load_file(samples / "set/mean.safetensors")["mean"]
-    z = drawn_z(3, range(5, 6), domain.generator.z_dim)
+    z = drawn_z(3, range(5, 6), domain.generator.z_shape)
     code = truncated_codes(domain.generator, z, mean, 0.5)[0]
     torch.testing.assert_close(data[5]["latent"], code, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
         expected = mean + 0.5 * (domain.generator.mapping(z)[0] - mean)
     torch.testing.assert_close(data[5]["latent"][0], expected, rtol=1e-5, atol=1e-5)
-    assert not torch.equal(drawn_z(4, range(1), 8), drawn_z(3, range(1), 8))
-    assert torch.equal(drawn_z(3, range(4, 6), 8)[1:], drawn_z(3, range(5, 6), 8))
+    assert not torch.equal(drawn_z(4, range(1), (8,)), drawn_z(3, range(1), (8,)))
+    assert torch.equal(drawn_z(3, range(4, 6), (8,))[1:], drawn_z(3, range(5, 6), (8,)))
 
 
 def test_the_pairs_stand_where_the_published_ones_do(samples: Path, domain: Domain) -> None:
@@ -133,3 +136,25 @@ def test_faces_of_another_generator_are_refused(samples: Path, tiny_domain_folde
     (other / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(ShardError, match="drawn with another generator .* draw others with --domain"):
         EncodedFaces(Domain.from_file(AVATARS), str(other))
+
+
+def test_codes_with_a_z_for_each_row(
+    tiny_domain_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Domain.from_file(tiny_domain_folder / "domain.yaml").config.plain()
+    config["generator"] |= {
+        "style_dim": 16,
+        "mapping_network": "transformer",
+        "weights": str(tmp_path / "g.safetensors"),
+    }
+    torch.manual_seed(0)
+    save_weights(tmp_path / "g.safetensors", Domain(Section(config)).untrained("generator").state_dict(), {})
+    (tmp_path / "domain.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    words = ("--domain", str(tmp_path / "domain.yaml"))
+    assert draw(tmp_path / "set", 5, *words) == 0
+    domain = Domain.from_file(tmp_path / "domain.yaml")
+    assert load_file(tmp_path / "set/mean.safetensors")["mean"].shape == (8, 16)
+    codes = torch.stack([item["latent"] for item in EncodedFaces(domain, str(tmp_path / "set"))])  # type: ignore[attr-defined]
+    assert codes.shape == (5, 8, 16) and not torch.allclose(codes[:, 0], codes[:, 1])
+    assert draw(tmp_path / "more", 5, *words, "--pairs", str(tmp_path / "pairs")) == 2
+    assert "this generator's codes have several" in capsys.readouterr().err and not (tmp_path / "pairs").exists()

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from criteria.patches import draw_crops, patches
 from criteria.perceptual import perceptual_distance
@@ -136,6 +137,48 @@ def test_a_mapper_may_give_a_row_for_each_style(domain: Domain) -> None:
     assert code.shape == (2, domain.styles, domain.style_dim) and not torch.equal(code[:, 0], code[:, 1])
     with pytest.raises(ConfigError, match=r"method.mapper.rows: must be 1 or"):
         IDSwapMethod(domain, dict(ENCODER), {**MAPPER, "rows": 3}, terms=("pixel",), features=("teacher",))
+
+
+def test_the_person_is_found_again_in_the_hybrid_after_some_steps(domain: Domain) -> None:
+    method = make(domain, terms=("pixel", "consistency"), consistency_after=2)
+    method.before_step(1)
+    assert method.losses("editor", batch())["consistency"] == 0
+    method.before_step(2)
+    before = {name: value.clone() for name, value in method.encoder.named_buffers() if "running" in name}
+    a, b = batch()["image"].chunk(2)
+    hybrid = method._hybrids(a, b)
+    identity, _ = method.encoder.eval()(at_side(a, 64))
+    found, _ = method.encoder(at_side(hybrid, 64))
+    torch.testing.assert_close(method._consistency(hybrid, identity), 1 - (found * identity).sum(1).mean())
+    assert all(torch.equal(dict(method.encoder.named_buffers())[name], value) for name, value in before.items())
+    method.before_step(2)
+    term = method.losses("editor", batch())["consistency"]
+    term.backward()
+    assert term > 0 and method.encoder.training
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in method.mapper.parameters())
+
+
+CRITIC = {"name": "latent_discriminator", "layers": 2}
+
+
+def test_a_latent_discriminator_judges_the_codes(domain: Domain) -> None:
+    method = make(domain, terms=("pixel", "adversarial"), latent_discriminator=CRITIC)
+    editor, critic = method.phases()
+    terms = method.losses("editor", batch())
+    [codes] = method._codes
+    assert codes.shape == (6, 1, domain.style_dim)  # three rebuilt, three exchanged; the rows of a code are alike
+    torch.testing.assert_close(terms["adversarial"], softplus(-method.latent_discriminator(codes)).mean())
+    terms["adversarial"].backward()
+    assert all(parameter.grad is not None for parameter in editor.parameters)
+    method.zero_grad()
+    of_critic = method.losses(critic.name, batch())
+    assert set(of_critic) == {"latent_discriminator", "latent_r1"} and not method._codes
+    sum(of_critic.values()).backward()  # type: ignore[union-attr]
+    learning = {id(parameter) for parameter in critic.parameters}
+    assert {id(one) for one in method.parameters() if one.grad is not None} == learning
+    for arguments in ({"terms": ("pixel", "adversarial")}, {"latent_discriminator": CRITIC}):
+        with pytest.raises(ConfigError, match="need each other"):
+            make(domain, **arguments)
 
 
 def test_the_trunk_may_start_from_the_domains_encoder(domain: Domain) -> None:

@@ -73,6 +73,8 @@ def test_a_planted_hyperplane_is_found_and_the_noise_is_not_learned() -> None:
     clear = fit_boundary(samples, samples @ direction, random, share=0.1)
     assert clear.normal @ direction / np.linalg.norm(direction) > 0.95 and clear.accuracy == 1
     assert abs(clear.intercept) < 0.2
+    counted = fit_boundary(samples, samples @ direction, random, share=400)
+    assert len(counted.training[0]) == len(clear.training[0]) == 280
     noise = fit_boundary(samples, random.randn(4000), random, share=0.1)
     assert 0.35 < noise.accuracy < 0.65
     with pytest.raises(ValueError, match="too few"):

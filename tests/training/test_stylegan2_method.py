@@ -12,13 +12,16 @@ from torch import nn
 from criteria.adversarial import generator_loss
 from models.domain import Domain
 from models.stylegan2.nvlabs import nvlabs_keys
+from scripts.check_golden import find_builder
+from scripts.checks.golden.case import run_case
 from scripts.checks.weight_file_samples import save, write_nvlabs
 from tests.training.runs import SIDE, assert_resumes_exactly, backward, batch_of, with_gradients
 from training.methods.stylegan2 import StyleGAN2Method, average_decay, lazy_adam
 from training.pairs import begin_with_numbers, shares_of_numbers
-from utils.config import ConfigError
+from utils.config import ConfigError, Section
 from utils.weights import WeightsError, save_weights
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 READER = {"name": "reader", "width": 8}
 DISCRIMINATOR = {"name": "stylegan2_discriminator", "size": SIDE, "channels": {4: 8, 8: 8, 16: 8, 32: 8}}
 
@@ -298,6 +301,48 @@ def test_resumes_exactly(domain: Domain, tmp_path: Path) -> None:
         )  # fmt: skip
 
     assert_resumes_exactly(build, tmp_path, stop=3, steps=6)
+
+
+@pytest.fixture(scope="module")
+def of_tokens(domain: Domain) -> Domain:
+    """The domain with a transformer as mapping network."""
+    generator = {**domain.config["generator"], "style_dim": 16, "mapping_network": "transformer"}
+    return Domain(Section({**domain.config, "generator": generator}))
+
+
+def test_the_published_training_of_w_plus_plus() -> None:
+    result = run_case(GOLDEN / "wpp_training.json", find_builder("wpp_training"))
+    assert result.passed, "\n".join(result.failures())
+
+
+def test_a_transformer_has_a_z_for_each_row(of_tokens: Domain, tmp_path: Path) -> None:
+    method = make(of_tokens, style_mixing=0.0, path_length_weight=2.0)
+    codes = method.sample_latent(64)
+    assert codes.shape == (64, of_tokens.untrained("generator").latent_count, 16)
+    assert not torch.equal(codes[:, 0], codes[:, 1])
+    for name, value in (("style_mixing", 0.5), ("drawn_normals", 5)):
+        with pytest.raises(ConfigError, match=f"method.{name}: must be 0 where each row of a code has its own z"):
+            make(of_tokens, **{"style_mixing": 0.0, name: value})
+    exported = method.exports()["generator"]
+    assert "token" in exported[0] and exported[1]["network"]["mapping_network"] == "transformer"
+
+
+def test_a_training_of_tokens_resumes_exactly(of_tokens: Domain, tmp_path: Path) -> None:
+    def build() -> StyleGAN2Method:
+        return StyleGAN2Method(
+            of_tokens, DISCRIMINATOR, preview_side=2, style_mixing=0.0, r1_every=2, path_length_weight=2.0
+        )
+
+    assert_resumes_exactly(build, tmp_path, stop=3, steps=6)
+
+
+@pytest.mark.parametrize("phase", ["r1", "path_length"])
+def test_a_regulariser_counts_for_all_weights_of_its_network(domain: Domain, phase: str) -> None:
+    method = make(domain, path_length_weight=2.0)
+    parameters = phase_of(method, phase).parameters
+    backward(method, phase_of(method, phase), batch_of(4))
+    assert all(parameter.grad is not None for parameter in parameters)
+    assert not all(parameter.grad.any() for parameter in parameters)
 
 
 def test_unknown_phase(domain: Domain) -> None:

@@ -15,6 +15,8 @@ import torch
 import yaml
 
 from models.domain import PARTS, Domain
+from models.encoders.psp import GradualStyleEncoder
+from models.stylegan2.generator import Generator
 from scripts.download import parse_arguments
 from utils.config import ConfigError
 from utils.integrity import Expected
@@ -42,7 +44,8 @@ def manifest(folder: Path, files: object = None, groups: object = None) -> Manif
 
 @pytest.mark.parametrize(
     ("name", "files"), [("ffhq", ["ffhq"]), ("ffhq_3", ["ffhq"]), ("ffhq_s2flow", ["ffhq", "s2flow-parser"]),
-     ("ffhq_256", ["stylegan2-ffhq-256", "classifier-r34", "classifier-r50", "ir-se50"])],
+     ("ffhq_256", ["stylegan2-ffhq-256", "classifier-r34", "classifier-r50", "ir-se50"]),
+     ("ffhq_256_wpp", ["wplusplus-generator", "wplusplus-psp", "classifier-r34", "classifier-r50", "ir-se50"])],
 )
 def test_the_domain_finds_what_the_manifest_brings(name: str, files: list[str]) -> None:
     domain = Domain.from_file(f"configs/domains/{name}.yaml")
@@ -108,6 +111,19 @@ def test_sizes_are_those_of_the_published_shapes(name: str, case: str) -> None:
     shapes = json.loads((ROOT / f"tests/golden/{case}.json").read_text(encoding="utf-8"))["shapes"]
     size = 4 * sum(math.prod(shape) for shape in shapes.values())
     assert SHIPPED.files[name].megabytes == pytest.approx(size / 1e6, rel=0.01)
+
+
+def test_sizes_of_the_networks_of_w_plus_plus() -> None:
+    constants = json.loads((ROOT / "tests/golden/wpp_interfacegan.json").read_text(encoding="utf-8"))["constants"]
+    with torch.device("meta"):
+        generator, encoder = Generator(256, mapping_network="transformer"), GradualStyleEncoder(256, 14)
+    sizes = [4e-6 * sum(tensor.numel() for tensor in one.state_dict().values()) for one in (generator, encoder)]
+    assert SHIPPED.files["wplusplus-generator"].megabytes == pytest.approx(sizes[0], rel=0.01)
+    assert SHIPPED.files["wplusplus-psp"].megabytes == pytest.approx(sum(sizes), rel=0.01)
+    shapes = constants["dex_age_shapes"]
+    for name, differing in (("dex-age", {}), ("dex-gender", constants["dex_gender_differs"])):
+        size = 4e-6 * sum(math.prod(shape) for shape in (shapes | differing).values())
+        assert SHIPPED.files[name].megabytes == pytest.approx(size, rel=0.01)
 
 
 def test_sizes_of_the_networks_at_1024() -> None:

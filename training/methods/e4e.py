@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from criteria.adversarial import discriminator_loss, generator_loss, r1_penalty
+from criteria.adversarial import generator_loss
+from criteria.code_norm import code_norm
 from criteria.delta import delta_loss
 from criteria.identity import identity_loss
 from criteria.perceptual import output_and_features, perceptual_distance
-from models import NETWORKS
 from models.domain import Domain
-from models.encoders.latent_discriminator import LatentDiscriminator
+from training.latent_adversary import PHASE_TERMS, build_discriminator, discriminator_losses, discriminator_phase
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import drawn_z
-from utils.config import ConfigError, as_section, nearest
+from training.ranger import Ranger
+from utils.config import ConfigError, nearest
 from utils.images import grid
 from utils.paths import resolve
 from utils.ranges import BelowOne, Betas, Between, FileName, Positive, Whole
 
-TERMS = ("image", "perceptual", "identity", "delta", "adversarial", "classifier", "latent", "drawn_latent")
+TERMS = ("image", "perceptual", "identity", "delta", "norm", "adversarial", "classifier", "latent", "drawn_latent")
 FEATURE_LAYERS = ("extractor.relu", "extractor.layer1", "extractor.layer2", "extractor.layer3")  # halves: 1/2 … 1/16
 
 
@@ -42,13 +43,16 @@ def stage_at(step: int, first_stage_steps: int, stage_steps: int, styles: int) -
 
 
 class E4eMethod(Method):
-    """Phases `encoder` and, with the term `adversarial`, `latent_discriminator`; batches hold `image` (B, 3, S, S).
+    """e4e, and with `first_stage_steps: 0`, `stage_steps: 0` and the terms `image, perceptual, identity` pSp.
+
+    Phases `encoder` and, with the term `adversarial`, `latent_discriminator`; batches hold `image` (B, 3, S, S).
 
     Terms of the encoder, for a face I, its code w = E(I) + latent_avg and its inversion G(w):
       image        mean squared difference of I and G(w);
       perceptual   distance of the teacher's features of I and G(w);
       identity     1 − cosine of the face embeddings;
       delta        Σ_i ‖w_i − w_0‖;
+      norm         ‖w − latent_avg‖;
       adversarial  whether the latent discriminator takes the rows of w for mapped ones;
       classifier   mean squared difference of the teacher's probabilities;
       latent       mean squared difference of w' and E(G(w')) + latent_avg for mapped, style-mixed codes w';
@@ -60,7 +64,8 @@ class E4eMethod(Method):
         terms: which of them are computed; their weights are the config's `training.loss_weights`.
         feature_layers: the teacher's layers that `perceptual` compares.
         latent_discriminator: section of the latent discriminator; its `style_dim` comes from the domain.
-        learning_rate, betas: of Adam for the encoder.
+        optimiser: of the encoder: `adam`, or `ranger`, the published one of both systems.
+        learning_rate, betas: of the optimiser; None takes (0.9, 0.999) for Adam and (0.95, 0.999) for Ranger.
         discriminator_learning_rate: of Adam for the latent discriminator.
         first_stage_steps, stage_steps: how rows join in, see `stage_at`.
         average_decay: decay per step of a moving average of the encoder that is exported; 0: none.
@@ -71,7 +76,7 @@ class E4eMethod(Method):
 
     latent_avg: Tensor
 
-    term_names = (*TERMS, "latent_discriminator", "latent_r1")
+    term_names = (*TERMS, *PHASE_TERMS)
 
     def __init__(
         self,
@@ -80,7 +85,7 @@ class E4eMethod(Method):
         feature_layers: tuple[str, ...] = FEATURE_LAYERS,
         latent_discriminator: dict[str, Any] | None = None,
         learning_rate: Positive = 1e-4,
-        betas: Betas = (0.9, 0.999),
+        betas: Betas | None = None,
         discriminator_learning_rate: Positive = 2e-5,
         first_stage_steps: Whole = 20000,
         stage_steps: Whole = 2000,
@@ -88,24 +93,26 @@ class E4eMethod(Method):
         latent_average_samples: Annotated[int, Between(1, 10_000_000)] = 10000,
         synthetic_batch: Annotated[int, Between(1, 1_000_000)] = 8,
         initial: FileName | None = None,
+        optimiser: Literal["adam", "ranger"] = "adam",
     ) -> None:
         super().__init__()
         for name in terms:
             if name not in TERMS:
                 raise ConfigError(f"method.terms: e4e has no term '{name}'{nearest(name, TERMS)}")
-        if ("adversarial" in terms) != (latent_discriminator is not None):
-            raise ConfigError("method: the term 'adversarial' and the section 'latent_discriminator' need each other")
+        critic: Any = build_discriminator(latent_discriminator, terms, domain)
         self.domain = domain
         self.needs = ("image", "normals") if "drawn_latent" in terms else ("image",)
         self.terms, self.feature_layers = tuple(terms), tuple(feature_layers)
         self.encoder: Any = domain.untrained("encoder")
+        if (first_stage_steps or stage_steps) and not hasattr(self.encoder, "stage"):
+            raise ConfigError(
+                "method: first_stage_steps and stage_steps must be 0 with this encoder, whose rows join at once"
+            )
         if initial is not None:  # without its mean code, which is the present generator's
             self.encoder, _ = domain.from_weights("encoder", resolve(initial))
-        self.latent_discriminator: Any = None
-        if latent_discriminator is not None:
-            section = as_section(latent_discriminator, "method.latent_discriminator")
-            self.latent_discriminator = NETWORKS.build_a(LatentDiscriminator, section, style_dim=domain.style_dim)
-        self.learning_rate, self.betas = learning_rate, betas
+        self.latent_discriminator = critic
+        self.optimiser, self.learning_rate = optimiser, learning_rate
+        self.betas = betas or ((0.9, 0.999) if optimiser == "adam" else (0.95, 0.999))
         self.discriminator_learning_rate = discriminator_learning_rate
         self.first_stage_steps, self.stage_steps = first_stage_steps, stage_steps
         self.synthetic_batch = synthetic_batch
@@ -116,19 +123,17 @@ class E4eMethod(Method):
 
     @torch.no_grad()
     def _mean_latent(self, samples: int) -> Tensor:
-        """Mean of mapped z, repeated for every row: (L, D); the same for every run."""
-        z = torch.randn((samples, self.domain.style_dim), generator=torch.Generator().manual_seed(0))
+        """Mean of mapped z, (L, D), for every row the same unless each has its own; the same for every run."""
+        z = torch.randn(samples, *self.domain.generator.z_shape, generator=torch.Generator().manual_seed(0))
         mean: Tensor = self.domain.generator.mapping(z.to(self.domain.device)).mean(0)
         return mean.expand(self.domain.styles, -1).clone()
 
     def phases(self) -> list[Phase]:
         parameters = list(self.encoder.parameters())
-        adam = torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas)
-        phases = [Phase("encoder", parameters, adam)]
+        kind = torch.optim.Adam if self.optimiser == "adam" else Ranger
+        phases = [Phase("encoder", parameters, kind(parameters, lr=self.learning_rate, betas=self.betas))]
         if self.latent_discriminator is not None:
-            parameters = list(self.latent_discriminator.parameters())
-            adam = torch.optim.Adam(parameters, lr=self.discriminator_learning_rate, betas=(0.0, 0.99))
-            phases.append(Phase("latent_discriminator", parameters, adam))
+            phases.append(discriminator_phase(self.latent_discriminator, self.discriminator_learning_rate))
         return phases
 
     def before_step(self, step: int) -> None:
@@ -142,7 +147,7 @@ class E4eMethod(Method):
         if phase == "encoder":
             return self._encoder_losses(batch)
         if phase == "latent_discriminator":
-            return self._discriminator_losses(self._codes.pop(0))
+            return discriminator_losses(self.latent_discriminator, self._codes.pop(0), self.domain)
         raise ValueError(f"e4e has no phase '{phase}'")
 
     def _encoder_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -169,6 +174,8 @@ class E4eMethod(Method):
             values["identity"] = identity_loss(self.domain.identity_embedding(inversion), self._identity_of(image))
         if "delta" in self.terms:
             values["delta"] = delta_loss(rows)
+        if "norm" in self.terms:
+            values["norm"] = code_norm(latent, self.latent_avg)
         if "adversarial" in self.terms:
             values["adversarial"] = generator_loss(self.latent_discriminator(rows))
         return {name: values[name] for name in self.terms}
@@ -185,29 +192,20 @@ class E4eMethod(Method):
         difference = F.mse_loss(inverted_logits.sigmoid(), logits.sigmoid())
         return perceptual_distance(features, targets), difference
 
-    def _discriminator_losses(self, codes: Tensor) -> dict[str, Tensor]:
-        """`codes` are those that the encoder gave in its own phase of this step."""
-        real = self._mapped(self._random(codes.shape[0] * codes.shape[1])).requires_grad_()
-        real_scores = self.latent_discriminator(real)
-        return {
-            "latent_discriminator": discriminator_loss(real_scores, self.latent_discriminator(codes)),
-            "latent_r1": r1_penalty(real_scores, real),
-        }
-
     @torch.no_grad()
     def _mapped(self, z: Tensor) -> Tensor:
         w: Tensor = self.domain.generator.mapping(z)
         return w
 
     def _random(self, count: int) -> Tensor:
-        return torch.randn(count, self.domain.style_dim, device=self.latent_avg.device)
+        return torch.randn(count, *self.domain.generator.z_shape, device=self.latent_avg.device)
 
     @torch.no_grad()
     def _synthetic_pairs(self) -> tuple[Tensor, Tensor]:
-        """Codes (N, L, D), two mapped vectors each with a random change-over, and their pictures."""
+        """Codes (N, L, D), two mapped codes each with a random change-over, and their pictures."""
         count, rows = self.synthetic_batch, self.domain.styles
-        first, second = self._mapped(self._random(2 * count))[:, None].expand(-1, rows, -1).split(count)
-        change = torch.randint(1, rows + 1, (count, 1, 1), device=first.device)  # `rows`: all from one vector
+        first, second = self.domain.generator.broadcast(self._mapped(self._random(2 * count))).split(count)
+        change = torch.randint(1, rows + 1, (count, 1, 1), device=first.device)  # `rows`: all from one
         index = torch.arange(rows, device=first.device)[None, :, None]
         latent = torch.where(index < change, first, second)
         return latent, self.draw(latent).clamp(-1, 1)

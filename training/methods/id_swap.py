@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from criteria.adversarial import generator_loss
 from criteria.high_frequency import high_frequency
 from criteria.identity import identity_loss
 from criteria.patches import draw_crops, patches
@@ -22,6 +23,14 @@ from models.encoders.swap_encoder import SwapEncoder
 from models.latent_mapper import LatentMapper
 from training.editing import EditorMethod, check_terms
 from training.landmark_distance import LandmarkDistance
+from training.latent_adversary import (
+    ADVERSARIAL,
+    PHASE,
+    PHASE_TERMS,
+    build_discriminator,
+    discriminator_losses,
+    discriminator_phase,
+)  # fmt: skip
 from training.method import Batch, Items, Phase
 from training.picture_distance import LPIPS_TRUNK, PictureDistance
 from utils.config import ConfigError, as_section
@@ -32,11 +41,14 @@ from utils.ranges import Ascending, Betas, Between, Count, FileName, Fraction, P
 TERMS = ("pixel", "mixed", "perceptual", "identity_1", "identity_2", "attribute")
 LANDMARK = "landmark"
 TEACHER = "teacher"
+CONSISTENCY = "consistency"
+_CHOOSABLE = (*TERMS, LANDMARK, TEACHER, CONSISTENCY, ADVERSARIAL)
 _Shares = Annotated[tuple[Annotated[float, Between(0, 1, above=True)], Fraction], Ascending()]
 
 
 class IDSwapMethod(EditorMethod):
-    """One phase, `editor`. Batches hold `image` (B, 3, S, S): faces A in one half and B in the other.
+    """Phases `editor` and, with the term `adversarial`, `latent_discriminator`. Batches hold `image`
+    (B, 3, S, S): faces A in one half and B in the other.
 
     With (i, a) = E(·), x1 = G(M(i_A, a_A)) and x2 = G(M(i_A, a_B)), all pictures in [0, 1] and R the domain's identity
     network (which takes 2x − 1), terms are means over the pairs:
@@ -50,6 +62,12 @@ class IDSwapMethod(EditorMethod):
                   unless `terms` name it, as published;
       teacher     cross-entropy of what the domain's teacher says of x2 with what it says of B; off unless `terms` name
                   it. Not published: enlarged squares of a small picture do not tell a network of a smile.
+      consistency 1 − cos(i_A, i of x2): E, with its running statistics, finds A again in x2; off unless `terms` name
+                  it, and 0 for the first `consistency_after` steps. Not published: no other term asks that two pictures
+                  of a person give one vector.
+      adversarial whether a latent discriminator takes the codes for mapped ones, as e4e has it; off unless `terms` name
+                  it. Not published, but a term of the parent project. The discriminator's terms:
+                  `latent_discriminator` and `latent_r1`.
     Gradients flow through the frozen networks to E and M, and to nothing frozen. E sees A and B in two calls, each of
     which updates its running statistics, as published.
 
@@ -59,7 +77,9 @@ class IDSwapMethod(EditorMethod):
         trunk: what E's trunk starts from: `random` numbers, as published, or the weights of the domain's `encoder`,
             which already sees all that the generator can show; it must have the same layers and widths.
         terms: which are computed; their weights are the config's `training.loss_weights`.
+        latent_discriminator: section of the latent discriminator, where `terms` name `adversarial`.
         learning_rate, betas: of Adam.
+        discriminator_learning_rate: of Adam for the latent discriminator.
         share: of MS-SSIM in `mixed`.
         features: in which `perceptual` and `attribute` compare pictures, see `training.picture_distance`.
         lpips_trunk: file of torchvision's AlexNet, where `features` name LPIPS.
@@ -70,13 +90,14 @@ class IDSwapMethod(EditorMethod):
         crop_side: to which squares are resized.
         pairs: `random`, or `published`: both halves change roles in odd epochs. With `training.shuffle` off and no
             `training.accumulate`, the pairs are the same in all epochs then.
+        consistency_after: steps before the term `consistency` begins: until hybrids show A there is nothing to find.
         freeze_statistics_after: steps after which E's batch normalisation stays as it is, as in the published training,
             where it happens after 200; 0: never.
     Raises:
         ConfigError: an unknown term, one whose network is missing, or a trunk of another shape than the encoder's.
     """
 
-    term_names = (*TERMS, LANDMARK, TEACHER)
+    term_names = (*_CHOOSABLE, *PHASE_TERMS)
     needs = ("image",)
 
     def __init__(
@@ -84,10 +105,12 @@ class IDSwapMethod(EditorMethod):
         domain: Domain,
         encoder: dict[str, Any],
         mapper: dict[str, Any],
+        latent_discriminator: dict[str, Any] | None = None,
         trunk: Literal["random", "encoder"] = "random",
         terms: tuple[str, ...] = TERMS,
         learning_rate: Positive = 1e-5,
         betas: Betas = (0.9, 0.999),
+        discriminator_learning_rate: Positive = 2e-5,
         share: Fraction = 0.9,
         features: tuple[str, ...] = ("lpips",),
         lpips_trunk: FileName = LPIPS_TRUNK,
@@ -97,10 +120,12 @@ class IDSwapMethod(EditorMethod):
         crop_shares: _Shares = (1 / 8, 1 / 4),
         crop_side: Size = 64,
         pairs: Literal["random", "published"] = "random",
+        consistency_after: Whole = 0,
         freeze_statistics_after: Whole = 0,
     ) -> None:
         super().__init__(domain)
-        check_terms("id_swap", terms, self.term_names)
+        check_terms("id_swap", terms, _CHOOSABLE)
+        self.latent_discriminator = build_discriminator(latent_discriminator, terms, domain)
         if kernel % 2 == 0 and kernel:
             raise ConfigError(f"method.kernel: must be odd, not {kernel}")
         self.terms = terms
@@ -118,10 +143,13 @@ class IDSwapMethod(EditorMethod):
         named = LANDMARK in terms
         self.landmarks = LandmarkDistance.of_file(resolve(landmarks), domain.device) if named else None
         self.learning_rate, self.betas = learning_rate, betas
+        self.discriminator_learning_rate = discriminator_learning_rate
         self.share, self.kernel = share, kernel
         self.crops, self.crop_shares, self.crop_side = crops, crop_shares, crop_side
         self.pairs, self.freeze_statistics_after = pairs, freeze_statistics_after
+        self.consistency_after = consistency_after
         self._step, self._faces = 0, 1
+        self._codes: list[Tensor] = []
 
     def check_data(self, data: Items) -> None:
         super().check_data(data)
@@ -129,10 +157,14 @@ class IDSwapMethod(EditorMethod):
 
     def phases(self) -> list[Phase]:
         parameters = [*self.mapper.parameters(), *self.encoder.parameters()]
-        return [Phase("editor", parameters, torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas))]
+        phases = [Phase("editor", parameters, torch.optim.Adam(parameters, lr=self.learning_rate, betas=self.betas))]
+        if self.latent_discriminator is not None:
+            phases.append(discriminator_phase(self.latent_discriminator, self.discriminator_learning_rate))
+        return phases
 
     def before_step(self, step: int) -> None:
         self._step = step
+        self._codes.clear()
         freeze = self.freeze_statistics_after
         self.encoder.train(not freeze or step < freeze)
 
@@ -149,12 +181,22 @@ class IDSwapMethod(EditorMethod):
         return (second, first) if self.pairs == "published" and odd_epoch else (first, second)
 
     def losses(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        if phase == PHASE:
+            return discriminator_losses(self.latent_discriminator, self._codes.pop(0), self.domain)
         a, b = self.halves(batch["image"])
         identity, own = self.encoder(at_side(a, self.encoder.input_side))
         _, other = self.encoder(at_side(b, self.encoder.input_side))
         code = self.mapper.code(torch.cat([identity, identity]), torch.cat([own, other]), self.domain.styles)
         rebuilt, hybrid = self.domain.synthesise(code).chunk(2)
-        return {name: getattr(self, f"_{name}")(rebuilt, hybrid, a, b) for name in self.terms}
+        of_pictures = [name for name in self.terms if name not in (CONSISTENCY, ADVERSARIAL)]
+        terms = {name: getattr(self, f"_{name}")(rebuilt, hybrid, a, b) for name in of_pictures}
+        if CONSISTENCY in self.terms:
+            terms[CONSISTENCY] = self._consistency(hybrid, identity)
+        if self.latent_discriminator is not None:
+            rows = code[:, : self.mapper.rows]  # those that differ
+            self._codes.append(rows.detach())
+            terms[ADVERSARIAL] = generator_loss(self.latent_discriminator(rows))
+        return terms
 
     def _pixel(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return (_unit(rebuilt) - _unit(a)).square().mean()
@@ -190,6 +232,15 @@ class IDSwapMethod(EditorMethod):
     def _landmark(self, rebuilt: Tensor, hybrid: Tensor, a: Tensor, b: Tensor) -> Tensor:
         assert self.landmarks is not None
         return self.landmarks(_unit(hybrid), _unit(b))
+
+    def _consistency(self, hybrid: Tensor, identity: Tensor) -> Tensor:
+        if self._step < self.consistency_after:
+            return hybrid.new_zeros(())
+        was_training = self.encoder.training
+        self.encoder.eval()  # statistics are those of faces
+        found, _ = self.encoder(at_side(hybrid, self.encoder.input_side))
+        self.encoder.train(was_training)
+        return identity_loss(found, identity)
 
     def editor(self) -> IDSwapEditor:
         return IDSwapEditor(self.encoder, self.mapper, self.domain.styles)

@@ -14,7 +14,7 @@ from models.domain import Domain
 from models.editors.interfacegan import InterFaceGANEditor
 from training.editing import AttributeEditorMethod, codes_and_scores
 from training.method import Items, Phase
-from utils.ranges import Between
+from utils.ranges import MANY, Between
 
 
 @dataclass
@@ -47,12 +47,12 @@ def fit_boundary(
         codes: (N, P).
         scores: (N,).
         random: decides which of the extreme samples are held out.
-        share: of the codes at either end that is taken.
+        share: of the codes at either end that is taken; above 1, their number.
         training_share: of these; the others measure the accuracy.
     Raises:
         ValueError: so few codes that none is left to train or to measure.
     """
-    count = min(int(len(codes) * share), len(codes) // 2)
+    count = min(int(share if share > 1 else len(codes) * share), len(codes) // 2)
     training = int(count * training_share)
     if not 0 < training < count:
         raise ValueError(f"{count} codes at either end are too few to train on {training} and test on the rest")
@@ -87,7 +87,7 @@ class InterFaceGANMethod(AttributeEditorMethod):
         self,
         domain: Domain,
         space: Literal["w", "w+"] = "w+",
-        share: Annotated[float, Between(0, 0.5, above=True)] = 0.02,
+        share: Annotated[float, Between(0, MANY, above=True)] = 0.02,
         training_share: Annotated[float, Between(0, 1, above=True, below=True)] = 0.7,
         conditional: bool = True,
         seed: Annotated[int, Between(0, 2**32 - 1)] = 0,

@@ -18,6 +18,7 @@ from models.domain import Domain
 from models.reader import Reader
 from models.stylegan2.discriminator import Discriminator
 from models.weight_files import fill_network
+from training.attention import attention_sheet
 from training.method import Batch, Method, Phase, update_average
 from training.pairs import begin_with_numbers, drawn_z, normals_of
 from utils.config import ConfigError, as_section
@@ -49,6 +50,14 @@ def lazy_adam(
     return torch.optim.Adam(parameters, lr=c * learning_rate, betas=(betas[0] ** c, betas[1] ** c), eps=1e-8)
 
 
+def _nothing_of(output: Tensor) -> Tensor:
+    """0 with a gradient of 0 in all weights that a network's output depends on.
+
+    A regulariser's gradient depends on fewer: without this, Adam would count fewer steps for the others.
+    """
+    return 0 * output.sum()
+
+
 class StyleGAN2Method(Method):
     """Phases `discriminator`, `r1`, `reader`, `generator` and `path_length`; batches hold `image` (B, 3, S, S).
 
@@ -60,9 +69,10 @@ class StyleGAN2Method(Method):
         discriminator: section of D; without one only the term `generator` and its two phases are left out, and pairs
             alone teach: a start that is three times as quick.
         learning_rate, betas: of Adam for both networks, before the correction for lazy regularisation.
-        style_mixing: share of samples whose rows after a random one come from a second z.
-        noise: `random` maps in every layer as published; `none` where all detail is to come from the latent code, which
-            is all that an encoder can give back (the strengths then stay 0).
+        style_mixing: share of samples whose rows after a random one come from a second z; 0 with a transformer as
+            mapping network, where each row has its own z.
+        noise: `random` maps in every layer as published; `constant`, the generator's own; `none` where all detail is to
+            come from the latent code, which is all that an encoder can give back (the strengths then stay 0).
         r1_gamma: γ of the gradient penalty γ/2·‖∂D(x)/∂x‖².
         path_length_weight: weight of the path length penalty.
         path_length_shrink: the penalty is computed on 1/shrink of the batch.
@@ -104,7 +114,7 @@ class StyleGAN2Method(Method):
         learning_rate: Positive = 2e-3,
         betas: Betas = (0.0, 0.99),
         style_mixing: Fraction = 0.9,
-        noise: Literal["random", "none"] = "random",
+        noise: Literal["random", "constant", "none"] = "random",
         r1_gamma: NonNegative = 0.05,
         r1_every: Count = 16,
         path_length_weight: NonNegative = 0.0,
@@ -137,6 +147,7 @@ class StyleGAN2Method(Method):
         self.needs = ("image", "normals") if drawn_normals else ("image",)
         self.discriminator_section = discriminator
         self.generator: Any = domain.untrained("generator")
+        self._check_z({"style_mixing": style_mixing, "drawn_normals": drawn_normals})
         self.discriminator: Any = None
         if discriminator is not None:
             self.discriminator = NETWORKS.build_a(Discriminator, as_section(discriminator, "method.discriminator"))
@@ -161,10 +172,20 @@ class StyleGAN2Method(Method):
             begin_with_numbers(self.generator, drawn_normals, least_share)
         average: Any = copy.deepcopy(self.generator).requires_grad_(False)
         self.average = average
-        preview_z = torch.randn(preview_side**2, average.style_dim, generator=torch.Generator().manual_seed(0))
+        preview_z = torch.randn(preview_side**2, *average.z_shape, generator=torch.Generator().manual_seed(0))
         self.register_buffer("preview_z", preview_z, persistent=False)
         self._step_images = 0
         self._scores: dict[str, Tensor] = {}
+
+    def _check_z(self, settings: Mapping[str, float]) -> None:
+        """Refuse settings that need one z for all rows of a code.
+
+        Raises:
+            ConfigError: one is not 0.
+        """
+        for name, value in settings.items():
+            if value and len(self.generator.z_shape) > 1:
+                raise ConfigError(f"method.{name}: must be 0 where each row of a code has its own z, not {value}")
 
     def _start_from(self, initial: str | None, initial_discriminator: str | None, initial_reader: str | None) -> None:
         if initial is not None:
@@ -209,8 +230,8 @@ class StyleGAN2Method(Method):
             return self._discriminator_losses(image)
         if phase == "r1":
             real = image.detach().requires_grad_()
-            penalty = r1_penalty(self.discriminator(real), real)
-            return {"r1": self.r1_gamma * self.r1_every * penalty}
+            scores = self.discriminator(real)
+            return {"r1": self.r1_gamma * self.r1_every * r1_penalty(scores, real) + _nothing_of(scores)}
         if phase == "reader":
             self.reader.train()
             return {"reader": F.mse_loss(self.reader(image), normals_of(batch, self.drawn_normals))}
@@ -251,27 +272,31 @@ class StyleGAN2Method(Method):
 
     def _path_length_loss(self, image: Tensor) -> Tensor:
         latent = self.sample_latent(max(1, len(image) // self.path_length_shrink))
-        lengths = path_lengths(self.generator.synthesis(latent, noise=self.noise), latent)
-        self.path_length_mean.lerp_(lengths.detach().mean(), 1 - self.path_length_decay)
-        penalty = path_length_penalty(lengths, self.path_length_mean.clone())
-        weighted: Tensor = self.path_length_weight * self.path_length_every * penalty
-        return weighted
+        picture = self.generator.synthesis(latent, noise=self.noise)
+        lengths = path_lengths(picture, latent, self.path_noise(picture))
+        mean = self.path_length_mean.lerp(lengths.mean(), 1 - self.path_length_decay)
+        self.path_length_mean.copy_(mean.detach())
+        weighted = self.path_length_weight * self.path_length_every * path_length_penalty(lengths, mean)
+        return weighted + _nothing_of(picture)
 
     def _draw_randomly(self, count: int) -> Tensor:
         """Pictures of the learning generator, of random codes."""
         picture: Tensor = self.generator.synthesis(self.sample_latent(count), noise=self.noise)
         return picture
 
+    def path_noise(self, picture: Tensor) -> Tensor:
+        """Standard normal (B, 3, S, S) for the path lengths of pictures."""
+        return torch.randn_like(picture)
+
     def sample_latent(self, count: int) -> Tensor:
         """Latent codes (count, L, D) of random z; a share `style_mixing` of them is made of two."""
         network = self.generator
         rows = network.latent_count
-        z = torch.randn(2 * count if self.style_mixing else count, network.style_dim, device=self.images_seen.device)
-        mapped: Tensor = network.mapping(z)
-        first = mapped[:count, None].expand(-1, rows, -1)
+        z = torch.randn(2 * count if self.style_mixing else count, *network.z_shape, device=self.images_seen.device)
+        codes: Tensor = network.broadcast(network.mapping(z))
         if not self.style_mixing:
-            return first
-        second = mapped[count:, None].expand(-1, rows, -1)
+            return codes
+        first, second = codes.split(count)
         crossover = torch.randint(1, rows, (count, 1), device=z.device) if rows > 1 else torch.ones_like(z[:count, :1])
         mixed = torch.rand(count, 1, device=z.device) < self.style_mixing
         from_second = mixed & (torch.arange(rows, device=z.device) >= crossover)
@@ -301,14 +326,14 @@ class StyleGAN2Method(Method):
         if self.discriminator is not None:
             group = self.discriminator.minibatch_stddev_group
             image = image[: max(len(image) - len(image) % group, 1)]
-            z = torch.randn(len(image), self.average.style_dim, device=image.device)
+            z = torch.randn(len(image), *self.average.z_shape, device=image.device)
             numbers["held_out_score"] = float(self.discriminator(image).mean())
             numbers["average_score"] = float(self.discriminator(self._draw(z)).mean())
         return numbers
 
     def _draw(self, z: Tensor) -> Tensor:
         """Pictures of the averaged generator with its constant noise maps."""
-        latent = self.average.mapping(z)[:, None].expand(-1, self.average.latent_count, -1)
+        latent = self.average.broadcast(self.average.mapping(z))
         picture: Tensor = self.average.synthesis(latent, noise="constant")
         return picture
 
@@ -316,6 +341,15 @@ class StyleGAN2Method(Method):
     def preview(self, batch: Batch) -> Tensor:
         """The same z at every preview, drawn by the averaged generator."""
         return grid(self._draw(self.preview_z).clamp(-1, 1), columns=self.preview_side)
+
+    @torch.no_grad()
+    def further_pictures(self) -> Mapping[str, Tensor]:
+        """How the tokens of a transformer look at each other, for the codes of the preview."""
+        return (
+            {}
+            if self.average.token is None
+            else {"attention": attention_sheet(self.average.attention_maps(self.preview_z))}
+        )
 
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """`generator`, the averaged one; `discriminator` and `reader`, which only a continued training needs."""

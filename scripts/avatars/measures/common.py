@@ -55,7 +55,7 @@ def drawn(dataset: Dataset, size: int) -> Batches:
 @torch.no_grad()
 def pictures_of_random(generator: Any, count: int, seed: int, size: int) -> Batches:
     """Batches of `z` of a seed and `image`, the generator's picture of it: no truncation, constant noise maps."""
-    z = torch.randn(count, generator.style_dim, generator=torch.Generator().manual_seed(seed))
+    z = torch.randn(count, *generator.z_shape, generator=torch.Generator().manual_seed(seed))
     for part in z.to(generator.input.input.device).split(size):
         latent = generator.broadcast(generator.mapping(part))
         yield {"image": generator.synthesis(latent, noise="constant").clamp(-1, 1), "z": part}

@@ -86,7 +86,8 @@ def evaluate(expression: str, **names: Any) -> Any:
             raise CaseError(f"{expression!r}: unknown name {node.id!r}")
         if isinstance(node, ast.Attribute) and (node.attr.startswith("_") or _FORBIDDEN_FUNCTIONS.search(node.attr)):
             raise CaseError(f"{expression!r}: attribute {node.attr!r} is not allowed here")
-    return eval(compile(tree, "<case>", "eval"), {"__builtins__": {}, "np": np}, dict(names))
+    builtins = {"__import__": __import__}  # no expression can name it, but NumPy's methods import a part at first use
+    return eval(compile(tree, "<case>", "eval"), {"__builtins__": builtins, "np": np}, dict(names))
 
 
 def as_array(value: Any) -> Array:

@@ -116,6 +116,7 @@ def test_sizes_are_read_from_shapes(generator):
     shapes = {key: tuple(value.shape) for key, value in generator.state_dict().items()}
     sizes = Generator.sizes_from_shapes(shapes)
     own = {"size": 16, "style_dim": 9, "mapping_layers": 2, "channels": CHANNELS, "z_dim": 9}
+    own |= {"mapping_network": "mlp", "condition_dim": 0}
     assert sizes == own | {"label_dim": 0, "stored_mean": False}
     conditional = Generator(**sizes | {"z_dim": 5, "label_dim": 4, "stored_mean": True})
     shapes = {key: tuple(value.shape) for key, value in conditional.state_dict().items()}

@@ -69,7 +69,7 @@ def test_shapes_are_nvlabs_own():
     assert sizes == {
         "size": 32, "style_dim": 64, "mapping_layers": 8, "channels": {4: 64, 8: 64, 16: 32, 32: 16}, "z_dim": 64,
         "label_dim": 0, "stored_mean": True, "mapping_lr_multiplier": 0.01, "conv_clamp": 256.0,
-        "resample_filter": (0.125, 0.375, 0.375, 0.125),
+        "resample_filter": (0.125, 0.375, 0.375, 0.125), "mapping_network": "mlp", "condition_dim": 0,
     }  # fmt: skip
     state = nvlabs_keys(Generator(**sizes).state_dict())
     assert {name: tuple(value.shape) for name, value in state.items()} == shapes

@@ -1,0 +1,1 @@
+"""Finding the code of a picture."""
