@@ -116,7 +116,7 @@ def example_values(plan: Plan, domain: Domain, count: int = _FACES, seed: int = 
     """All that the calls take and give for faces that the generator makes, each with the condition of the next one."""
     random = torch.Generator().manual_seed(seed)
     generator = domain.generator
-    z = torch.randn(count, generator.z_dim, generator=random).to(domain.device)
+    z = torch.randn(count, *generator.z_shape, generator=random).to(domain.device)
     latent = generator.broadcast(generator.mapping(z))
     if domain.latent_space is not None:
         latent = domain.latent_space.enter(latent)
