@@ -372,6 +372,30 @@ def test_the_table_of_mask_edits_is_that_of_their_evaluation() -> None:
         assert line in TEXTS["results/README.md"]
 
 
+def test_the_tables_of_identities_are_those_of_their_evaluations() -> None:
+    """Cosine to A with its interval, nearer to A, the judge's decisions, distance; every bar is met."""
+    report = json.loads((ROOT / "results/avatars/id_swap/report.json").read_text("utf-8"))
+    assert all(bar["met"] for bar in report["bars"])
+    swapped = report["pictures"]["ID swap"]
+    least = min(one["value"] for one in swapped["agrees"])
+    cells = [between(swapped["to A"]), f"{swapped['to B']['value']:.3f}"[1:], f"{100 * swapped['A wins']['value']:.1f}"]
+    cells += [f"{100 * least:.1f}", between(swapped["distance"])]
+    assert f"| **ID swap** | {' | '.join(cells)} |" in TEXTS["results/README.md"]
+    ablation = json.loads((ROOT / "results/avatars/id_swap/ablation.json").read_text("utf-8"))["pictures"]
+    named = {"short training": "as shipped, short", "ten codes (W+)": "the mapper gives ten codes (W+)"}
+    for name, row in named.items():
+        one = ablation[name]
+        decisions = ", ".join(f"{100 * each['value']:.0f}" for each in one["agrees"])
+        cells = [between(one["to A"]), f"{100 * one['A wins']['value']:.0f}", decisions]
+        assert f"| {row} | {' | '.join(cells)} |" in TEXTS["results/README.md"]
+
+
+def between(estimate: dict[str, Any]) -> str:
+    """An estimate below 1 and its interval with three decimals, as tables show it."""
+    low, high = estimate["interval"]
+    return f"{estimate['value']:.3f} ({low:.3f}–{high:.3f})".replace("0.", ".")
+
+
 def test_the_table_of_speed_is_that_of_the_benchmark() -> None:
     measured = json.loads((ROOT / "results/benchmark/cpu.json").read_text())["rows"]
     rows = {row["name"]: row["seconds"] for row in measured}
