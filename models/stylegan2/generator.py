@@ -307,12 +307,12 @@ class Generator(nn.Module):
         if latent.ndim != 3 or latent.shape[1:] != (self.latent_count, self.style_dim):
             expected = (latent.shape[0], self.latent_count, self.style_dim)
             raise ValueError(f"latent has shape {tuple(latent.shape)}, expected {expected}")
-        if condition is None:
-            condition = latent.new_empty(len(latent), 0)
-        if condition.shape != (len(latent), self.condition_dim):
-            wanted = (len(latent), self.condition_dim)
-            raise ValueError(f"condition has shape {tuple(condition.shape)}, expected {wanted}")
-        if self.condition_dim:
+        if self.condition_dim or condition is not None:
+            if condition is None:
+                condition = latent.new_empty(len(latent), 0)
+            if condition.shape != (len(latent), self.condition_dim):
+                wanted = (len(latent), self.condition_dim)
+                raise ValueError(f"condition has shape {tuple(condition.shape)}, expected {wanted}")
             latent = torch.cat([latent, condition[:, None].expand(-1, self.latent_count, -1)], dim=2)
         maps = self.noise_maps(latent.shape[0], noise)
         styles = latent.unbind(dim=1)

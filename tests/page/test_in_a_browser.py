@@ -116,8 +116,9 @@ def test_from_a_sample_face_to_the_file(server: Server, opened: Opened, tmp_path
     theirs = tmp_path / "out/faces/face-03--Eyeglasses=1.2.png"
     assert download.value.suggested_filename == theirs.name
     assert Path(download.value.path()).read_bytes() == theirs.read_bytes()
+    edited = source(page)  # before the click: the answer may come at once
     page.get_by_role("button", name="Reset").click()
-    page.wait_for_function("old => document.querySelector('.sd-after').src !== old", arg=source(page))
+    page.wait_for_function("old => document.querySelector('.sd-after').src !== old", arg=edited)
     assert (pixels(source(page)) == unedited).all()
     page.get_by_role("tab", name="What the classifier says").click()
     assert page.locator("#bars tbody tr").count() == 5

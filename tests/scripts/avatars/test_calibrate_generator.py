@@ -44,7 +44,7 @@ class Plain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.style_dim = 64
+        self.style_dim, self.z_shape = 64, (64,)
         self.style = nn.Sequential(PixelNorm(), EqualLinear(64, 64))
         self.input = nn.Module()
         self.input.input = nn.Parameter(torch.zeros(1))
