@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.images import grey_levels
 from utils.ranges import Count, Depth, Long, Size
 
 _SIDE, _CROP = 256, 224  # of the picture, and of its middle, which the network takes
@@ -71,8 +72,7 @@ def dex_input(image: Tensor) -> Tensor:
     if image.shape[2:] != (_SIDE, _SIDE):
         image = F.interpolate(image, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
     edge = (_SIDE - _CROP) // 2
-    levels = ((image.clamp(-1, 1) + 1) * 127.5).round()
-    return levels.flip(1)[:, :, edge:-edge, edge:-edge]
+    return grey_levels(image).flip(1)[:, :, edge:-edge, edge:-edge]
 
 
 def expected_age(probabilities: Tensor) -> Tensor:

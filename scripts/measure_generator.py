@@ -68,14 +68,14 @@ if __name__ == "__main__":
     parse_arguments()  # --help and usage errors are reported before importing PyTorch
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datasets.avatars import AvatarFaces
@@ -83,13 +83,13 @@ from datasets.image_folder import ImageFolder
 from models.domain import Domain
 from models.evaluation.distributions import Moments, frechet_distance_of, neighbourhoods
 from models.evaluation.feature_networks import feature_network
+from scripts.avatars.measures.common import CORRELATION, Batches, drawn
 from utils.devices import pick_device
 from utils.failures import described, exit_status
 from utils.files import write_text
 from utils.paths import displayed, resolve
 from utils.weights import freeze
 
-CORRELATION = 0.6  # of the attributes of the drawn faces that the avatars' networks were trained on
 FILES = {"inception": "weights-inception-2015-12-05-6726825d.pth", "vgg16": "vgg16-397923af.pth"}
 Network = Callable[[Tensor], Tensor]
 
@@ -102,39 +102,35 @@ def real_faces(options: argparse.Namespace, domain: Domain) -> Dataset[dict[str,
         ValueError: too few.
     """
     if options.faces is None:
-        drawn = AvatarFaces(options.count, "test", correlation=CORRELATION, side=domain.image_side, cache=options.cache)
-        return drawn.prepare()
+        avatars = AvatarFaces(
+            options.count, "test", correlation=CORRELATION, side=domain.image_side, cache=options.cache
+        )
+        return avatars.prepare()
     faces = ImageFolder(str(options.faces), domain.image_side, count=options.count)
     if len(faces) < options.count:
         raise ValueError(f"{displayed(options.faces)}: {len(faces)} pictures, --count is {options.count}")
     return faces
 
 
-def pictures(faces: Dataset[dict[str, Tensor]], count: int, size: int) -> Iterator[Tensor]:
-    """Batches (B, 3, S, S) of a data set, in order."""
-    for first in range(0, count, size):
-        yield default_collate([faces[index]["image"] for index in range(first, min(first + size, count))])
-
-
 @torch.no_grad()
-def generated(domain: Domain, generator: Any, options: argparse.Namespace) -> Iterator[Tensor]:
-    """Batches (B, 3, S, S) of the generator's pictures at the domain's side; z depends on the seed alone."""
+def generated(domain: Domain, generator: Any, options: argparse.Namespace) -> Batches:
+    """Batches {"image"} of the generator's pictures at the domain's side; z depends on the seed alone."""
     random = torch.Generator().manual_seed(options.seed)
     torch.manual_seed(options.seed)  # of random noise maps
     for first in range(0, options.count, options.batch_size):
         z = torch.randn(min(options.batch_size, options.count - first), *generator.z_shape, generator=random)
         codes = generator.broadcast(generator.mapping(z.to(domain.device)))
-        yield domain.resized(generator.synthesis(codes, noise=options.noise)).clamp(-1, 1)
+        yield {"image": domain.resized(generator.synthesis(codes, noise=options.noise)).clamp(-1, 1)}
 
 
 @torch.no_grad()
 def read(
-    batches: Iterator[Tensor], networks: tuple[Network, Network], domain: Domain, bar: tqdm
+    batches: Batches, networks: tuple[Network, Network], domain: Domain, bar: tqdm
 ) -> tuple[Moments, np.ndarray]:
     """Moments of the first network's features, and all of the second's (N, F)."""
     moments, kept = Moments(), []
     for batch in batches:
-        image = batch.to(domain.device)
+        image = batch["image"].to(domain.device)
         features = [network(image).float().cpu().numpy() for network in dict.fromkeys(networks)]
         moments.add(features[0])
         kept.append(features[-1])
@@ -163,7 +159,7 @@ def measure(options: argparse.Namespace, domain: Domain) -> dict[str, Any]:
         networks = (found[0], found[1])
     faces = real_faces(options, domain)
     with tqdm(total=2 * options.count, unit="face", dynamic_ncols=True, disable=options.quiet) as bar:
-        real, real_features = read(pictures(faces, options.count, options.batch_size), networks, domain, bar)
+        real, real_features = read(drawn(faces, options.batch_size), networks, domain, bar)
         fake, fake_features = read(generated(domain, generator, options), networks, domain, bar)
     distance = frechet_distance_of(fake, real)
     return {

@@ -15,10 +15,14 @@ def to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(array.copy()).permute(2, 0, 1).float().div_(127.5).sub_(1)
 
 
+def grey_levels(image: Tensor) -> Tensor:
+    """Values in [−1, 1] → whole numbers 0 … 255 of the same type, rounded to nearest; values outside are clipped."""
+    return image.clamp(-1, 1).add(1).mul(127.5).round()
+
+
 def to_bytes(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [−1, 1] → (H, W, 3) uint8, rounded to nearest; values outside are clipped."""
-    scaled = image.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round()
-    return scaled.to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    """(3, H, W) in [−1, 1] → (H, W, 3) uint8, see `grey_levels`."""
+    return grey_levels(image.detach().float().cpu()).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 def to_pillow(image: Tensor) -> Image.Image:

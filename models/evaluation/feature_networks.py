@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.excerpts import excerpt
+from utils.images import grey_levels
 from utils.paths import displayed
 from utils.torchvision_operators import torchvision
 from utils.weight_files.formats import read_checkpoint
@@ -44,8 +45,7 @@ class InceptionFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 2048) of pictures (B, 3, S, S) in [−1, 1], which are rounded to whole levels."""
-        levels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        features: Tensor = self.network(levels)[0]
+        features: Tensor = self.network(grey_levels(image).to(torch.uint8))[0]
         return features
 
 

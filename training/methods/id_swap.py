@@ -30,7 +30,7 @@ from training.latent_adversary import (
     build_discriminator,
     discriminator_losses,
     discriminator_phase,
-)  # fmt: skip
+)
 from training.method import Batch, Items, Phase
 from training.picture_distance import LPIPS_TRUNK, PictureDistance
 from utils.config import ConfigError, as_section

@@ -345,11 +345,9 @@ class StyleGAN2Method(Method):
     @torch.no_grad()
     def further_pictures(self) -> Mapping[str, Tensor]:
         """How the tokens of a transformer look at each other, for the codes of the preview."""
-        return (
-            {}
-            if self.average.token is None
-            else {"attention": attention_sheet(self.average.attention_maps(self.preview_z))}
-        )
+        if self.average.token is None:
+            return {}
+        return {"attention": attention_sheet(self.average.attention_maps(self.preview_z))}
 
     def exports(self) -> Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """`generator`, the averaged one; `discriminator` and `reader`, which only a continued training needs."""
